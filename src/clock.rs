@@ -1,0 +1,50 @@
+//! Time as the core sees it: milliseconds since the process started, handed in by the caller.
+//!
+//! Only `net` reads a clock. Tests and the simulator make a [`Now`] from a number.
+
+/// The present moment, in milliseconds since the shard was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Now(u64);
+
+/// A moment in the future at which something is due, on the same scale as [`Now`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Deadline(u64);
+
+/// Seconds since 1970-01-01T00:00:00Z at `Now::from_ms(0)`: the core's only tie to the calendar.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnixSeconds(pub u64);
+
+impl Now {
+    #[must_use]
+    pub const fn from_ms(ms: u64) -> Now {
+        Now(ms)
+    }
+
+    #[must_use]
+    pub const fn as_ms(self) -> u64 {
+        self.0
+    }
+
+    /// The deadline `ms` milliseconds from now.
+    #[must_use]
+    pub const fn after_ms(self, ms: u32) -> Deadline {
+        Deadline(self.0 + ms as u64)
+    }
+}
+
+impl Deadline {
+    #[must_use]
+    pub const fn from_ms(ms: u64) -> Deadline {
+        Deadline(ms)
+    }
+
+    #[must_use]
+    pub const fn as_ms(self) -> u64 {
+        self.0
+    }
+
+    #[must_use]
+    pub const fn is_due(self, now: Now) -> bool {
+        self.0 <= now.0
+    }
+}

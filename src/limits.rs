@@ -1,0 +1,44 @@
+//! Every maximum in one place, each with the sum that made it.
+
+/// The largest UDP payload over IPv4: 65,535 − 20 (IP) − 8 (UDP). RFC 3261 §18.1.1 asks that a message of
+/// any datagram's size be handled. It also bounds a [`crate::sip::Span`] (u16).
+pub const DATAGRAM_BYTES_MAX: usize = 65_507;
+
+/// Zero bytes behind a datagram, so that the scanner may read whole vectors past its end.
+pub const SCAN_PADDING: usize = 64;
+
+/// Header fields in one message. The RFC flows' largest has 34; a chain of 70 hops (Max-Forwards) adds as
+/// many Vias.
+pub const HEADERS_MAX: usize = 128;
+
+/// A Request-URI: RFC 3261 names no maximum; carriers' session border controllers cut at 512 to 2,048.
+pub const REQUEST_URI_BYTES_MAX: usize = 2_048;
+
+/// Datagrams that one input may cause. A 200 that loses a race causes the most: ACK + BYE to it, CANCEL
+/// to the target, a final response and an ACK to the caller's side; doubled for room.
+pub const EFFECTS_PER_INPUT_MAX: usize = 16;
+
+/// Bytes of output that one input may cause: two messages of a full datagram (an INVITE relayed, its
+/// response relayed) and small ones besides.
+pub const OUTPUT_BYTES_PER_INPUT_MAX: usize = 3 * (DATAGRAM_BYTES_MAX + 2_048);
+
+/// The outbox's arena: a batch of 64 datagrams of 2 KiB each way twice over, and room for one full input.
+pub const OUTBOX_BYTES: usize = 512 * 1024 + OUTPUT_BYTES_PER_INPUT_MAX;
+
+/// Datagrams in the outbox: a batch of 64 that cause four each, twice over, and room for one full input.
+pub const OUTBOX_DATAGRAMS: usize = 512 + EFFECTS_PER_INPUT_MAX;
+
+/// Timers that one `handle_timeout` fires before it lets the caller flush: each sends one datagram at most
+/// twice.
+pub const TIMERS_PER_STEP_MAX: usize = 128;
+
+/// Shards in one process: the owner's number must fit a byte with room for the largest machines.
+pub const SHARDS_MAX: usize = 255;
+
+/// Listeners in one process.
+pub const LISTENERS_MAX: usize = 64;
+
+const _: () = assert!(DATAGRAM_BYTES_MAX <= u16::MAX as usize);
+const _: () = assert!(HEADERS_MAX <= u8::MAX as usize);
+const _: () = assert!(OUTBOX_BYTES >= 2 * OUTPUT_BYTES_PER_INPUT_MAX);
+const _: () = assert!(TIMERS_PER_STEP_MAX * 2 + EFFECTS_PER_INPUT_MAX <= OUTBOX_DATAGRAMS);

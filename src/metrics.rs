@@ -1,0 +1,90 @@
+//! Plain counters, one set per shard; the reader adds them up.
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident;)*) => {
+        /// What a shard counted since it was started.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Metrics { $($(#[$doc])* pub $name: u64,)* }
+
+        impl Metrics {
+            /// The counters' names, in the order of [`Metrics::values`].
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),*];
+
+            /// How many counters there are.
+            pub const COUNT: usize = Self::NAMES.len();
+
+            #[must_use]
+            pub fn values(&self) -> [u64; Self::COUNT] {
+                [$(self.$name),*]
+            }
+
+            /// Adds another shard's counters.
+            pub fn add(&mut self, other: &Metrics) {
+                $(self.$name += other.$name;)*
+            }
+        }
+    };
+}
+
+counters! {
+    /// Datagrams handed to the core.
+    datagrams_received;
+    /// Datagrams put into the outbox.
+    datagrams_sent;
+    /// Keep-alives (CRLF, NUL) dropped.
+    keepalives;
+    /// Datagrams that are not SIP, dropped.
+    not_sip;
+    /// Bad requests answered statelessly (400, 414, 505, …).
+    bad_requests_answered;
+    /// Bad messages that could not be answered, dropped.
+    bad_messages_dropped;
+    /// Requests refused before a call was made (403, 404, 405, 416, 420, 481, 482, 483).
+    requests_refused;
+    /// OPTIONS to the server answered.
+    options_answered;
+    /// Requests refused with 503 because a table was full.
+    refused_full;
+    /// Requests refused with 503 because the server is stopping.
+    refused_draining;
+    /// Requests absorbed or answered again by a server transaction.
+    request_retransmissions;
+    /// Responses absorbed by a client transaction that had them already.
+    response_retransmissions;
+    /// Messages retransmitted by our own timers.
+    retransmissions_sent;
+    /// Responses that match no client transaction, dropped.
+    stray_responses;
+    /// ACKs that match nothing, dropped.
+    stray_acks;
+    /// CANCELs that match no INVITE.
+    stray_cancels;
+    /// Client transactions that timed out (Timers B and F).
+    transactions_timed_out;
+    /// Transactions dropped because the table was full (the message was still sent once).
+    transactions_not_kept;
+    /// Events that no state of ours can explain: our bug.
+    impossible_events;
+    /// Calls accepted: an INVITE that got a 100 from us.
+    calls_started;
+    /// Calls that were answered: a 200 went to the caller.
+    calls_answered;
+    /// Calls that ended with a final response other than 2xx.
+    calls_failed;
+    /// Calls that the caller cancelled.
+    calls_cancelled;
+    /// Calls whose record is gone; `calls_started` less this is what lives.
+    calls_ended;
+    /// Forwards on no answer.
+    forwarded_no_answer;
+    /// Forwards not made because of the cap or because the target is already in the chain.
+    forwards_refused;
+    /// No-answer timers that expired.
+    no_answer_timeouts;
+    /// Answers that came after our CANCEL and were ACKed and BYEd.
+    late_answers;
+    /// Calls ended because the caller never sent ACK.
+    acks_missing;
+    /// Datagrams handed over to another shard.
+    handed_over;
+}

@@ -1,0 +1,116 @@
+//! What the core needs to know of the configuration: plain values, already checked by `config`.
+
+use crate::service::Subscribers;
+use std::net::SocketAddr;
+
+/// The core's settings; shared read-only by all shards.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub listeners: Vec<Listener>,
+    pub timers: Timers,
+    /// No-answer timer of a subscriber that sets none (SIP_RULES 2).
+    pub no_answer_ms: u32,
+    /// How long a callee may ring when no no-answer timer runs (Timer C, RFC 3261 §16.6 step 11).
+    pub ring_limit_ms: u32,
+    /// How long a callee may stay at 100 Trying.
+    pub trying_limit_ms: u32,
+    /// Diversions that one call may see (SIP_RULES 8).
+    pub max_diversions: u8,
+    pub ack: AckPolicy,
+    /// Send 181 Call Is Being Forwarded to the caller.
+    pub send_181: bool,
+    /// A 408 before any 18x is "not reachable" instead of "no answer" (SIP_RULES 1).
+    pub unreachable_408: bool,
+    pub late_answer: LateAnswer,
+    pub media: Media,
+    /// Session-Expires on callee legs in seconds; 0 leaves the header field out.
+    pub session_expires_s: u32,
+    /// Alert-Info on callee legs, for instance `<http://127.0.0.1/1>`.
+    pub alert_info: Option<String>,
+    /// Calls that all shards together may hold.
+    pub max_calls: u32,
+    /// Transactions, lingering ones included, that all shards together may hold.
+    pub max_transactions: u32,
+    /// Retry-After in seconds on a 503.
+    pub retry_after_s: u32,
+    pub subscribers: Subscribers,
+}
+
+/// A socket that the shell listens on, as the core writes it into Via and Contact.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    pub address: SocketAddr,
+    /// `host:port` for Via's sent-by and for Contact: the advertised address.
+    pub sent_by: String,
+}
+
+/// RFC 3261 §17.1.1.1, Table 4, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timers {
+    pub t1_ms: u32,
+    pub t2_ms: u32,
+    pub t4_ms: u32,
+}
+
+/// When the callee's 200 is acknowledged (reference flow, step 15).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckPolicy {
+    /// When the caller's ACK arrives.
+    Relay,
+    /// At once; with a late offer the ACK carries the answer, so it is relayed all the same.
+    Immediate,
+}
+
+/// What a 200 that crosses our CANCEL is worth (SIP_RULES 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LateAnswer {
+    /// ACK, then BYE.
+    Drop,
+    /// While the target only rings the late answer wins and the target is cancelled.
+    Keep,
+}
+
+/// How media passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Media {
+    /// SDP goes through unchanged; the parties send to each other.
+    Pass,
+}
+
+impl Default for Timers {
+    fn default() -> Timers {
+        Timers { t1_ms: 500, t2_ms: 4_000, t4_ms: 5_000 }
+    }
+}
+
+impl Timers {
+    /// 64·T1: Timers B, D, F, H, J, L and M over UDP.
+    #[must_use]
+    pub const fn t1x64_ms(self) -> u32 {
+        self.t1_ms * 64
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            listeners: Vec::new(),
+            timers: Timers::default(),
+            no_answer_ms: 20_000,
+            ring_limit_ms: 180_000,
+            trying_limit_ms: 60_000,
+            max_diversions: 5,
+            ack: AckPolicy::Relay,
+            send_181: true,
+            unreachable_408: false,
+            late_answer: LateAnswer::Drop,
+            media: Media::Pass,
+            session_expires_s: 90,
+            alert_info: None,
+            max_calls: 200_000,
+            max_transactions: 4_000_000,
+            retry_after_s: 5,
+            subscribers: Subscribers::default(),
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Bytes to meaning and back. No state, no allocation, no knowledge of transactions or calls.
+//!
+//! [`scan`] walks a datagram once and fills an [`Index`] of spans; a [`Message`] is the datagram and
+//! its index together; the views ([`via`], [`name_addr`], [`uri`], [`cseq`]) parse a header's value on
+//! request; [`write`] makes messages by splicing.
+
+pub mod cseq;
+pub mod error;
+pub mod header;
+pub mod message;
+pub mod method;
+pub mod name_addr;
+pub mod scan;
+pub mod status;
+pub mod uri;
+pub mod via;
+pub mod write;
+
+pub use cseq::CSeq;
+pub use error::{Fault, Malformed};
+pub use header::HeaderName;
+pub use message::{Index, Message, Span};
+pub use method::Method;
+pub use name_addr::NameAddr;
+pub use scan::scan;
+pub use status::Status;
+pub use uri::Uri;
+pub use via::Via;
