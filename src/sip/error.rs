@@ -10,15 +10,20 @@ use super::HeaderName;
 pub enum Fault {
     /// Nothing but CR, LF, NUL or blanks: a keep-alive of RFC 5626 §3.5.1 or of an old phone.
     KeepAlive,
-    /// The first line is neither a Request-Line nor a Status-Line.
+    /// The first line is neither a Request-Line nor a Status-Line. Nothing behind it is read, and the
+    /// message counts neither as a request nor as a response.
     NotSip,
+    /// A Request-Line that is one by its last word, `SIP/…`, and not by the rest: blanks that do not
+    /// belong there, no token for a method, nothing that could be a URI (RFC 3261 §7.1): 400.
+    BrokenStartLine,
     /// A Request-Line or Status-Line with a version other than SIP/2.0: 505.
     Version,
     /// The Request-URI is longer than `limits::REQUEST_URI_BYTES_MAX`: 414.
     RequestUriTooLong,
     /// More header fields than `limits::HEADERS_MAX`: 400.
     TooManyHeaders,
-    /// A header line without a colon, with a bad name, or without an end: 400.
+    /// A header line without a colon, with a bad name, or without an end; a lone CR or LF before the body;
+    /// no empty line before it: 400.
     BrokenHeader,
     /// A mandatory header field is absent (RFC 3261 §8.1.1): 400.
     Missing(HeaderName),

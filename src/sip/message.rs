@@ -1,7 +1,8 @@
 //! A scanned message: the datagram's bytes and an index of spans into them.
 
-use super::{CSeq, HeaderName, Method, Status};
+use super::{CSeq, HeaderName, Method, Status, via};
 use crate::limits;
+use std::ops::Range;
 
 /// A range of the datagram: a position and a length, both in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,12 +21,96 @@ pub struct Header {
     pub value: Span,
 }
 
+impl Span {
+    /// Positions in a datagram fit: `limits::DATAGRAM_BYTES_MAX` bounds them.
+    #[inline]
+    pub(super) const fn new(start: usize, end: usize) -> Span {
+        Span { start: start as u16, length: (end - start) as u16 }
+    }
+
+    #[inline]
+    pub(super) fn of(range: Range<usize>) -> Span {
+        Span::new(range.start, range.end)
+    }
+
+    #[inline]
+    const fn behind(self, start: u16) -> Span {
+        Span { start: self.start + start, length: self.length }
+    }
+}
+
 /// What the scanner found: caller-owned, reused from datagram to datagram, never allocating.
 ///
-/// Fields are private to `sip`; [`Message`] is how the rest of the program reads them.
+/// Fields are private to `sip`; [`Message`] is how the rest of the program reads them. A reset writes the
+/// few words of `facts`, `present` and `header_count`: entries beyond the count and first-of-type slots of
+/// absent names keep an older message's values and are never read.
 pub struct Index {
     pub(super) headers: [Header; limits::HEADERS_MAX],
     pub(super) header_count: u8,
+    /// Where the first field of each name stands in `headers`.
+    pub(super) first: [u8; NAME_COUNT],
+    /// One bit for each name that the message holds.
+    pub(super) present: u128,
+    pub(super) facts: Facts,
+}
+
+/// Names with a slot and a bit: the known ones and `Other`.
+const NAME_COUNT: usize = HeaderName::COUNT + 1;
+
+const _: () = assert!(NAME_COUNT <= u128::BITS as usize);
+
+/// What the start line made of the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Unknown,
+    Request,
+    Response,
+}
+
+/// What was read eagerly.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    pub kind: Kind,
+    pub start: u16,
+    pub headers_end: u16,
+    pub body: Span,
+    pub method: Method,
+    pub method_text: Span,
+    pub request_uri: Span,
+    pub status: Option<Status>,
+    pub reason: Span,
+    pub via_start: u16,
+    pub top_via: Option<via::Top>,
+    pub cseq: Option<CSeq>,
+    pub cseq_method: Span,
+    pub call_id: Span,
+    pub from_tag: Span,
+    pub to_tag: Span,
+    pub max_forwards: Option<u8>,
+    pub content_length: Option<u32>,
+}
+
+impl Facts {
+    const NONE: Facts = Facts {
+        kind: Kind::Unknown,
+        start: 0,
+        headers_end: 0,
+        body: Span::new(0, 0),
+        method: Method::Other,
+        method_text: Span::new(0, 0),
+        request_uri: Span::new(0, 0),
+        status: None,
+        reason: Span::new(0, 0),
+        via_start: 0,
+        top_via: None,
+        cseq: None,
+        cseq_method: Span::new(0, 0),
+        call_id: Span::new(0, 0),
+        from_tag: Span::new(0, 0),
+        to_tag: Span::new(0, 0),
+        max_forwards: None,
+        content_length: None,
+    };
 }
 
 /// The topmost Via as far as routing needs it (RFC 3261 §18, RFC 3581).
@@ -51,8 +136,19 @@ pub struct Message<'a> {
 
 impl Index {
     #[must_use]
+    #[expect(
+        clippy::new_without_default,
+        reason = "1 KiB that is made once and reused: no default by the way"
+    )]
     pub fn new() -> Index {
-        unimplemented!()
+        let none = Header { name: HeaderName::Other, line_start: 0, value: Span::new(0, 0) };
+        Index {
+            headers: [none; limits::HEADERS_MAX],
+            header_count: 0,
+            first: [0; NAME_COUNT],
+            present: 0,
+            facts: Facts::NONE,
+        }
     }
 
     /// The message that was scanned into this index. `datagram` is the buffer that was scanned.
@@ -60,111 +156,182 @@ impl Index {
     pub fn message<'a>(&'a self, datagram: &'a [u8]) -> Message<'a> {
         Message { bytes: datagram, index: self }
     }
+
+    /// Forgets the message.
+    #[inline]
+    pub(super) fn reset(&mut self) {
+        self.header_count = 0;
+        self.present = 0;
+        self.facts = Facts::NONE;
+    }
+
+    /// Appends a field; `None` when there is no room, otherwise whether it is the first of its name.
+    #[inline]
+    pub(super) fn push(&mut self, header: Header) -> Option<bool> {
+        let number = self.header_count;
+        *self.headers.get_mut(usize::from(number))? = header;
+        self.header_count = number + 1;
+        let bit = bit(header.name);
+        let is_first = self.present & bit == 0;
+        if is_first {
+            self.present |= bit;
+            self.first[header.name as usize] = number;
+        }
+        Some(is_first)
+    }
+}
+
+/// The name's bit in `Index::present`.
+pub(super) const fn bit(name: HeaderName) -> u128 {
+    1 << name as u32
 }
 
 impl<'a> Message<'a> {
+    /// False also for a datagram that was no message at all ([`super::Fault::NotSip`]).
     #[must_use]
     pub fn is_request(&self) -> bool {
-        unimplemented!()
+        self.index.facts.kind == Kind::Request
     }
+
     /// The request's method; for a response the method of its CSeq.
     #[must_use]
     pub fn method(&self) -> Method {
-        unimplemented!()
+        self.index.facts.method
     }
+
     /// The method as it stands in the Request-Line, or in the CSeq of a response.
     #[must_use]
     pub fn method_text(&self) -> &'a [u8] {
-        unimplemented!()
+        self.text(self.index.facts.method_text)
     }
+
     /// The Request-URI; empty for a response.
     #[must_use]
     pub fn request_uri(&self) -> &'a [u8] {
-        unimplemented!()
+        self.text(self.index.facts.request_uri)
     }
+
     /// The status of a response, `None` for a request.
     #[must_use]
     pub fn status(&self) -> Option<Status> {
-        unimplemented!()
+        self.index.facts.status
     }
+
     /// The reason phrase of a response.
     #[must_use]
     pub fn reason(&self) -> &'a [u8] {
-        unimplemented!()
+        self.text(self.index.facts.reason)
     }
+
     /// The topmost Via; `None` only after a fault.
     #[must_use]
     pub fn top_via(&self) -> Option<TopVia<'a>> {
-        unimplemented!()
+        let start = self.index.facts.via_start;
+        let top = self.index.facts.top_via?;
+        Some(TopVia {
+            host: self.text(top.host.behind(start)),
+            port: top.port,
+            branch: self.text(top.branch.behind(start)),
+            wants_rport: top.wants_rport,
+            text: self.text(top.text.behind(start)),
+        })
     }
+
     /// `None` only after a fault.
     #[must_use]
     pub fn cseq(&self) -> Option<CSeq> {
-        unimplemented!()
+        self.index.facts.cseq
     }
+
     /// Empty only after a fault.
     #[must_use]
     pub fn call_id(&self) -> &'a [u8] {
-        unimplemented!()
+        self.text(self.index.facts.call_id)
     }
+
     /// The tag of From, empty when there is none (RFC 2543).
     #[must_use]
     pub fn from_tag(&self) -> &'a [u8] {
-        unimplemented!()
+        self.text(self.index.facts.from_tag)
     }
+
     /// The tag of To, empty when there is none.
     #[must_use]
     pub fn to_tag(&self) -> &'a [u8] {
-        unimplemented!()
+        self.text(self.index.facts.to_tag)
     }
+
     /// `None` when the header field is absent.
     #[must_use]
     pub fn max_forwards(&self) -> Option<u8> {
-        unimplemented!()
+        self.index.facts.max_forwards
     }
+
     /// The body: Content-Length bytes, or to the datagram's end where the field is absent.
     #[must_use]
     pub fn body(&self) -> &'a [u8] {
-        unimplemented!()
+        self.text(self.index.facts.body)
     }
-    /// All header fields in their order.
+
+    /// All header fields in their order. A line that is no header field ([`super::Fault::BrokenHeader`])
+    /// stands among them as `Other` with an empty value.
     #[must_use]
     pub fn headers(&self) -> &'a [Header] {
-        unimplemented!()
+        let index = self.index;
+        &index.headers[..usize::from(index.header_count)]
     }
+
     #[must_use]
     pub fn has(&self, name: HeaderName) -> bool {
-        let _ = name;
-        unimplemented!()
+        self.index.present & bit(name) != 0
     }
+
     /// The value of the first field of this name.
     #[must_use]
     pub fn header(&self, name: HeaderName) -> Option<&'a [u8]> {
-        let _ = name;
-        unimplemented!()
+        if !self.has(name) {
+            return None;
+        }
+        let number = self.index.first[name as usize];
+        Some(self.text(self.index.headers[usize::from(number)].value))
     }
+
     /// The values of all fields of this name, one item per field (lists are not split).
     pub fn values(&self, name: HeaderName) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let _ = name;
-        std::iter::empty()
+        let message = *self;
+        let first = if self.has(name) { usize::from(self.index.first[name as usize]) } else { usize::MAX };
+        let headers = self.headers().get(first..).unwrap_or_default();
+        headers.iter().filter(move |header| header.name == name).map(move |header| message.text(header.value))
     }
+
     /// The whole lines of the fields `first..last` of [`Message::headers`], each with its CRLF, as they
-    /// stand in the datagram.
+    /// stand in the datagram (a fold as blanks). `last` may be the number of fields; an empty or impossible
+    /// range has no lines.
     #[must_use]
     pub fn lines(&self, first: usize, last: usize) -> &'a [u8] {
-        let _ = (first, last);
-        unimplemented!()
+        let headers = self.headers();
+        let Some(header) = headers.get(first) else { return &[] };
+        let end = match headers.get(last) {
+            Some(behind) => behind.line_start,
+            None if last == headers.len() => self.index.facts.headers_end,
+            None => return &[],
+        };
+        self.bytes.get(usize::from(header.line_start)..usize::from(end)).unwrap_or_default()
     }
+
     /// The bytes of a span.
     #[must_use]
+    #[inline]
     pub fn text(&self, span: Span) -> &'a [u8] {
-        let _ = span;
-        let _ = (self.bytes, self.index);
-        unimplemented!()
+        let start = usize::from(span.start);
+        self.bytes.get(start..start + usize::from(span.length)).unwrap_or_default()
     }
+
     /// The whole message: start line to the end of the body (bytes after Content-Length are left out).
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {
-        unimplemented!()
+        let facts = &self.index.facts;
+        let end = usize::from(facts.body.start) + usize::from(facts.body.length);
+        self.bytes.get(usize::from(facts.start)..end).unwrap_or_default()
     }
 }

@@ -7,11 +7,14 @@
 pub mod cseq;
 pub mod error;
 pub mod header;
+mod lines;
 pub mod message;
 pub mod method;
 pub mod name_addr;
 pub mod scan;
+mod start_line;
 pub mod status;
+mod text;
 pub mod uri;
 pub mod via;
 pub mod write;

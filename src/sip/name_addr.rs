@@ -2,6 +2,8 @@
 //! (RFC 3261 §20.10, §25.1).
 
 use super::Malformed;
+use super::text::{blanks_end, quoted_end, trim, trim_end};
+use std::ops::Range;
 
 /// `"Alice" <sip:alice@host>;tag=1` or `sip:alice@host;tag=1` (then everything behind `;` is a header
 /// parameter, RFC 3261 §20.10).
@@ -16,20 +18,30 @@ pub struct NameAddr<'a> {
 }
 
 impl<'a> NameAddr<'a> {
-    /// Parses one address. `value` holds exactly one (see [`split_list`]).
+    /// Parses one address. `value` holds exactly one (see [`split_list`]). The URI itself is not looked
+    /// into; blanks just inside the angle brackets are left out (RFC 4475 §3.1.2.14).
     ///
     /// # Errors
-    /// [`Malformed`] when no address can be told from it.
+    /// [`Malformed`] when no address can be told from it: a quote or a bracket that is not closed, an
+    /// unquoted display name with a separator in it (RFC 4475 §3.1.2.15), something other than parameters
+    /// behind the address, no URI or one with blanks in it.
     pub fn parse(value: &'a [u8]) -> Result<NameAddr<'a>, Malformed> {
-        let _ = value;
-        unimplemented!()
+        let parts = Parts::read(value).ok_or(Malformed)?;
+        let uri = trim(&value[parts.uri]);
+        if uri.is_empty() || uri.iter().any(u8::is_ascii_whitespace) {
+            return Err(Malformed);
+        }
+        Ok(NameAddr {
+            display: trim(&value[..parts.display_end]),
+            uri,
+            params: trim_end(&value[parts.params..]),
+        })
     }
 
     /// A parameter's value without quotes; `Some(b"")` for one without a value. Names compare without case.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&'a [u8]> {
-        let _ = name;
-        unimplemented!()
+        param(self.params, name)
     }
 
     /// The `tag` parameter; empty when there is none.
@@ -39,16 +51,133 @@ impl<'a> NameAddr<'a> {
     }
 }
 
-/// Splits a list at the commas outside quotes and angle brackets. Items come without white space around
-/// them; empty items are left out.
-pub fn split_list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let _ = value;
-    std::iter::empty()
+/// Where the parts of an address stand in a value.
+struct Parts {
+    display_end: usize,
+    uri: Range<usize>,
+    /// The first `;` behind the address, or the value's end.
+    params: usize,
 }
 
-/// Looks a parameter up in `;a;b=c;d="e"`.
+impl Parts {
+    /// RFC 3261 §20.10: without angle brackets the first `;` opens the header parameters.
+    #[inline]
+    fn read(value: &[u8]) -> Option<Parts> {
+        let mut at = 0;
+        let mut has_quotes = false;
+        loop {
+            match value.get(at) {
+                Some(b'"') => {
+                    at = quoted_end(value, at)?;
+                    has_quotes = true;
+                }
+                Some(b'<') => return Parts::read_brackets(value, at),
+                None | Some(b';') => {
+                    let is_address = !has_quotes && blanks_end(value, 0) < at;
+                    return is_address.then_some(Parts { display_end: 0, uri: 0..at, params: at });
+                }
+                Some(b',' | b'>') => return None,
+                Some(_) => at += 1,
+            }
+        }
+    }
+
+    #[inline]
+    fn read_brackets(value: &[u8], open: usize) -> Option<Parts> {
+        let close = open + memchr::memchr(b'>', &value[open..])?;
+        let params = blanks_end(value, close + 1);
+        let ends_well = matches!(value.get(params), None | Some(b';'));
+        ends_well.then_some(Parts { display_end: open, uri: open + 1..close, params })
+    }
+}
+
+/// Where the tag of a From or To stands: an empty range when there is none, `None` when the value is no
+/// address.
+pub(super) fn read_tag(value: &[u8]) -> Option<Range<usize>> {
+    let parts = Parts::read(value)?;
+    let params = &value[parts.params..];
+    let tag = match find_param(params, b"tag") {
+        Some(tag) => parts.params + tag.start..parts.params + tag.end,
+        None => 0..0,
+    };
+    Some(tag)
+}
+
+/// Splits a list at the commas outside quotes and angle brackets. Items come without white space around
+/// them; empty items are left out. A quote or a bracket that is never closed holds all that follows.
+pub fn split_list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = value;
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let end = item_end(rest);
+            let item = trim(&rest[..end]);
+            rest = rest.get(end + 1..).unwrap_or_default();
+            if !item.is_empty() {
+                return Some(item);
+            }
+        }
+        None
+    })
+}
+
+/// Where a list's first item ends: its comma or the list's end.
+fn item_end(list: &[u8]) -> usize {
+    let mut at = 0;
+    while at < list.len() {
+        match list[at] {
+            b',' => return at,
+            b'"' => at = quoted_end(list, at).unwrap_or(list.len()),
+            b'<' => at += memchr::memchr(b'>', &list[at..]).unwrap_or(list.len() - at),
+            _ => at += 1,
+        }
+    }
+    list.len()
+}
+
+/// Looks a parameter up in `;a;b=c;d="e"`: the first of that name, its value without quotes (quoted pairs
+/// stay as they are), `Some(b"")` without a value. Names compare without case.
 #[must_use]
 pub fn param<'a>(params: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let _ = (params, name);
-    unimplemented!()
+    find_param(params, name.as_bytes()).map(|range| &params[range])
+}
+
+/// Where the value of the first parameter of this name stands.
+fn find_param(params: &[u8], name: &[u8]) -> Option<Range<usize>> {
+    let mut at = 0;
+    loop {
+        while let Some(b' ' | b'\t' | b';') = params.get(at) {
+            at += 1;
+        }
+        let start = at;
+        while !matches!(params.get(at), None | Some(b' ' | b'\t' | b';' | b'=' | b'"')) {
+            at += 1;
+        }
+        let is_it = params[start..at].eq_ignore_ascii_case(name);
+        let (value, end) = param_value(params, at);
+        if is_it {
+            return Some(value);
+        }
+        at = end + memchr::memchr(b';', &params[end..])?;
+    }
+}
+
+/// The value behind a parameter's name that ends at `name_end`, and where to go on behind it.
+fn param_value(params: &[u8], name_end: usize) -> (Range<usize>, usize) {
+    let equals = blanks_end(params, name_end);
+    if params.get(equals) != Some(&b'=') {
+        return (name_end..name_end, name_end);
+    }
+    let start = blanks_end(params, equals + 1);
+    if params.get(start) == Some(&b'"') {
+        // A quote that never closes: the value is what is left.
+        return match quoted_end(params, start) {
+            Some(end) => (start + 1..end - 1, end),
+            None => (start + 1..params.len(), params.len()),
+        };
+    }
+    let mut end = start;
+    while !matches!(params.get(end), None | Some(b' ' | b'\t' | b';')) {
+        end += 1;
+    }
+    (start..end, end)
 }
