@@ -17,8 +17,8 @@ const T4: usize = 1;
 const NO_ANSWER: usize = 2;
 const T1_X_64: usize = 3;
 
-/// 10 calls in a millisecond: with three timers of 32 s each, one of 5 s and a no-answer timer that lives 3 s,
-/// 1.04 million are pending.
+/// Ten calls in a millisecond: with three timers of 32 s each, one of 5 s and a no-answer timer that lives
+/// 3 s, 1.04 million are pending.
 const CALLS_PER_MS: u64 = 10;
 const CAPACITY: usize = 2_000_000;
 /// How many calls later a 100 Trying stops Timer A (10 ms) and an answer stops the no-answer timer (3 s).
