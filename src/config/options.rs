@@ -523,3 +523,39 @@ pub fn nearest<T: AsRef<str>>(name: &str, candidates: impl IntoIterator<Item = T
     let distance = |candidate: &T| strsim::damerau_levenshtein(name, candidate.as_ref());
     candidates.into_iter().min_by_key(distance)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, World};
+
+    #[test]
+    fn every_example_and_default_is_accepted() {
+        let world = World {
+            environment: Vec::new(),
+            read_file: &|_| Ok(String::new()),
+            cpus_allowed: vec![0, 1, 2, 3],
+            secret: 1,
+        };
+        // A phone that the examples' listeners reach and whose number the examples leave free.
+        let others = ["--subscriber=number=1,contact=sip:1@192.0.2.1", "--listen=udp:192.0.2.60:5060"];
+        for setting in TABLE.iter().filter(|setting| setting.places != Places::FlagOnly) {
+            for text in [setting.example, setting.default] {
+                let flag = format!("--{}={text}", setting.name);
+                let args = ["ringway", flag.as_str()].into_iter().chain(others);
+                let is_set = !text.is_empty() || setting.kind != Kind::Subscriber;
+                let result = Config::from_args(args.map(Into::into), &world);
+                assert!(!is_set || result.is_ok(), "{flag}: {result:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_names_are_distinct_and_the_command_is_sound() {
+        for (row, setting) in TABLE.iter().enumerate() {
+            assert!(!TABLE[..row].iter().any(|other| other.name == setting.name), "{}", setting.name);
+            assert!(!setting.help.is_empty() && !setting.help.ends_with('.'), "{}", setting.name);
+        }
+        crate::config::flags::command().debug_assert();
+    }
+}

@@ -219,7 +219,6 @@ pub fn uri(text: &str) -> Result<String, Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::options::TABLE;
 
     #[test]
     fn sizes_take_the_suffixes_and_bytes() {
@@ -287,14 +286,6 @@ mod tests {
         assert_eq!(uri("<http://192.0.2.1/1>").as_deref(), Ok("<http://192.0.2.1/1>"));
         for bad in ["ring", "http:", "a b:c", "http://x\r\nEvil: 1", ":x", "http://é"] {
             assert!(uri(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn what_is_expected_of_each_option_can_be_said() {
-        for setting in TABLE {
-            assert!(!expected(setting).is_empty());
-            assert!(setting.kind == Kind::Switch || !setting.example.is_empty(), "{}", setting.name);
         }
     }
 }
