@@ -258,7 +258,7 @@ pub static TABLE: &[Setting] = &[
         kind: Kind::Cpus,
         example: "0,2-3",
         topic: SHARDS,
-        help: "The CPUs to run on, such as 0,2-3; without it the first that the process may use, one per shard",
+        help: "The CPUs to run on, such as 0,2-3; without it the first that the process may use",
         ..ROW
     },
     Setting {
