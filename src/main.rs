@@ -52,7 +52,7 @@ fn serve(config: Config) -> Result<ExitCode, Box<dyn std::error::Error>> {
         let Some(signal) = signals.wait(POLL) else { continue };
         let (name, calls) = (signals::name(signal), server.calls());
         if is_draining {
-            say(&format!("{name} again: ends at once with {calls} calls left"));
+            say(&format!("{name} again: ends at once; calls left: {calls}"));
             say(&totals(&server.metrics()));
             // The shards' threads are not waited for; 128 + signal is the shell's code for an end by signal.
             std::process::exit(128 + signal);
@@ -60,7 +60,7 @@ fn serve(config: Config) -> Result<ExitCode, Box<dyn std::error::Error>> {
         is_draining = true;
         server.drain();
         say(&format!(
-            "{name}: no new calls; {calls} calls are left and have {} s; a second signal ends at once",
+            "{name}: no new calls; calls left: {calls}, for at most {} s; a second signal ends at once",
             drain_timeout.as_secs()
         ));
     }

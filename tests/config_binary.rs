@@ -68,7 +68,10 @@ fn a_signal_drains_and_ends_with_the_totals() {
         assert_eq!(unsafe { libc::kill(process, signal) }, 0);
         let mut said = String::new();
         output.read_to_string(&mut said).expect("UTF-8");
-        assert!(said.starts_with(&format!("{name}: no new calls; 0 calls are left and have 30 s")), "{said}");
+        assert!(
+            said.starts_with(&format!("{name}: no new calls; calls left: 0, for at most 30 s")),
+            "{said}"
+        );
         assert!(said.contains("\ncalls: 0 started, 0 answered, 0 failed"), "{said}");
         assert_eq!(child.wait().expect("an end").code(), Some(0));
     }

@@ -137,8 +137,8 @@ fn listeners(values: &Values) -> Result<Vec<Listener>, ConfigError> {
             }
             None if address.ip().is_unspecified() => {
                 return refuse(
-                    "Via and Contact need an address that others can send to; add --advertise with the address \
-                     that the others use, or listen on that address",
+                    "Via and Contact need an address that others can send to; add --advertise with that \
+                     address, or listen on it",
                 );
             }
             None => host_port(address.ip(), address.port()),

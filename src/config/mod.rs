@@ -1,8 +1,8 @@
 //! What the operator sets: flags over environment over TOML file over defaults, one table of options.
 //!
-//! [`Config::from_args`] is pure: the arguments come in, everything else it looks at is in [`World`]. What
-//! comes out is checked as a whole: a [`Config`] can be started, or its addresses, CPUs and subscribers
-//! contradict nothing that can be known before.
+//! [`Config::from_args`] is pure: the arguments come in, and all else that it looks at is in [`World`]. It
+//! checks the options one by one and together; whether an address or a port can be had shows at the start
+//! of the server.
 
 mod build;
 mod environment;
@@ -16,7 +16,6 @@ mod system;
 mod value;
 
 pub use print::markdown_table;
-pub use value::cpu_list;
 
 use crate::net::NetSettings;
 use crate::settings::Settings;

@@ -107,7 +107,7 @@ pub fn cpus(text: &str) -> Result<Vec<usize>, Reason> {
     Ok(cpus)
 }
 
-/// CPU numbers as [`cpus`] reads them, ranges joined.
+/// CPU numbers as the option `--cpus` takes them, ranges joined: `0,2-3`.
 pub fn cpu_list(cpus: &[usize]) -> String {
     let mut parts: Vec<(usize, usize)> = Vec::new();
     for &cpu in cpus {
