@@ -206,6 +206,7 @@ fn fault_response(fault: Fault) -> (Status, String) {
         Fault::Version => (Status::VERSION_NOT_SUPPORTED, String::new()),
         Fault::RequestUriTooLong => (Status::REQUEST_URI_TOO_LONG, String::new()),
         Fault::TooManyHeaders => bad("Too Many Header Fields".into()),
+        Fault::BrokenStartLine => bad("Broken Request-Line".into()),
         Fault::BrokenHeader => bad("Broken Header Line".into()),
         Fault::Missing(name) => bad(format!("Missing {}", name.text())),
         Fault::Repeated(name) => bad(format!("Repeated {}", name.text())),

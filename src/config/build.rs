@@ -61,7 +61,7 @@ fn settings(
         max_calls: values.count(Key::MaxCalls)?,
         max_transactions: values.count(Key::MaxTransactions)?,
         retry_after_s: values.count(Key::RetryAfter)?,
-        subscribers,
+        subscribers: subscribers.into(),
     })
 }
 
@@ -227,7 +227,8 @@ pub fn lab(listen: SocketAddr) -> Config {
         subscribers: subscriber::lab()
             .and_then(|entries| subscriber::subscribers(&entries))
             // The lab's texts are constants, and a test reads them.
-            .unwrap_or_default(),
+            .unwrap_or_default()
+            .into(),
         ..Settings::default()
     };
     let net = NetSettings {
