@@ -16,9 +16,13 @@
 //! [`outbox::Outbox`]. The same seed and the same input give the same bytes out. Without the feature
 //! `server` the library is that core alone.
 
+pub mod call;
 pub mod clock;
 #[cfg(feature = "server")]
 pub mod config;
+pub mod context;
+pub mod ids;
+pub mod keep;
 pub mod limits;
 pub mod metrics;
 #[cfg(feature = "server")]
@@ -28,4 +32,6 @@ pub mod service;
 pub mod settings;
 pub mod shard;
 pub mod sip;
+pub mod slab;
 pub mod timer;
+pub mod transaction;

@@ -1,5 +1,7 @@
 //! Every maximum in one place, each with the sum that made it.
 
+use crate::settings::Settings;
+
 /// The largest UDP payload over IPv4: 65,535 − 20 (IP) − 8 (UDP). RFC 3261 §18.1.1 asks that a message of
 /// any datagram's size be handled. It also bounds a [`crate::sip::Span`] (u16).
 pub const DATAGRAM_BYTES_MAX: usize = 65_507;
@@ -42,3 +44,21 @@ const _: () = assert!(DATAGRAM_BYTES_MAX <= u16::MAX as usize);
 const _: () = assert!(HEADERS_MAX <= u8::MAX as usize);
 const _: () = assert!(OUTBOX_BYTES >= 2 * OUTPUT_BYTES_PER_INPUT_MAX);
 const _: () = assert!(TIMERS_PER_STEP_MAX * 2 + EFFECTS_PER_INPUT_MAX <= OUTBOX_DATAGRAMS);
+
+/// Timers of one shard: one per transaction, one per call, two legs per call (one that is given up, one
+/// that is tried).
+#[must_use]
+pub fn timers_max(settings: &Settings, shards: u16) -> usize {
+    let shards = usize::from(shards.max(1));
+    (settings.max_transactions as usize + 3 * settings.max_calls as usize) / shards + 64
+}
+
+/// Bytes that one shard may keep: 4 KiB for a call that is being set up (its INVITE, the head of its
+/// responses, the leg's INVITE, two dialogs), 512 B for a transaction that lingers with its ACK or
+/// response, and room for two datagrams of the largest size.
+#[must_use]
+pub fn kept_bytes_max(settings: &Settings, shards: u16) -> usize {
+    let shards = usize::from(shards.max(1));
+    let bytes = settings.max_calls as usize * 4_096 + settings.max_transactions as usize * 512;
+    bytes / shards + (4 << 20)
+}

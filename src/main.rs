@@ -1,1 +1,141 @@
-fn main() {}
+//! Arguments → configuration → server → wait for its end.
+
+use ringway::config::{Action, Config, ConfigError, World};
+use ringway::metrics::Metrics;
+use ringway::net::Server;
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const EXIT_FAILED: u8 = 1;
+const EXIT_USAGE: u8 = 2;
+
+/// How often the main thread looks whether the server has ended.
+const POLL: Duration = Duration::from_millis(100);
+
+fn main() -> ExitCode {
+    match action() {
+        Ok(Action::Print(text)) => {
+            say(text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Ok(Action::Start(config)) => match serve(*config) {
+            Ok(code) => code,
+            Err(error) => fail(EXIT_FAILED, &error.to_string()),
+        },
+        Err(error) => fail(EXIT_USAGE, &error.to_string()),
+    }
+}
+
+fn action() -> Result<Action, ConfigError> {
+    Config::from_args(std::env::args_os(), &World::of_process()?)
+}
+
+/// Runs a server to its end; the exit code of one that ended as it was asked to.
+fn serve(config: Config) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt().with_max_level(config.log).with_writer(std::io::stderr).init();
+    // Before any thread starts, so that all of them inherit the mask and only the main thread is told.
+    let signals = signals::Blocked::new()?;
+    let summary = config.summary();
+    let drain_timeout = config.net.drain_timeout;
+    let server = Server::start(Arc::new(config.settings), config.net)?;
+    say(&format!("ringway {}", env!("CARGO_PKG_VERSION")));
+    say(&summary);
+    say("try: cargo run --release -p loadgen -- demo");
+
+    let mut is_draining = false;
+    while !server.is_finished() {
+        let Some(signal) = signals.wait(POLL) else { continue };
+        let (name, calls) = (signals::name(signal), server.calls());
+        if is_draining {
+            say(&format!("{name} again: ends at once; calls left: {calls}"));
+            say(&totals(&server.metrics()));
+            // The shards' threads are not waited for; 128 + signal is the shell's code for an end by signal.
+            std::process::exit(128 + signal);
+        }
+        is_draining = true;
+        server.drain();
+        say(&format!(
+            "{name}: no new calls; calls left: {calls}, for at most {} s; a second signal ends at once",
+            drain_timeout.as_secs()
+        ));
+    }
+    let metrics = server.metrics();
+    let ended = server.join();
+    say(&totals(&metrics));
+    ended?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn totals(metrics: &Metrics) -> String {
+    format!(
+        "calls: {} started, {} answered, {} failed, {} cancelled; {} forwarded on no answer",
+        metrics.calls_started,
+        metrics.calls_answered,
+        metrics.calls_failed,
+        metrics.calls_cancelled,
+        metrics.forwarded_no_answer
+    )
+}
+
+/// Writes a line to standard output; a closed one does not end a server.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn fail(code: u8, message: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "ringway: {message}");
+    ExitCode::from(code)
+}
+
+/// SIGINT and SIGTERM, taken by the main thread when it asks for them.
+mod signals {
+    use std::io;
+    use std::mem::MaybeUninit;
+    use std::time::Duration;
+
+    pub struct Blocked(libc::sigset_t);
+
+    impl Blocked {
+        /// Blocks both signals in this thread and in those that it starts from now on.
+        pub fn new() -> io::Result<Blocked> {
+            let mut set = MaybeUninit::uninit();
+            // SAFETY: sigemptyset initialises the set that the other calls then use; the old mask is not
+            // asked for.
+            let result = unsafe {
+                libc::sigemptyset(set.as_mut_ptr());
+                libc::sigaddset(set.as_mut_ptr(), libc::SIGINT);
+                libc::sigaddset(set.as_mut_ptr(), libc::SIGTERM);
+                libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut())
+            };
+            match result {
+                // SAFETY: initialised above.
+                0 => Ok(Blocked(unsafe { set.assume_init() })),
+                error => Err(io::Error::from_raw_os_error(error)),
+            }
+        }
+
+        /// The signal that is or becomes pending within `timeout`.
+        pub fn wait(&self, timeout: Duration) -> Option<i32> {
+            let timeout = libc::timespec {
+                tv_sec: timeout.as_secs().cast_signed(),
+                tv_nsec: timeout.subsec_nanos().into(),
+            };
+            // SAFETY: both pointers are to initialised values that outlive the call; no siginfo is asked for.
+            let signal =
+                unsafe { libc::sigtimedwait(&raw const self.0, std::ptr::null_mut(), &raw const timeout) };
+            (signal > 0).then_some(signal)
+        }
+    }
+
+    pub fn name(signal: i32) -> &'static str {
+        match signal {
+            libc::SIGINT => "SIGINT",
+            _ => "SIGTERM",
+        }
+    }
+}

@@ -18,6 +18,13 @@ macro_rules! counters {
                 [$(self.$name),*]
             }
 
+            /// The inverse of [`Metrics::values`].
+            #[must_use]
+            pub fn from_values(values: [u64; Self::COUNT]) -> Metrics {
+                let [$($name),*] = values;
+                Metrics { $($name),* }
+            }
+
             /// Adds another shard's counters.
             pub fn add(&mut self, other: &Metrics) {
                 $(self.$name += other.$name;)*
@@ -31,6 +38,19 @@ counters! {
     datagrams_received;
     /// Datagrams put into the outbox.
     datagrams_sent;
+    /// Datagrams that the kernel dropped because a socket's receive buffer was full (counted by `net`, as
+    /// the next five).
+    receive_buffer_overflows;
+    /// Received datagrams longer than `limits::DATAGRAM_BYTES_MAX` or without a sender, dropped.
+    receives_refused;
+    /// Errors of a socket while receiving.
+    receive_errors;
+    /// Datagrams that the kernel refused to send (no route, not permitted, too long).
+    sends_refused;
+    /// Datagrams dropped because the socket stayed full and its queue was full too.
+    sends_dropped;
+    /// Datagrams for this shard dropped because its inbox was full.
+    inbox_overflows;
     /// Keep-alives (CRLF, NUL) dropped.
     keepalives;
     /// Datagrams that are not SIP, dropped.

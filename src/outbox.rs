@@ -17,16 +17,12 @@ pub struct Outgoing {
 }
 
 /// One arena of bytes and the list of datagrams in it; both are reserved once and reused.
-#[derive(Debug)]
+///
+/// [`Outbox::default`] has no memory: it stands in while the real one is lent to a writer.
+#[derive(Debug, Default)]
 pub struct Outbox {
     arena: Vec<u8>,
     datagrams: Vec<Outgoing>,
-}
-
-impl Default for Outbox {
-    fn default() -> Outbox {
-        Outbox::new()
-    }
 }
 
 impl Outbox {

@@ -2,6 +2,7 @@
 
 use crate::service::Subscribers;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// The core's settings; shared read-only by all shards.
 #[derive(Clone, Debug)]
@@ -33,7 +34,7 @@ pub struct Settings {
     pub max_transactions: u32,
     /// Retry-After in seconds on a 503.
     pub retry_after_s: u32,
-    pub subscribers: Subscribers,
+    pub subscribers: Arc<Subscribers>,
 }
 
 /// A socket that the shell listens on, as the core writes it into Via and Contact.
@@ -110,7 +111,7 @@ impl Default for Settings {
             max_calls: 200_000,
             max_transactions: 4_000_000,
             retry_after_s: 5,
-            subscribers: Subscribers::default(),
+            subscribers: Arc::default(),
         }
     }
 }

@@ -1,8 +1,21 @@
 //! The shell: the only module that names glommio, sockets or the clock.
 
-use crate::metrics::Metrics;
-use crate::settings::Settings;
-use std::sync::Arc;
+mod arena;
+mod checks;
+mod clock;
+mod egress;
+pub mod inbox;
+mod name;
+mod run;
+mod server;
+mod shared;
+#[cfg(test)]
+mod tests;
+pub mod udp;
+
+pub use checks::allowed_cpus;
+pub use server::Server;
+
 use std::time::Duration;
 
 /// What the shell needs to know of the configuration.
@@ -23,9 +36,6 @@ pub struct NetSettings {
     pub secret: u64,
 }
 
-/// A server that runs: one executor per shard.
-pub struct Server {}
-
 /// Why a server could not start or go on: one line that names the cure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerError(pub String);
@@ -37,45 +47,3 @@ impl std::fmt::Display for ServerError {
 }
 
 impl std::error::Error for ServerError {}
-
-impl Server {
-    /// Starts one executor per CPU and binds every listener on each; returns when all of them receive.
-    ///
-    /// # Errors
-    /// A port in use, an address that is not ours, a missing io_uring, a low memlock limit: one line each.
-    pub fn start(settings: Arc<Settings>, net: NetSettings) -> Result<Server, ServerError> {
-        let _ = (settings, net);
-        unimplemented!()
-    }
-
-    /// The counters of all shards, at most one tick old.
-    #[must_use]
-    pub fn metrics(&self) -> Metrics {
-        unimplemented!()
-    }
-
-    /// Calls that live on all shards, at most one tick old.
-    #[must_use]
-    pub fn calls(&self) -> usize {
-        unimplemented!()
-    }
-
-    /// Refuses new calls with 503 from now on. The server ends when its calls are gone or after the drain timeout.
-    pub fn drain(&self) {
-        unimplemented!()
-    }
-
-    /// Whether every shard has ended.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        unimplemented!()
-    }
-
-    /// Waits for every shard to end.
-    ///
-    /// # Errors
-    /// What ended a shard that was not asked to.
-    pub fn join(self) -> Result<(), ServerError> {
-        unimplemented!()
-    }
-}

@@ -1,5 +1,6 @@
 //! Whom we serve: numbers, where they are reached, and what each has set.
 
+use super::Condition;
 use ahash::RandomState;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,6 +18,17 @@ pub struct Subscriber {
     pub no_answer: Option<String>,
     /// The subscriber's own no-answer timer; `None`: the server's.
     pub after_ms: Option<u32>,
+}
+
+impl Subscriber {
+    /// The number to forward to under a condition; `None`: not set.
+    #[must_use]
+    pub fn target(&self, condition: Condition) -> Option<&str> {
+        match condition {
+            Condition::NoAnswer => self.no_answer.as_deref(),
+            Condition::Busy | Condition::NotRegistered | Condition::NotReachable => None,
+        }
+    }
 }
 
 /// All subscribers by number: a read-only snapshot.

@@ -1,0 +1,200 @@
+//! The back-to-back user agent: calls, their legs, and what they say to each other.
+//!
+//! [`Calls`] takes what the transactions report; `state` says what follows from it; `setup`, `progress`
+//! and `hangup` carry it out; `write` and `dialog` make the messages.
+
+mod dialog;
+mod hangup;
+mod progress;
+mod record;
+mod reply;
+mod setup;
+pub mod state;
+mod write;
+
+use crate::clock::Now;
+use crate::context::{Context, Due};
+use crate::keep::Kept;
+use crate::limits;
+use crate::outbox::ListenerId;
+use crate::settings::Settings;
+use crate::sip::{Index, Message, Status, scan};
+use crate::slab::{Handle, Slab};
+use crate::transaction::{Report, Transactions, User, Verdict};
+use record::{Call, Leg};
+use state::{CallState, LegEvent, LegState};
+use std::net::SocketAddr;
+
+pub use hangup::Side as DialogSide;
+pub use reply::unsupported;
+pub(crate) use write::{ALLOW, SUPPORTED};
+
+/// The layers below the call, which it acts through.
+pub struct Signalling {
+    pub context: Context,
+    pub transactions: Transactions,
+}
+
+/// A request as it came.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    pub message: Message<'a>,
+    pub source: SocketAddr,
+    pub listener: ListenerId,
+}
+
+/// All calls of a shard.
+pub struct Calls {
+    calls: Slab<Call>,
+    legs: Slab<Leg>,
+    /// For reading a kept INVITE again; taken while it is in use.
+    reread: Option<Box<Reread>>,
+}
+
+/// A kept message, scanned again.
+struct Reread {
+    buffer: Vec<u8>,
+    index: Index,
+}
+
+impl Calls {
+    /// A table for one shard's part of `settings.max_calls`.
+    #[must_use]
+    pub fn new(settings: &Settings, shards: u16) -> Calls {
+        let capacity = (settings.max_calls / u32::from(shards.max(1))).max(1);
+        // A call whose target rings has two legs: the one that is being given up, and the target's.
+        let legs = capacity.saturating_mul(2).saturating_add(u32::from(settings.max_diversions));
+        Calls {
+            calls: Slab::new(capacity),
+            legs: Slab::new(legs),
+            reread: Some(Box::new(Reread { buffer: Vec::new(), index: Index::new() })),
+        }
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.legs.is_empty()
+    }
+
+    /// A response came, and its transaction says what it is.
+    pub fn handle_response(&mut self, on: &mut Signalling, verdict: Verdict, response: &Message<'_>) {
+        match verdict {
+            Verdict::Absorbed | Verdict::Final { user: User::None } => {}
+            Verdict::Invite { user: User::None | User::Call(_), .. } => {
+                on.context.metrics.impossible_events += 1;
+            }
+            Verdict::Stray => on.context.metrics.stray_responses += 1,
+            Verdict::Invite { user: User::Leg(leg), .. } => self.leg_response(on, leg, response),
+            Verdict::Orphan { answer_to } => self.orphan_answer(on, answer_to, response),
+            Verdict::Final { user } => self.bye_done(on, user),
+        }
+    }
+
+    /// A client transaction got no final response.
+    pub fn handle_silence(&mut self, on: &mut Signalling, report: Report) {
+        match (report.user, report.invite) {
+            (User::Leg(leg), true) => self.leg_event(on, leg, LegEvent::Silence, None),
+            (user, false) => self.bye_done(on, user),
+            (User::None | User::Call(_), true) => on.context.metrics.impossible_events += 1,
+        }
+    }
+
+    /// A call's or a leg's timer is due.
+    pub fn handle_timer(&mut self, on: &mut Signalling, due: Due) {
+        match due {
+            Due::Call(call) => self.answer_timer(on, call),
+            Due::Leg(leg) => self.leg_event(on, leg, LegEvent::Timer, None),
+            Due::Transaction(_) => on.context.metrics.impossible_events += 1,
+        }
+    }
+
+    /// Unlinks and forgets a leg; the call goes with its last leg when nothing else holds it.
+    fn remove_leg(&mut self, on: &mut Signalling, handle: Handle) {
+        let Some(mut leg) = self.legs.remove(handle) else { return };
+        on.context.disarm(&mut leg.timer);
+        leg.dialog.release(&mut on.context);
+        // An INVITE without a final response would wait for ever: its record goes too.
+        if let (LegState::Cancelling | LegState::Held, Some(transaction)) = (leg.state, leg.transaction) {
+            on.transactions.abandon_unanswered(&mut on.context, transaction);
+        }
+        if let Some(call) = self.calls.get_mut(leg.call) {
+            if call.current == Some(handle) {
+                call.current = None;
+            }
+            if call.winner == Some(handle) {
+                call.winner = None;
+            }
+            if call.first_leg == Some(handle) {
+                call.first_leg = leg.next;
+            } else {
+                let mut at = call.first_leg;
+                while let Some(previous) = at.and_then(|at| self.legs.get_mut(at)) {
+                    if previous.next == Some(handle) {
+                        previous.next = leg.next;
+                        break;
+                    }
+                    at = previous.next;
+                }
+            }
+        }
+        self.remove_call_if_over(on, leg.call);
+    }
+
+    fn remove_call_if_over(&mut self, on: &mut Signalling, handle: Handle) {
+        let over = self.calls.get(handle).is_some_and(|call| {
+            let ended = matches!(call.state, CallState::Refused | CallState::Ending);
+            ended && call.caller_over && call.first_leg.is_none()
+        });
+        if over && let Some(mut call) = self.calls.remove(handle) {
+            on.context.disarm(&mut call.timer);
+            call.dialog.release(&mut on.context);
+            for kept in [call.invite, call.head, call.answer, call.chain.numbers, call.chain.diversions] {
+                on.context.keep.release(kept);
+            }
+            on.context.metrics.calls_ended += 1;
+        }
+    }
+
+    /// Reads a kept message again and hands it to `act`.
+    fn reread<R>(
+        &mut self,
+        on: &mut Signalling,
+        kept: &Kept,
+        act: impl FnOnce(&mut Calls, &mut Signalling, &Message<'_>) -> R,
+    ) -> Option<R> {
+        let mut reread = self.reread.take()?;
+        reread.buffer.clear();
+        reread.buffer.extend_from_slice(on.context.keep.bytes(kept));
+        let length = reread.buffer.len();
+        reread.buffer.resize(length + limits::SCAN_PADDING, 0);
+        // It was scanned when it came; a fault now would mean that it was not kept whole.
+        let scanned = scan(&mut reread.buffer, length, &mut reread.index).is_ok();
+        let result = scanned.then(|| act(self, on, &reread.index.message(&reread.buffer[..length])));
+        self.reread = Some(reread);
+        result
+    }
+}
+
+/// `YYYYMMDDhhmmss` now.
+fn stamp(context: &Context) -> [u8; 14] {
+    let now: Now = context.now;
+    crate::ids::utc_stamp(context.started.0 + now.as_ms() / 1_000)
+}
+
+/// The final response for a failure that has none of its own.
+const fn own_status(failure: &crate::service::Failure) -> Status {
+    match failure {
+        // Our own timer ended it (SIP_RULES 7).
+        crate::service::Failure::RangOut | crate::service::Failure::NeverRang => {
+            Status::TEMPORARILY_UNAVAILABLE
+        }
+        // RFC 3261 §8.1.3.1: a transaction that timed out counts as a 408.
+        crate::service::Failure::Silent => Status::REQUEST_TIMEOUT,
+        crate::service::Failure::Response { status, .. } => *status,
+    }
+}

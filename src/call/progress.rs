@@ -1,0 +1,354 @@
+//! What the callees say, and what follows for the caller: ringing, answers, failures, the next target.
+
+use super::dialog::Dialog;
+use super::record::Heard;
+use super::setup::acknowledge_and_bye;
+use super::state::{CallState, LegAction, LegEvent, LegState, leg_step};
+use super::write::{own_response, relayed_response};
+use super::{Calls, Signalling, own_status};
+use crate::context::Due;
+use crate::service::{Condition, Divert, Facts, Failure, Subscriber, condition_of, divert};
+use crate::settings::{AckPolicy, LateAnswer};
+use crate::sip::name_addr::{param, split_list};
+use crate::sip::{HeaderName, Message, Status};
+use crate::slab::Handle;
+use crate::transaction::AnswerTo;
+use std::sync::Arc;
+
+/// Numbers in a chain at most: the caller, the first callee and every diversion (`--max-diversions` ≤ 10).
+const CHAIN_MAX: usize = 16;
+
+impl Calls {
+    /// A response to a leg's INVITE.
+    pub(super) fn leg_response(&mut self, on: &mut Signalling, handle: Handle, response: &Message<'_>) {
+        let Some(status) = response.status() else { return };
+        let event = match status.code() {
+            180 | 183 => LegEvent::Ringing,
+            100..200 => LegEvent::Trying,
+            200..300 => LegEvent::Success,
+            _ => LegEvent::Failure,
+        };
+        // 181, 182 and 199 say something to the caller without being ringing.
+        if event == LegEvent::Trying && status != Status::TRYING {
+            self.relay_provisional(on, handle, response, true);
+        }
+        self.leg_event(on, handle, event, Some(response));
+    }
+
+    /// Takes a leg through one transition and does what it asks for.
+    pub(super) fn leg_event(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        event: LegEvent,
+        response: Option<&Message<'_>>,
+    ) {
+        let Some(leg) = self.legs.get_mut(handle) else { return };
+        let (next, action) = leg_step(leg.state, event);
+        leg.state = next;
+        match action {
+            LegAction::None | LegAction::Late => {}
+            LegAction::Impossible => on.context.metrics.impossible_events += 1,
+            LegAction::StartTrying => self.arm_leg(on, handle, on.context.settings.trying_limit_ms),
+            LegAction::StartRinging | LegAction::RepeatRinging => {
+                let starts = action == LegAction::StartRinging;
+                if starts {
+                    let ring_ms = leg.ring_ms;
+                    self.arm_leg(on, handle, ring_ms);
+                }
+                if let Some(response) = response {
+                    self.relay_provisional(on, handle, response, !starts);
+                }
+            }
+            LegAction::TakeAnswer => self.take_answer(on, handle, response),
+            LegAction::TakeLateAnswer => self.take_late_answer(on, handle, response),
+            LegAction::TakeFailure => self.take_failure(on, handle, response),
+            LegAction::TakeSilence => self.leg_failed(on, handle, Failure::Silent, None),
+            LegAction::NoAnswer => {
+                self.cancel_leg(on, handle);
+                on.context.metrics.no_answer_timeouts += 1;
+                self.leg_failed(on, handle, Failure::RangOut, None);
+            }
+            LegAction::NeverRang => {
+                self.cancel_leg(on, handle);
+                self.leg_failed(on, handle, Failure::NeverRang, None);
+            }
+            LegAction::SendCancel => self.cancel_leg(on, handle),
+            LegAction::SendAck => self.acknowledge_leg(on, handle, None),
+            LegAction::SendBye => self.bye_leg(on, handle, None),
+            LegAction::SendAckAndBye => {
+                self.acknowledge_leg(on, handle, None);
+                self.bye_leg(on, handle, None);
+            }
+            LegAction::Remove => self.remove_leg(on, handle),
+        }
+    }
+
+    /// Tells the caller of a provisional response. A later leg's first plain 180 is not repeated to a
+    /// caller that hears ringback already (reference flow, step 11; SIP_RULES 16).
+    fn relay_provisional(&mut self, on: &mut Signalling, leg: Handle, response: &Message<'_>, always: bool) {
+        let Some(status) = response.status() else { return };
+        let Some(call) = self.legs.get(leg).and_then(|leg| self.calls.get_mut(leg.call)) else { return };
+        if call.state != CallState::Searching || call.current != Some(leg) {
+            return;
+        }
+        let heard = match (status, response.body().is_empty()) {
+            (_, false) => Heard::EarlyMedia,
+            (Status::RINGING, true) => Heard::Ringing,
+            (_, true) => call.heard,
+        };
+        if !always && heard == Heard::Ringing && call.heard == Heard::Ringing {
+            return;
+        }
+        call.heard = heard;
+        let call = &*call;
+        on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
+            relayed_response(context, out, call, response, status);
+        });
+    }
+
+    /// The leg wins the call: 200 to the caller.
+    fn take_answer(&mut self, on: &mut Signalling, handle: Handle, answer: Option<&Message<'_>>) {
+        let Some(answer) = answer else { return };
+        self.make_dialog(on, handle, answer);
+        let Some(leg) = self.legs.get(handle) else { return };
+        let Some(call) = self.calls.get_mut(leg.call) else { return };
+        call.winner = Some(handle);
+        let rival = call.current.take().filter(|&current| current != handle);
+        let (call_handle, immediate) =
+            (leg.call, on.context.settings.ack == AckPolicy::Immediate && !call.late_offer);
+        if let Some(rival) = rival {
+            self.leg_event(on, rival, LegEvent::Cancel, None);
+        }
+        if immediate {
+            self.leg_event(on, handle, LegEvent::Acknowledge, None);
+        }
+        self.answer_caller(on, call_handle, answer);
+    }
+
+    /// A 200 that crossed our CANCEL is acknowledged and ended, or wins while the target only rings
+    /// (SIP_RULES 5).
+    fn take_late_answer(&mut self, on: &mut Signalling, handle: Handle, answer: Option<&Message<'_>>) {
+        let Some(answer) = answer else { return };
+        on.context.metrics.late_answers += 1;
+        let keep = on.context.settings.late_answer == LateAnswer::Keep;
+        let searching = self
+            .legs
+            .get(handle)
+            .and_then(|leg| self.calls.get(leg.call))
+            .is_some_and(|call| call.state == CallState::Searching);
+        if keep && searching {
+            return self.take_answer(on, handle, Some(answer));
+        }
+        self.make_dialog(on, handle, answer);
+        self.leg_event(on, handle, LegEvent::HangUp, None);
+    }
+
+    fn make_dialog(&mut self, on: &mut Signalling, handle: Handle, answer: &Message<'_>) {
+        let Some(leg) = self.legs.get_mut(handle) else { return };
+        on.context.disarm(&mut leg.timer);
+        leg.dialog.release(&mut on.context);
+        leg.dialog = Dialog::with_callee(&mut on.context, answer, leg.answer_to);
+    }
+
+    fn take_failure(&mut self, on: &mut Signalling, handle: Handle, response: Option<&Message<'_>>) {
+        let (Some(response), Some(leg)) = (response, self.legs.get(handle)) else { return };
+        let Some(status) = response.status() else { return };
+        let rang = leg.state == LegState::Ringing;
+        let no_answer_cause = response.values(HeaderName::Reason).any(is_no_answer_cause);
+        self.leg_failed(on, handle, Failure::Response { status, rang, no_answer_cause }, Some(response));
+    }
+
+    /// A leg came to nothing: on to the next target, or a final response to the caller. A leg that was
+    /// not cancelled is over.
+    fn leg_failed(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        failure: Failure,
+        response: Option<&Message<'_>>,
+    ) {
+        let Some(leg) = self.legs.get(handle) else { return };
+        let (call, cancelling) = (leg.call, leg.state == LegState::Cancelling);
+        let is_current = self
+            .calls
+            .get(call)
+            .is_some_and(|record| record.state == CallState::Searching && record.current == Some(handle));
+        if is_current {
+            match self.next_target(on, call, failure) {
+                Next::Forwarded => {}
+                Next::Refuse(status) => self.refuse(on, call, status),
+                Next::Relay => match response {
+                    Some(response) => self.relay_failure(on, call, response),
+                    None => self.refuse(on, call, own_status(&failure)),
+                },
+            }
+        }
+        if !cancelling {
+            self.remove_leg(on, handle);
+        }
+    }
+
+    /// Asks the service where the call goes on, and sends it there.
+    fn next_target(&mut self, on: &mut Signalling, handle: Handle, failure: Failure) -> Next {
+        let settings = Arc::clone(&on.context.settings);
+        let Some(condition) = condition_of(failure, settings.unreachable_408) else { return Next::Relay };
+        let Some(call) = self.calls.get(handle) else { return Next::Relay };
+        let mut numbers = [&b""[..]; CHAIN_MAX];
+        let mut count = 0;
+        for number in on.context.keep.bytes(&call.chain.numbers).split(|&byte| byte == b'\n') {
+            if count < CHAIN_MAX && !number.is_empty() {
+                numbers[count] = number;
+                count += 1;
+            }
+        }
+        let (Some(caller), Some(called)) = (numbers.first(), numbers[..count].last()) else {
+            return Next::Relay;
+        };
+        let facts = Facts {
+            called,
+            caller,
+            tried: &numbers[1.min(count)..count],
+            diversions: call.chain.count,
+            diversions_max: u32::from(settings.max_diversions),
+        };
+        match divert(&settings.subscribers, condition, &facts) {
+            Divert::NotSet => Next::Relay,
+            Divert::Refused => {
+                on.context.metrics.forwards_refused += 1;
+                Next::Refuse(condition.refusal())
+            }
+            Divert::To(target) => self.forward(on, handle, condition, target),
+        }
+    }
+
+    /// 181 to the caller, INVITE to the target.
+    fn forward(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        condition: Condition,
+        target: &Subscriber,
+    ) -> Next {
+        let Some(call) = self.calls.get_mut(handle) else { return Next::Relay };
+        if condition == Condition::NoAnswer {
+            on.context.metrics.forwarded_no_answer += 1;
+        }
+        if on.context.settings.send_181 {
+            call.heard = Heard::Forwarded;
+            let call = &*call;
+            let status = Status::CALL_IS_BEING_FORWARDED;
+            on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
+                own_response(context, out, call, status, |_| {});
+            });
+        }
+        let Some(call) = self.calls.get_mut(handle) else { return Next::Relay };
+        let kept = call.invite.take();
+        let started = self.reread(on, &kept, |calls, on, invite| {
+            calls.push_diversion(on, handle, invite, condition);
+            calls.push_number(on, handle, target.number.as_bytes());
+            calls.start_leg(on, handle, target, invite)
+        });
+        match self.calls.get_mut(handle) {
+            Some(call) => call.invite = kept,
+            None => on.context.keep.release(kept),
+        }
+        match started {
+            Some(Ok(())) => Next::Forwarded,
+            Some(Err(status)) => Next::Refuse(status),
+            None => Next::Refuse(Status::SERVER_INTERNAL_ERROR),
+        }
+    }
+
+    fn relay_failure(&mut self, on: &mut Signalling, handle: Handle, response: &Message<'_>) {
+        let Some(status) = response.status() else { return };
+        let Some(call) = self.calls.get_mut(handle) else { return };
+        call.state = CallState::Refused;
+        on.context.metrics.calls_failed += 1;
+        let call = &*call;
+        let sent = on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
+            relayed_response(context, out, call, response, status);
+        });
+        if !sent {
+            on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
+                own_response(context, out, call, status, |_| {});
+            });
+        }
+    }
+
+    /// A final response of our own to the caller. The call ends with its last leg.
+    pub(super) fn refuse(&mut self, on: &mut Signalling, handle: Handle, status: Status) {
+        let Some(call) = self.calls.get_mut(handle) else { return };
+        call.state = CallState::Refused;
+        on.context.metrics.calls_failed += 1;
+        let retry_after = on.context.settings.retry_after_s;
+        let call = &*call;
+        on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
+            own_response(context, out, call, status, |writer| {
+                if status == Status::SERVICE_UNAVAILABLE {
+                    writer.name(HeaderName::RetryAfter).number(u64::from(retry_after)).end_line();
+                }
+            });
+        });
+        self.remove_call_if_over(on, handle);
+    }
+
+    /// CANCEL; the leg is given up after 64·T1 (RFC 3261 §9.1).
+    fn cancel_leg(&mut self, on: &mut Signalling, handle: Handle) {
+        let Some(leg) = self.legs.get(handle) else { return };
+        if let Some(transaction) = leg.transaction {
+            on.transactions.send_cancel(&mut on.context, transaction, super::write::INVITE_CSEQ);
+        }
+        self.arm_leg(on, handle, on.context.settings.timers.t1x64_ms());
+    }
+
+    fn arm_leg(&mut self, on: &mut Signalling, handle: Handle, after_ms: u32) {
+        if let Some(leg) = self.legs.get_mut(handle) {
+            let deadline = on.context.now.after_ms(after_ms);
+            on.context.arm(&mut leg.timer, deadline, Due::Leg(handle));
+        }
+    }
+
+    /// A 2xx without a transaction that waits for it: nothing if its dialog lives, else ACK and BYE.
+    pub(super) fn orphan_answer(
+        &mut self,
+        on: &mut Signalling,
+        answer_to: Option<AnswerTo>,
+        answer: &Message<'_>,
+    ) {
+        on.context.metrics.late_answers += 1;
+        let leg = on.context.mint.read_tag(answer.from_tag()).and_then(|(_, leg)| self.legs.get(leg));
+        if leg.is_some_and(|leg| leg.dialog.is_answered_by(&on.context, answer)) {
+            return;
+        }
+        let known = answer_to.or(leg.map(|leg| leg.answer_to)).or_else(|| contact_of(answer));
+        if let Some(answer_to) = known {
+            acknowledge_and_bye(on, answer, answer_to);
+        }
+    }
+}
+
+/// What came of asking for the next target.
+enum Next {
+    Forwarded,
+    Refuse(Status),
+    /// The caller gets the leg's own final response.
+    Relay,
+}
+
+/// Where a 2xx says that its sender is; the first listener serves.
+fn contact_of(answer: &Message<'_>) -> Option<AnswerTo> {
+    let contact = split_list(answer.header(HeaderName::Contact)?).next()?;
+    let uri = crate::sip::Uri::parse(crate::sip::NameAddr::parse(contact).ok()?.uri).ok()?;
+    let destination = std::net::SocketAddr::new(uri.ip()?, uri.port.unwrap_or(5060));
+    Some(AnswerTo { listener: crate::outbox::ListenerId(0), destination })
+}
+
+/// `Q.850;cause=19`: no answer from the user, user alerted (RFC 3326, Q.850).
+fn is_no_answer_cause(reason: &[u8]) -> bool {
+    split_list(reason).any(|entry| {
+        let split = entry.iter().position(|&byte| byte == b';').unwrap_or(entry.len());
+        entry[..split].trim_ascii().eq_ignore_ascii_case(b"Q.850")
+            && param(&entry[split..], "cause") == Some(b"19")
+    })
+}

@@ -1,0 +1,127 @@
+//! The records of a call and of a leg.
+
+use super::dialog::Dialog;
+use super::state::{CallState, LegState};
+use crate::clock::Deadline;
+use crate::keep::Kept;
+use crate::outbox::ListenerId;
+use crate::slab::Handle;
+use crate::timer::TimerHandle;
+use crate::transaction::AnswerTo;
+
+/// What the caller hears, as far as we told it (SIP_RULES 14, 16).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Nothing but 100.
+    Nothing,
+    /// A plain 180: the caller's phone makes its own ringback.
+    Ringing,
+    /// 181: being forwarded.
+    Forwarded,
+    /// A provisional response with a body: early media.
+    EarlyMedia,
+}
+
+/// Where the call has been.
+#[derive(Debug, Default)]
+pub(super) struct Chain {
+    /// Numbers tried, each followed by a line feed; the last is the one whose leg is tried now.
+    pub numbers: Kept,
+    /// Our Diversion lines, newest first.
+    pub diversions: Kept,
+    /// Diversions that came with the INVITE and our own.
+    pub count: u32,
+}
+
+/// A Record-ID: caller, underscore, UTC to the second, sequence (SIP_RULES 13).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RecordId {
+    pub text: [u8; RecordId::BYTES_MAX],
+    pub length: u8,
+}
+
+#[derive(Debug)]
+pub(super) struct Call {
+    pub state: CallState,
+    pub heard: Heard,
+    /// The caller's side needs nothing more: it sent BYE, or its BYE is answered, or it never had a dialog.
+    pub caller_over: bool,
+    pub max_forwards: u8,
+    pub listener: ListenerId,
+    /// Where responses to the INVITE go.
+    pub reply_to: AnswerTo,
+    pub invite_cseq: u32,
+    /// The INVITE's server transaction.
+    pub transaction: Handle,
+    /// The caller's INVITE, until it is answered.
+    pub invite: Kept,
+    /// What every response to it starts with behind the status line, until it is answered; from
+    /// `record_route` on only in responses that make a dialog.
+    pub head: Kept,
+    /// Contact starts at `contact`, Record-Route at `record_route`.
+    pub contact: u16,
+    pub record_route: u16,
+    pub dialog: Dialog,
+    /// The 200, until its ACK.
+    pub answer: Kept,
+    pub answer_attempt: u8,
+    pub answer_give_up: Deadline,
+    pub timer: TimerHandle,
+    pub chain: Chain,
+    pub record_id: RecordId,
+    /// The legs that are not over, linked through [`Leg::next`].
+    pub first_leg: Option<Handle>,
+    /// The leg that is tried now.
+    pub current: Option<Handle>,
+    /// The leg that answered and won.
+    pub winner: Option<Handle>,
+    /// The INVITE had no body: the offer comes in the 200 and the answer in the ACK.
+    pub late_offer: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Leg {
+    pub state: LegState,
+    pub call: Handle,
+    pub next: Option<Handle>,
+    /// The INVITE's client transaction.
+    pub transaction: Option<Handle>,
+    /// Where the INVITE went.
+    pub answer_to: AnswerTo,
+    pub timer: TimerHandle,
+    /// How long it may ring.
+    pub ring_ms: u32,
+    /// From the 2xx on.
+    pub dialog: Dialog,
+}
+
+impl RecordId {
+    /// Caller 32, underscore 1, stamp 14, sequence 8.
+    pub const BYTES_MAX: usize = 55;
+    const CALLER_BYTES_MAX: usize = 32;
+
+    pub fn new(caller: &[u8], stamp: [u8; 14], sequence: u64) -> RecordId {
+        let mut id = RecordId { text: [0; RecordId::BYTES_MAX], length: 0 };
+        id.push(&caller[..caller.len().min(RecordId::CALLER_BYTES_MAX)]);
+        id.push(b"_");
+        id.push(&stamp);
+        let mut digits = [b'0'; 8];
+        let mut rest = sequence;
+        for digit in digits.iter_mut().rev() {
+            *digit += (rest % 10) as u8;
+            rest /= 10;
+        }
+        id.push(&digits);
+        id
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.text[..usize::from(self.length)]
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let start = usize::from(self.length);
+        self.text[start..start + bytes.len()].copy_from_slice(bytes);
+        self.length += bytes.len() as u8;
+    }
+}

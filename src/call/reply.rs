@@ -1,0 +1,72 @@
+//! Requests that are answered without a transaction (RFC 3261 §8.2.7): the same request gets the same
+//! response however often it comes, so nothing needs to be remembered and a flood fills no table.
+
+use super::{ALLOW, Request, Signalling};
+use crate::context::Context;
+use crate::sip::name_addr::split_list;
+use crate::sip::write::Writer;
+use crate::sip::{HeaderName, Message, Status};
+use crate::transaction::reply;
+
+impl Signalling {
+    /// Refuses a request, with the header fields that the status calls for.
+    pub fn refuse(&mut self, request: &Request<'_>, status: Status) {
+        self.context.metrics.requests_refused += 1;
+        self.reply(request, (status, b""), |context, writer| match status {
+            Status::METHOD_NOT_ALLOWED => writer.header(HeaderName::Allow, ALLOW),
+            Status::BAD_EXTENSION => {
+                for tag in unsupported(&request.message) {
+                    writer.header(HeaderName::Unsupported, tag);
+                }
+            }
+            Status::SERVICE_UNAVAILABLE => {
+                let after = u64::from(context.settings.retry_after_s);
+                writer.name(HeaderName::RetryAfter).number(after).end_line();
+            }
+            _ => {}
+        });
+    }
+
+    /// Answers a request with a To tag made of the request itself.
+    pub fn reply(
+        &mut self,
+        request: &Request<'_>,
+        status: (Status, &[u8]),
+        extra: impl FnOnce(&Context, &mut Writer<'_>),
+    ) {
+        let message = &request.message;
+        let branch = message.top_via().map_or(&b""[..], |via| via.branch);
+        let hash = self.context.mint.hash(&[message.call_id(), message.from_tag(), branch]);
+        let mut tag = [b's'; 17];
+        for (position, digit) in tag[1..].iter_mut().enumerate() {
+            *digit = b"0123456789abcdef"[(hash >> (60 - 4 * position) & 15) as usize];
+        }
+        self.reply_with_tag(request, status, &tag, extra);
+    }
+
+    /// Answers a request with this To tag, unless its To has one.
+    pub fn reply_with_tag(
+        &mut self,
+        request: &Request<'_>,
+        status: (Status, &[u8]),
+        tag: &[u8],
+        extra: impl FnOnce(&Context, &mut Writer<'_>),
+    ) {
+        let message = &request.message;
+        let Some(via) = message.top_via() else { return };
+        let destination = reply::destination(&via, request.source);
+        let mut outbox = std::mem::take(&mut self.context.outbox);
+        let context = &self.context;
+        let sent = outbox.send(request.listener, destination, |out| {
+            reply::write(out, message, request.source, status, tag, |writer| extra(context, writer));
+        });
+        let sent = sent.is_some();
+        self.context.outbox = outbox;
+        self.context.metrics.datagrams_sent += u64::from(sent);
+    }
+}
+
+/// The option tags that a request requires and we do not support (RFC 3261 §8.2.2.3).
+pub fn unsupported<'a>(request: &Message<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    request.values(HeaderName::Require).flat_map(split_list).filter(|tag| !tag.eq_ignore_ascii_case(b"timer"))
+}

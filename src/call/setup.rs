@@ -1,0 +1,295 @@
+//! How a call begins, and how a leg to a callee is started.
+
+use super::dialog::Dialog;
+use super::record::{Call, Chain, Heard, Leg, RecordId};
+use super::state::{CallState, LegState};
+use super::write::{INVITE_CSEQ, LegInvite, leg_invite, own_response, user_of, write_contact};
+use super::{Calls, Request, Signalling, stamp};
+use crate::clock::Deadline;
+use crate::context::Context;
+use crate::ids::Kind;
+use crate::keep::Kept;
+use crate::outbox::ListenerId;
+use crate::service::{Condition, Subscriber};
+use crate::sip::name_addr::{param, split_list};
+use crate::sip::write::Writer;
+use crate::sip::{HeaderName, Message, Status, Uri};
+use crate::slab::Handle;
+use crate::timer::TimerHandle;
+use crate::transaction::{AnswerTo, MergeKey, NotSent, ServerKey, User, reply};
+
+impl Calls {
+    /// A new INVITE for a subscriber of ours: 100 to the caller, INVITE to the callee.
+    ///
+    /// # Errors
+    /// The status to refuse it with, when a table is full; nothing was sent or kept then.
+    pub fn begin(
+        &mut self,
+        on: &mut Signalling,
+        request: &Request<'_>,
+        keys: (ServerKey, MergeKey),
+        subscriber: &Subscriber,
+    ) -> Result<(), Status> {
+        let handle = self.calls.next_handle().ok_or(Status::SERVICE_UNAVAILABLE)?;
+        if !on.transactions.has_room_for_call() || self.legs.next_handle().is_none() {
+            return Err(Status::SERVICE_UNAVAILABLE);
+        }
+        let call = new_call(&mut on.context, request, handle).ok_or(Status::SERVICE_UNAVAILABLE)?;
+        let answer_to = call.reply_to;
+        let Ok(handle) = self.calls.insert(call) else { return Err(Status::SERVICE_UNAVAILABLE) };
+        let keys = (keys.0, Some(keys.1));
+        let opened = on.transactions.open_server(&request.message, keys, answer_to, User::Call(handle));
+        let (Some(call), Some(transaction)) = (self.calls.get_mut(handle), opened) else {
+            // Room was checked above: the transaction table keeps an eighth for calls that live.
+            on.context.metrics.impossible_events += 1;
+            return Err(Status::SERVICE_UNAVAILABLE);
+        };
+        call.transaction = transaction;
+        on.context.metrics.calls_started += 1;
+        let call = &*call;
+        on.transactions.respond(&mut on.context, transaction, Status::TRYING, |context, out| {
+            own_response(context, out, call, Status::TRYING, |_| {});
+        });
+        let caller = user_of(request.message.header(HeaderName::From).unwrap_or_default());
+        // A caller without a number still takes the chain's first place.
+        self.push_number(on, handle, if caller.is_empty() { b"-" } else { caller });
+        self.push_number(on, handle, subscriber.number.as_bytes());
+        if let Err(status) = self.start_leg(on, handle, subscriber, &request.message) {
+            self.refuse(on, handle, status);
+        }
+        Ok(())
+    }
+
+    /// Sends an INVITE to a subscriber.
+    ///
+    /// # Errors
+    /// The status for the caller when it could not be sent.
+    pub(super) fn start_leg(
+        &mut self,
+        on: &mut Signalling,
+        call_handle: Handle,
+        subscriber: &Subscriber,
+        invite: &Message<'_>,
+    ) -> Result<(), Status> {
+        let handle = self.legs.next_handle().ok_or(Status::SERVICE_UNAVAILABLE)?;
+        let Some(call) = self.calls.get_mut(call_handle) else { return Err(Status::SERVER_INTERNAL_ERROR) };
+        let context = &mut on.context;
+        let listener = listener_for(context, call.listener, subscriber);
+        let answer_to = AnswerTo { listener, destination: subscriber.peer };
+        let tag = context.mint.tag(Kind::Leg, handle);
+        let mut scratch = std::mem::take(&mut context.scratch);
+        let sent_by = context.settings.listeners.get(usize::from(listener.0)).map_or("", |l| &l.sent_by);
+        let call_id_nonce = context.mint.call_id_nonce(sent_by, &mut scratch);
+        context.scratch = scratch;
+        let transaction =
+            on.transactions.send_invite(context, User::Leg(handle), answer_to, |context, out, branch| {
+                let leg = LegInvite {
+                    request_uri: subscriber.contact.as_bytes(),
+                    listener,
+                    branch,
+                    tag: &tag,
+                    call_id_nonce,
+                    max_forwards: call.max_forwards,
+                    record_id: &call.record_id,
+                    diversions: context.keep.bytes(&call.chain.diversions),
+                };
+                leg_invite(context, out, invite, &leg)
+            });
+        let transaction = transaction.map_err(|error| match error {
+            NotSent::TableFull => Status::SERVICE_UNAVAILABLE,
+            NotSent::TooLong => Status::MESSAGE_TOO_LARGE,
+        })?;
+        let forwards = subscriber.target(Condition::NoAnswer).is_some();
+        let ring_ms = match (forwards, subscriber.after_ms) {
+            (true, Some(after_ms)) => after_ms,
+            (true, None) => context.settings.no_answer_ms,
+            (false, _) => context.settings.ring_limit_ms,
+        };
+        let leg = Leg {
+            state: LegState::Calling,
+            call: call_handle,
+            next: call.first_leg,
+            transaction: Some(transaction),
+            answer_to,
+            timer: TimerHandle::NONE,
+            ring_ms,
+            dialog: Dialog::none(answer_to),
+        };
+        if self.legs.insert(leg).is_ok() {
+            call.first_leg = Some(handle);
+            call.current = Some(handle);
+        }
+        Ok(())
+    }
+
+    /// Adds a number to those that were tried.
+    pub(super) fn push_number(&mut self, on: &mut Signalling, call: Handle, number: &[u8]) {
+        let Some(call) = self.calls.get_mut(call) else { return };
+        let context = &mut on.context;
+        let mut text = std::mem::take(&mut context.scratch);
+        text.clear();
+        text.extend_from_slice(context.keep.bytes(&call.chain.numbers));
+        text.extend_from_slice(number);
+        text.push(b'\n');
+        let kept = context.keep.keep(&text).unwrap_or(Kept::NONE);
+        context.keep.release(std::mem::replace(&mut call.chain.numbers, kept));
+        context.scratch = text;
+    }
+
+    /// Puts our Diversion line before those that stand already (RFC 5806 §4: newest first). The URI is
+    /// the Request-URI before the diversion, without parameters.
+    pub(super) fn push_diversion(
+        &mut self,
+        on: &mut Signalling,
+        call: Handle,
+        invite: &Message<'_>,
+        condition: Condition,
+    ) {
+        let Some(call) = self.calls.get_mut(call) else { return };
+        let context = &mut on.context;
+        let mut text = std::mem::take(&mut context.scratch);
+        text.clear();
+        let numbers = context.keep.bytes(&call.chain.numbers);
+        let called = numbers.split(|&byte| byte == b'\n').rfind(|number| !number.is_empty());
+        let called = called.unwrap_or_default();
+        let mut writer = Writer::new(&mut text);
+        writer.name(HeaderName::Diversion).raw(b"<sip:").raw(called).raw(b"@");
+        match Uri::parse(invite.request_uri()) {
+            Ok(uri) if !uri.host.is_empty() => {
+                writer.raw(uri.host);
+                if let Some(port) = uri.port.filter(|&port| port != 5060) {
+                    writer.raw(b":").number(u64::from(port));
+                }
+            }
+            _ => {
+                writer.raw(context.sent_by(call.listener).as_bytes());
+            }
+        }
+        writer.raw(b">;reason=").raw(condition.reason().as_bytes()).raw(b";counter=1;privacy=off");
+        writer.end_line();
+        text.extend_from_slice(context.keep.bytes(&call.chain.diversions));
+        let kept = context.keep.keep(&text).unwrap_or(Kept::NONE);
+        context.keep.release(std::mem::replace(&mut call.chain.diversions, kept));
+        context.scratch = text;
+        call.chain.count = call.chain.count.saturating_add(1);
+    }
+}
+
+/// The call's record, with everything of the INVITE that later messages need.
+fn new_call(context: &mut Context, request: &Request<'_>, handle: Handle) -> Option<Call> {
+    let message = &request.message;
+    let reply_to = reply::destination(&message.top_via()?, request.source);
+    let tag = context.mint.tag(Kind::Call, handle);
+    let invite = context.keep.keep(message.bytes())?;
+    let Some((head, contact, record_route)) = keep_head(context, request, &tag) else {
+        context.keep.release(invite);
+        return None;
+    };
+    let sequence = context.mint.record_sequence();
+    let caller = user_of(message.header(HeaderName::From).unwrap_or_default());
+    let dialog = Dialog::with_caller(context, message, &tag, (request.listener, request.source));
+    Some(Call {
+        state: CallState::Searching,
+        heard: Heard::Nothing,
+        caller_over: true,
+        max_forwards: message.max_forwards().unwrap_or(70).saturating_sub(1),
+        listener: request.listener,
+        reply_to: AnswerTo { listener: request.listener, destination: reply_to },
+        invite_cseq: message.cseq().map_or(0, |cseq| cseq.number),
+        transaction: Handle { index: u32::MAX, generation: 0 },
+        invite,
+        head,
+        contact,
+        record_route,
+        dialog,
+        answer: Kept::NONE,
+        answer_attempt: 0,
+        answer_give_up: Deadline::from_ms(0),
+        timer: TimerHandle::NONE,
+        chain: Chain { count: received_diversions(message), ..Chain::default() },
+        record_id: RecordId::new(caller, stamp(context), sequence),
+        first_leg: None,
+        current: None,
+        winner: None,
+        late_offer: message.body().is_empty(),
+    })
+}
+
+/// Keeps what every response to the INVITE starts with, and says where Contact and Record-Route start.
+fn keep_head(context: &mut Context, request: &Request<'_>, tag: &[u8]) -> Option<(Kept, u16, u16)> {
+    let mut text = std::mem::take(&mut context.scratch);
+    text.clear();
+    reply::write_head(&mut text, &request.message, request.source, tag);
+    let contact = text.len();
+    let called = Uri::parse(request.message.request_uri()).map_or(&b""[..], |uri| uri.user);
+    write_contact(&mut Writer::new(&mut text), called, context.sent_by(request.listener));
+    let record_route = text.len();
+    for route in request.message.values(HeaderName::RecordRoute) {
+        Writer::new(&mut text).header(HeaderName::RecordRoute, route);
+    }
+    let kept = context.keep.keep(&text);
+    context.scratch = text;
+    Some((kept?, u16::try_from(contact).ok()?, u16::try_from(record_route).ok()?))
+}
+
+/// How often the call was diverted before it came to us: by the counters of Diversion (absent: 1, RFC
+/// 5806 §4) or by the causes of History-Info, whichever tells of more, since both tell of the same hops.
+fn received_diversions(invite: &Message<'_>) -> u32 {
+    let counted = invite.values(HeaderName::Diversion).flat_map(split_list).fold(0u32, |sum, entry| {
+        let params = entry.iter().rposition(|&byte| byte == b'>').map_or(&b""[..], |end| &entry[end + 1..]);
+        let counter = param(params, "counter").and_then(|counter| std::str::from_utf8(counter).ok());
+        // A counter beyond u32 is beyond every cap; a broken one still tells of a diversion.
+        let counter =
+            counter.map_or(1, |text| text.parse::<u64>().unwrap_or(1).clamp(1, u64::from(u32::MAX)));
+        sum.saturating_add(counter as u32)
+    });
+    let caused = invite
+        .values(HeaderName::HistoryInfo)
+        .flat_map(split_list)
+        .filter(|entry| contains(entry, b";cause=") || contains(entry, b"%3Bcause%3D"))
+        .count();
+    counted.max(caused as u32)
+}
+
+fn contains(text: &[u8], needle: &[u8]) -> bool {
+    memchr::memmem::find(text, needle).is_some()
+}
+
+/// The listener to call a subscriber from: the caller's, or the first one of the peer's address family.
+fn listener_for(context: &Context, caller: ListenerId, subscriber: &Subscriber) -> ListenerId {
+    let fits = |listener: &crate::settings::Listener| listener.address.is_ipv4() == subscriber.peer.is_ipv4();
+    let listeners = &context.settings.listeners;
+    if listeners.get(usize::from(caller.0)).is_some_and(fits) {
+        return caller;
+    }
+    listeners.iter().position(fits).map_or(caller, |position| ListenerId(position as u8))
+}
+
+/// Sends ACK to a 2xx that no live leg waits for, then BYE, both made of the 2xx itself.
+pub(super) fn acknowledge_and_bye(on: &mut Signalling, answer: &Message<'_>, answer_to: AnswerTo) {
+    let mut dialog = Dialog::with_callee(&mut on.context, answer, answer_to);
+    let cseq = dialog.local_cseq.max(INVITE_CSEQ);
+    let random = on.context.mint.random();
+    let nobody = Handle { index: u32::MAX, generation: random as u32 };
+    let branch = on.context.mint.branch(Kind::Ack, nobody);
+    crate::transaction::send_stateless_ack(
+        &mut on.context,
+        &branch,
+        dialog.answer_to,
+        |context, out, branch| {
+            dialog.write_request(context, out, (crate::sip::Method::Ack, cseq), branch);
+            Writer::new(out).body(b"");
+        },
+    );
+    let sent = on.transactions.send_request(
+        &mut on.context,
+        User::None,
+        dialog.answer_to,
+        |context, out, branch| {
+            dialog.write_request(context, out, (crate::sip::Method::Bye, cseq.wrapping_add(1)), branch);
+            Writer::new(out).body(b"");
+        },
+    );
+    on.context.metrics.transactions_not_kept += u64::from(sent.is_err());
+    dialog.release(&mut on.context);
+}

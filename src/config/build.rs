@@ -1,0 +1,245 @@
+//! From texts to a checked [`Config`]: what the options mean together.
+
+use super::layer::{Raw, Values};
+use super::options::Key;
+use super::value::{self, Advertised, cpu_list};
+use super::{Config, ConfigError, World, subscriber, system};
+use crate::limits::{LISTENERS_MAX, SHARDS_MAX};
+use crate::net::NetSettings;
+use crate::service::Subscribers;
+use crate::settings::{AckPolicy, LateAnswer, Listener, Media, Settings, Timers};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use tracing::Level;
+
+/// The configuration that the values amount to. Where the lab's subscribers serve, they are put into the
+/// values, so that they are printed too.
+pub fn config(values: &mut Values, world: &World<'_>) -> Result<Config, ConfigError> {
+    let listeners = listeners(values)?;
+    let lab = values.subscribers.is_empty();
+    if lab {
+        if let Some(outside) = listeners.iter().find(|listener| !listener.address.ip().is_loopback()) {
+            return Err(ConfigError::new(format!(
+                "no subscriber is configured, and the lab's serve on loopback only, not on udp:{}; give \
+                 --subscriber {}",
+                outside.address,
+                Key::Subscriber.setting().example
+            )));
+        }
+        values.subscribers = subscriber::lab()?;
+    }
+    let subscribers = subscriber::subscribers(&values.subscribers)?;
+    reachable(&listeners, &subscribers)?;
+    let log = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
+    let log = values.choice(Key::Log, log)?;
+    let net = net(values, world)?;
+    Ok(Config { settings: settings(values, listeners, subscribers)?, net, log, lab })
+}
+
+fn settings(
+    values: &Values,
+    listeners: Vec<Listener>,
+    subscribers: Subscribers,
+) -> Result<Settings, ConfigError> {
+    // Every number of seconds is bounded by a day, 86,400,000 ms: a u32 holds it.
+    let ms_of_seconds = |key| Ok::<u32, ConfigError>(values.count(key)? * 1_000);
+    Ok(Settings {
+        listeners,
+        timers: timers(values)?,
+        no_answer_ms: ms_of_seconds(Key::NoAnswerTimeout)?,
+        ring_limit_ms: ms_of_seconds(Key::RingLimit)?,
+        trying_limit_ms: ms_of_seconds(Key::TryingLimit)?,
+        // The table bounds it by 10.
+        max_diversions: values.count(Key::MaxDiversions)? as u8,
+        ack: values.choice(Key::Ack, [AckPolicy::Relay, AckPolicy::Immediate])?,
+        send_181: !values.switch(Key::No181)?,
+        unreachable_408: values.switch(Key::Unreachable408)?,
+        late_answer: values.choice(Key::LateAnswer, [LateAnswer::Drop, LateAnswer::Keep])?,
+        media: values.choice(Key::Media, [Media::Pass])?,
+        session_expires_s: values.count(Key::SessionExpires)?,
+        alert_info: values.optional(Key::AlertInfo, value::uri)?,
+        max_calls: values.count(Key::MaxCalls)?,
+        max_transactions: values.count(Key::MaxTransactions)?,
+        retry_after_s: values.count(Key::RetryAfter)?,
+        subscribers: subscribers.into(),
+    })
+}
+
+fn timers(values: &Values) -> Result<Timers, ConfigError> {
+    let timers = Timers {
+        t1_ms: values.count(Key::T1)?,
+        t2_ms: values.count(Key::T2)?,
+        t4_ms: values.count(Key::T4)?,
+    };
+    match values.written(Key::T2).last() {
+        Some(t2) if timers.t2_ms < timers.t1_ms => {
+            let reason = format!("it is smaller than T1; give --t2 {} or more", timers.t1_ms);
+            Err(t2.wrong(Key::T2.setting(), &reason))
+        }
+        _ => Ok(timers),
+    }
+}
+
+fn net(values: &Values, world: &World<'_>) -> Result<NetSettings, ConfigError> {
+    Ok(NetSettings {
+        cpus: cpus(values, &world.cpus_allowed)?,
+        batch: values.count(Key::Batch)? as usize,
+        receive_buffer_bytes: values.bytes(Key::ReceiveBuffer)?,
+        send_buffer_bytes: values.bytes(Key::SendBuffer)?,
+        inbox_datagrams: values.count(Key::Inbox)? as usize,
+        drain_timeout: Duration::from_secs(values.count(Key::DrainTimeout)?.into()),
+        secret: world.secret,
+    })
+}
+
+/// One CPU per shard: the first of those named, or of those allowed.
+fn cpus(values: &Values, allowed: &[usize]) -> Result<Vec<usize>, ConfigError> {
+    let named = values.optional(Key::Cpus, |text| {
+        let cpus = value::cpus(text)?;
+        match cpus.iter().find(|cpu| !allowed.contains(cpu)) {
+            Some(cpu) => Err(format!("CPU {cpu} is not among those allowed here, {}", cpu_list(allowed))),
+            None => Ok(cpus),
+        }
+    })?;
+    let mut cpus = named.unwrap_or_else(|| allowed.to_vec());
+    let shards = match (values.number(Key::Shards)?, values.texts(Key::Shards).last()) {
+        (Some(shards), Some(raw)) if shards as usize > cpus.len() => {
+            let reason = format!(
+                "there are only {count} CPUs for them ({}), and each shard has one of its own; give --shards \
+                 {count} or auto",
+                cpu_list(&cpus),
+                count = cpus.len()
+            );
+            return Err(raw.wrong(Key::Shards.setting(), &reason));
+        }
+        (Some(shards), _) => shards as usize,
+        (None, _) => cpus.len().min(SHARDS_MAX),
+    };
+    cpus.truncate(shards);
+    Ok(cpus)
+}
+
+/// The listeners with what Via and Contact say of them.
+fn listeners(values: &Values) -> Result<Vec<Listener>, ConfigError> {
+    let addresses = values.list(Key::Listen, value::listen)?;
+    let advertised = advertised(values)?;
+    let mut listeners: Vec<Listener> = Vec::new();
+    for (address, raw) in &addresses {
+        let refuse = |reason: &str| Err(raw.wrong(Key::Listen.setting(), reason));
+        if listeners.iter().any(|listener| listener.address == *address) {
+            return refuse("it is given twice; give it once");
+        }
+        let speaks_for =
+            |advertised: &&Advertised| advertised.ip.is_none_or(|ip| ip.is_ipv4() == address.is_ipv4());
+        let sent_by = match advertised.iter().find(speaks_for) {
+            Some(advertised) => {
+                format!("{}:{}", advertised.host, advertised.port.unwrap_or(address.port()))
+            }
+            None if address.ip().is_unspecified() => {
+                return refuse(
+                    "Via and Contact need an address that others can send to; add --advertise with that \
+                     address, or listen on it",
+                );
+            }
+            None => host_port(address.ip(), address.port()),
+        };
+        if listeners.iter().any(|listener| listener.sent_by == sent_by) {
+            return refuse(&format!(
+                "another listener is advertised as {sent_by} already; leave the port out of --advertise"
+            ));
+        }
+        listeners.push(Listener { address: *address, sent_by });
+    }
+    match (listeners.len(), addresses.last()) {
+        (1..=LISTENERS_MAX, _) => Ok(listeners),
+        (_, Some((_, raw))) => {
+            Err(raw
+                .wrong(Key::Listen.setting(), &format!("more than {LISTENERS_MAX} listeners; leave it out")))
+        }
+        // The default is one listener.
+        (_, None) => Err(ConfigError::new("no listener; give --listen udp:ADDRESS:PORT".to_owned())),
+    }
+}
+
+/// What is advertised: a name for all listeners, or at most one address for each family.
+fn advertised(values: &Values) -> Result<Vec<Advertised>, ConfigError> {
+    let list = values.list(Key::Advertise, value::advertise)?;
+    let family = |advertised: &Advertised| advertised.ip.map(|ip| ip.is_ipv4());
+    for (place, (one, raw)) in list.iter().enumerate() {
+        let clashes = |(other, _): &&(Advertised, &Raw)| {
+            family(one).is_none() || family(other).is_none() || family(one) == family(other)
+        };
+        if let Some((other, _)) = list[..place].iter().find(clashes) {
+            let reason = format!(
+                "it speaks for the same listeners as {}; give one for each address family",
+                other.host
+            );
+            return Err(raw.wrong(Key::Advertise.setting(), &reason));
+        }
+    }
+    Ok(list.into_iter().map(|(advertised, _)| advertised).collect())
+}
+
+/// An address as Via and Contact write it: IPv6 in brackets and without a zone.
+fn host_port(ip: IpAddr, port: u16) -> String {
+    match ip {
+        IpAddr::V4(ip) => format!("{ip}:{port}"),
+        IpAddr::V6(ip) => format!("[{ip}]:{port}"),
+    }
+}
+
+/// Every subscriber can be sent to from some listener, and is not the server itself.
+fn reachable(listeners: &[Listener], subscribers: &Subscribers) -> Result<(), ConfigError> {
+    let mut peers: Vec<_> =
+        subscribers.iter().map(|subscriber| (&subscriber.number, subscriber.peer)).collect();
+    peers.sort();
+    for (number, peer) in peers {
+        if listeners.iter().any(|listener| listener.address == peer) {
+            return Err(ConfigError::new(format!(
+                "subscriber {number} at {peer} would be ringway itself; give the contact of the phone"
+            )));
+        }
+        let reaches = |listener: &Listener| {
+            let ip = listener.address.ip();
+            ip.is_ipv4() == peer.is_ipv4() && (peer.ip().is_loopback() || !ip.is_loopback())
+        };
+        if !listeners.iter().any(reaches) {
+            let (place, example) = match (peer.is_ipv4(), peer.ip().is_loopback()) {
+                (true, true) => ("IPv4", "udp:127.0.0.1:5060"),
+                (true, false) => ("IPv4 beyond loopback", "udp:192.0.2.10:5060"),
+                (false, true) => ("IPv6", "udp:[::1]:5060"),
+                (false, false) => ("IPv6 beyond loopback", "udp:[2001:db8::10]:5060"),
+            };
+            return Err(ConfigError::new(format!(
+                "subscriber {number} at {peer} cannot be reached: no listener is on {place}; add one, \
+                 for example --listen {example}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// See [`Config::lab`].
+pub fn lab(listen: SocketAddr) -> Config {
+    let sent_by = host_port(listen.ip(), listen.port());
+    let settings = Settings {
+        listeners: vec![Listener { address: listen, sent_by }],
+        subscribers: subscriber::lab()
+            .and_then(|entries| subscriber::subscribers(&entries))
+            // The lab's texts are constants, and a test reads them.
+            .unwrap_or_default()
+            .into(),
+        ..Settings::default()
+    };
+    let net = NetSettings {
+        cpus: system::cpus_allowed().unwrap_or_else(|_| vec![0]),
+        batch: 64,
+        receive_buffer_bytes: 4 << 20,
+        send_buffer_bytes: 4 << 20,
+        inbox_datagrams: 8_192,
+        drain_timeout: Duration::from_secs(30),
+        // Nobody attacks the lab: a known secret serves where the system gives none.
+        secret: system::secret().unwrap_or(0x5249_4e47_5741_5931),
+    };
+    Config { settings, net, log: Level::INFO, lab: true }
+}

@@ -1,0 +1,175 @@
+//! The configuration for people: a summary, a TOML file with origins, and the README's table.
+
+use super::Config;
+use super::layer::{Raw, Values};
+use super::options::{Kind, Places, Setting, TABLE};
+use super::subscriber::Entry;
+use super::value::cpu_list;
+use crate::service::Subscriber;
+use std::fmt::Write;
+
+/// Forwarding subscribers that the summary names one by one.
+const FORWARDS_SHOWN: usize = 8;
+
+/// Listeners, shards, CPUs and subscribers, a line each.
+pub fn summary(config: &Config) -> String {
+    let mut lines = Vec::new();
+    for listener in &config.settings.listeners {
+        let address = listener.address;
+        lines.push(match address.to_string() == listener.sent_by {
+            true => format!("listens on udp:{address}"),
+            false => format!("listens on udp:{address}, advertised as {}", listener.sent_by),
+        });
+    }
+    let (shards, cpus) = (config.net.cpus.len(), cpu_list(&config.net.cpus));
+    lines.push(match shards {
+        1 => format!("1 shard, on CPU {cpus}"),
+        _ => format!("{shards} shards, on CPUs {cpus}"),
+    });
+    lines.push(subscribers(config));
+    lines.join("\n")
+}
+
+fn subscribers(config: &Config) -> String {
+    let all = &config.settings.subscribers;
+    let mut text = match (all.len(), config.lab) {
+        (1, false) => "1 subscriber".to_owned(),
+        (count, false) => format!("{count} subscribers"),
+        (count, true) => format!("{count} subscribers, the lab's because none is configured"),
+    };
+    let mut forwarding: Vec<&Subscriber> =
+        all.iter().filter(|subscriber| subscriber.no_answer.is_some()).collect();
+    forwarding.sort_by(|left, right| left.number.cmp(&right.number));
+    if forwarding.is_empty() {
+        text.push_str("; none forwards on no answer");
+        return text;
+    }
+    let forwards = forwarding.iter().take(FORWARDS_SHOWN).map(|subscriber| {
+        let seconds = subscriber.after_ms.unwrap_or(config.settings.no_answer_ms) / 1_000;
+        let target = subscriber.no_answer.as_deref().unwrap_or_default();
+        format!("{} to {target} after {seconds} s", subscriber.number)
+    });
+    let shown = forwards.collect::<Vec<_>>().join(", ");
+    text.push_str("; on no answer forwards ");
+    text.push_str(&shown);
+    if forwarding.len() > FORWARDS_SHOWN {
+        text.push_str(&format!(" and {} more", forwarding.len() - FORWARDS_SHOWN));
+    }
+    text
+}
+
+/// Every option with its value and, in a comment, its origin; read as a TOML file it gives the same values.
+pub fn as_toml(values: &Values) -> String {
+    let mut text = String::from("# Each value is followed by where it comes from.\n");
+    let mut topic = "";
+    for setting in TABLE.iter().filter(|setting| setting.kind != Kind::Subscriber) {
+        let line = match (setting.places, values.written(setting.key)) {
+            (Places::FlagOnly, _) => continue,
+            (Places::NotInFile, [raw]) if raw.text.is_empty() => format!("# no --{}", setting.name),
+            (Places::NotInFile, raws) => {
+                let origin = origins(raws);
+                let files: Vec<_> = raws.iter().map(|raw| quoted(&raw.text)).collect();
+                format!("# --{} {}  # {origin}", setting.name, files.join(" "))
+            }
+            (Places::Everywhere, raws) => {
+                format!("{} = {}  # {}", setting.name, toml_value(setting, raws), origins(raws))
+            }
+        };
+        if topic != setting.topic {
+            topic = setting.topic;
+            let _ = write!(text, "\n# {topic}\n");
+        }
+        text.push_str(&line);
+        text.push('\n');
+    }
+    for entry in &values.subscribers {
+        text.push_str(&subscriber_table(entry));
+    }
+    text
+}
+
+fn subscriber_table(entry: &Entry) -> String {
+    let mut text = format!("\n[[subscriber]]  # {}\n", entry.origin);
+    for field in &entry.fields {
+        let value = match field.key {
+            "after" => integer(&field.text),
+            _ => quoted(&field.text),
+        };
+        text.push_str(&format!("{} = {value}\n", field.key));
+    }
+    text
+}
+
+/// Where the values come from, each origin once.
+fn origins(raws: &[Raw]) -> String {
+    let mut origins: Vec<String> = raws.iter().map(|raw| raw.origin.to_string()).collect();
+    origins.dedup();
+    origins.join(", ")
+}
+
+fn toml_value(setting: &Setting, raws: &[Raw]) -> String {
+    let value = |raw: &Raw| match setting.kind {
+        Kind::Switch => matches!(raw.text.as_str(), "true" | "1").to_string(),
+        Kind::Number { .. } | Kind::Size { .. } => integer(&raw.text),
+        _ => quoted(&raw.text),
+    };
+    if !setting.repeatable {
+        return raws.last().map(value).unwrap_or_default();
+    }
+    let values: Vec<_> = raws.iter().filter(|raw| !raw.text.is_empty()).map(value).collect();
+    format!("[{}]", values.join(", "))
+}
+
+/// A TOML integer; a string where the text is not one as it stands, such as `4MiB` and `020`.
+fn integer(text: &str) -> String {
+    match text.parse::<u64>() {
+        Ok(number) if number.to_string() == text => text.to_owned(),
+        _ => quoted(text),
+    }
+}
+
+/// A TOML basic string.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => {
+                out.push('\\');
+                out.push(c);
+            }
+            c if c.is_control() => out.push_str(&format!("\\u{:04X}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// The README's table of options: one row per option in the table's order.
+#[must_use]
+pub fn markdown_table() -> String {
+    let mut text = String::from("| option | default | unit | meaning |\n|---|---|---|---|\n");
+    for setting in TABLE {
+        let form = match setting.kind {
+            Kind::Switch => String::new(),
+            _ => format!(" {}", setting.form.replace('|', "\\|")),
+        };
+        let default = match setting.default {
+            "" => "–".to_owned(),
+            default => format!("`{default}`"),
+        };
+        let default = if setting.places == Places::FlagOnly { "–".to_owned() } else { default };
+        let unit = if setting.unit.is_empty() { "–" } else { setting.unit };
+        let mut help = setting.help.replace('|', "\\|");
+        match setting.places {
+            Places::FlagOnly => help.push_str(" (flag only)"),
+            Places::NotInFile => help.push_str(" (flag or environment)"),
+            Places::Everywhere => {}
+        }
+        if setting.repeatable {
+            help.push_str(" (may be repeated)");
+        }
+        text.push_str(&format!("| `--{}{form}` | {default} | {unit} | {help} |\n", setting.name));
+    }
+    text
+}

@@ -1,0 +1,254 @@
+//! Subscribers as the operator writes them: one text of `key=value` pairs, or one TOML table.
+
+use super::layer::{Origin, Raw};
+use super::options::{Key, Kind, NO_ANSWER_SECONDS, nearest};
+use super::value::{self, Reason};
+use super::{ConfigError, shown};
+use crate::service::{Subscriber, Subscribers};
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+/// The keys of one subscriber, in the order they are printed.
+pub const KEYS: [&str; 4] = ["number", "contact", "no-answer", "after"];
+
+/// The port of a contact that names none (RFC 3261 §19.1.2).
+const SIP_PORT: u16 = 5060;
+
+/// The lab's phones: 1004 forwards to 1005.
+const LAB: [&str; 3] = [
+    "number=1003,contact=sip:1003@127.0.0.137:5060",
+    "number=1004,contact=sip:1004@127.0.0.136:5060,no-answer=1005",
+    "number=1005,contact=sip:1005@127.0.0.138:5060",
+];
+
+/// One subscriber as it was written.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The whole text on a command line or in the environment, for the error message.
+    text: Option<String>,
+    pub origin: Origin,
+    pub fields: Vec<Field>,
+}
+
+/// One key of a subscriber.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// One of [`KEYS`].
+    pub key: &'static str,
+    pub text: String,
+    pub origin: Origin,
+}
+
+impl Entry {
+    /// Reads `number=1004,contact=sip:…,no-answer=1005,after=20`.
+    pub fn parse(raw: &Raw) -> Result<Entry, ConfigError> {
+        let mut entry =
+            Entry { text: Some(raw.text.clone()), origin: raw.origin.clone(), fields: Vec::new() };
+        for pair in raw.text.split(',') {
+            let Some((key, text)) = pair.split_once('=') else {
+                return Err(entry.refuse(&format!("\"{}\" is not key=value", shown(pair))));
+            };
+            entry.push(key.trim(), text.trim(), raw.origin.clone())?;
+        }
+        Ok(entry)
+    }
+
+    /// An empty TOML table.
+    pub fn at(origin: Origin) -> Entry {
+        Entry { text: None, origin, fields: Vec::new() }
+    }
+
+    /// Adds one key; each may stand once.
+    pub fn push(&mut self, key: &str, text: &str, origin: Origin) -> Result<(), ConfigError> {
+        let Some(&known) = KEYS.iter().find(|known| **known == key) else {
+            let nearest = nearest(key, KEYS).unwrap_or_default();
+            let key = shown(key);
+            return Err(
+                self.refuse_at(&origin, &format!("unknown key {key}; the nearest known one is {nearest}"))
+            );
+        };
+        if self.field(known).is_some() {
+            return Err(self.refuse_at(&origin, &format!("{known} is given twice")));
+        }
+        self.fields.push(Field { key: known, text: text.to_owned(), origin });
+        Ok(())
+    }
+
+    pub fn field(&self, key: &str) -> Option<&Field> {
+        self.fields.iter().find(|field| field.key == key)
+    }
+
+    /// The error that names the subscriber as it was written.
+    fn refuse(&self, reason: &str) -> ConfigError {
+        self.refuse_at(&self.origin, reason)
+    }
+
+    /// The same, at the line of one of its keys.
+    fn refuse_at(&self, origin: &Origin, reason: &str) -> ConfigError {
+        let place = match &self.text {
+            None => format!("{origin}: [[subscriber]]"),
+            Some(text) => Raw { text: text.clone(), origin: origin.clone() }.place(Key::Subscriber.setting()),
+        };
+        ConfigError::new(format!("{place}: {reason}"))
+    }
+
+    /// The error that names one key of the subscriber, and the form it should have.
+    fn refuse_field(&self, field: &Field, reason: &str) -> ConfigError {
+        let expected = expected(field.key);
+        if self.text.is_some() {
+            return self.refuse(&format!(
+                "{}={}: {reason}; expected {expected}",
+                field.key,
+                shown(&field.text)
+            ));
+        }
+        let (key, text, origin) = (field.key, shown(&field.text), &field.origin);
+        ConfigError::new(format!("{origin}: [[subscriber]] {key} = {text}: {reason}; expected {expected}"))
+    }
+
+    fn required(&self, key: &str) -> Result<&Field, ConfigError> {
+        let missing = || self.refuse(&format!("{key} is missing; expected {}", expected(key)));
+        self.field(key).ok_or_else(missing)
+    }
+
+    fn subscriber(&self) -> Result<Subscriber, ConfigError> {
+        let refused = |field, reason: Reason| self.refuse_field(field, &reason);
+        let number = self.required("number")?;
+        let contact = self.required("contact")?;
+        let peer = peer(&contact.text).map_err(|reason| refused(contact, reason))?;
+        for field in [Some(number), self.field("no-answer")].into_iter().flatten() {
+            is_number(&field.text).map_err(|reason| refused(field, reason))?;
+        }
+        let after_ms = match self.field("after") {
+            None => None,
+            Some(field) => Some(after_ms(&field.text).map_err(|reason| refused(field, reason))?),
+        };
+        Ok(Subscriber {
+            number: number.text.clone(),
+            contact: contact.text.clone(),
+            peer,
+            no_answer: self.field("no-answer").map(|field| field.text.clone()),
+            after_ms,
+        })
+    }
+}
+
+/// What a key of a subscriber accepts, with an example.
+fn expected(key: &str) -> String {
+    match key {
+        "number" => "a number, for example number=1004".to_owned(),
+        "contact" => {
+            "a sip URI whose host is an IP address, for example contact=sip:1004@192.0.2.136:5060".to_owned()
+        }
+        "no-answer" => "the number of another subscriber, for example no-answer=1005".to_owned(),
+        _ => {
+            let Kind::Number { min, max, .. } = NO_ANSWER_SECONDS else { return String::new() };
+            format!("whole seconds from {min} to {max}, for example after=20")
+        }
+    }
+}
+
+/// Milliseconds of a subscriber's own no-answer timer.
+fn after_ms(text: &str) -> Result<u32, Reason> {
+    let Kind::Number { min, max, .. } = NO_ANSWER_SECONDS else {
+        return Err("no bounds".to_owned());
+    };
+    Ok(value::number(text, min, max)? * 1_000)
+}
+
+/// A user part as RFC 3261 §25.1 has it, without password.
+fn is_number(text: &str) -> Result<(), Reason> {
+    let is_user = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/%#".contains(&byte);
+    match text {
+        "" => Err("it is empty".to_owned()),
+        text if text.bytes().all(is_user) => Ok(()),
+        _ => Err("not the user part of a sip URI".to_owned()),
+    }
+}
+
+/// Where a contact is reached: `sip:1004@192.0.2.136:5060`, user and port optional.
+fn peer(contact: &str) -> Result<SocketAddr, Reason> {
+    let rest = match contact.split_once(':') {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("sip") => rest,
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("sips") => {
+            return Err("sips needs TLS, which is not offered".to_owned());
+        }
+        _ => return Err("not a sip URI".to_owned()),
+    };
+    if !rest.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"')) {
+        return Err("a URI has no blanks, quotes, angle brackets or non-ASCII characters".to_owned());
+    }
+    if rest.contains('?') {
+        return Err("header fields in a contact are not offered".to_owned());
+    }
+    let (address, params) = rest.split_once(';').unwrap_or((rest, ""));
+    let transport = params.split(';').filter_map(|param| param.split_once('='));
+    for (_, value) in transport.filter(|(name, _)| name.eq_ignore_ascii_case("transport")) {
+        if !value.eq_ignore_ascii_case("udp") {
+            return Err(format!("transport {value} is not offered, only udp is"));
+        }
+    }
+    let host = match address.rsplit_once('@') {
+        Some((user, host)) => {
+            is_number(user)?;
+            host
+        }
+        None => address,
+    };
+    let peer = socket_address(host).ok_or("the host is not an IP address")?;
+    match peer {
+        peer if peer.port() == 0 => Err("port 0 cannot be sent to".to_owned()),
+        peer if peer.ip().is_unspecified() => Err("nobody is reached at that address".to_owned()),
+        peer => Ok(peer),
+    }
+}
+
+/// `192.0.2.1`, `192.0.2.1:5060`, `[2001:db8::1]` or `[2001:db8::1]:5060`.
+fn socket_address(text: &str) -> Option<SocketAddr> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Some(address);
+    }
+    let ip = match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(inner) => inner.parse().ok().filter(IpAddr::is_ipv6)?,
+        None => text.parse().ok().filter(IpAddr::is_ipv4)?,
+    };
+    Some(SocketAddr::new(ip, SIP_PORT))
+}
+
+/// The lab's phones, as if someone had written them.
+pub fn lab() -> Result<Vec<Entry>, ConfigError> {
+    LAB.iter().map(|text| Entry::parse(&Raw { text: (*text).to_owned(), origin: Origin::Lab })).collect()
+}
+
+/// All subscribers, checked against each other: no number twice, no forwarding to oneself or to nobody.
+pub fn subscribers(entries: &[Entry]) -> Result<Subscribers, ConfigError> {
+    let mut subscribers = Subscribers::default();
+    let mut by_number: HashMap<String, &Entry> = HashMap::new();
+    for entry in entries {
+        let subscriber = entry.subscriber()?;
+        if let Some(first) = by_number.insert(subscriber.number.clone(), entry) {
+            let (number, first) = (&subscriber.number, &first.origin);
+            return Err(
+                entry.refuse(&format!("the number {number} is already taken ({first}); give each once"))
+            );
+        }
+        subscribers.insert(subscriber);
+    }
+    for entry in entries {
+        let Some(target) = entry.field("no-answer") else { continue };
+        if entry.field("number").is_some_and(|number| number.text == target.text) {
+            return Err(entry.refuse_field(target, "a subscriber cannot forward to itself"));
+        }
+        if !by_number.contains_key(&target.text) {
+            let nearest = nearest(
+                &target.text,
+                by_number
+                    .keys()
+                    .filter(|known| entry.field("number").is_none_or(|number| number.text != **known)),
+            );
+            let hint = nearest.map(|nearest| format!(" (the nearest is {nearest})")).unwrap_or_default();
+            return Err(entry.refuse_field(target, &format!("no subscriber has that number{hint}")));
+        }
+    }
+    Ok(subscribers)
+}

@@ -1,0 +1,276 @@
+//! What we mint: branches, tags, Call-IDs, Record-IDs.
+//!
+//! Branches and tags carry the handle of the record that they stand for, so that a response or an
+//! in-dialog request finds it by index and a compare; a keyed hash of the handle beside it makes them
+//! unguessable and lets them be written again from the handle alone.
+
+use crate::slab::Handle;
+use ahash::RandomState;
+
+/// RFC 3261 §8.1.1.7.
+pub const MAGIC_COOKIE: &[u8] = b"z9hG4bK";
+
+/// Hex digits of a handle and its proof: index 8, generation 8, proof 8.
+const TOKEN_BYTES: usize = 24;
+
+/// A branch of ours.
+pub const BRANCH_BYTES: usize = MAGIC_COOKIE.len() + 1 + TOKEN_BYTES;
+
+/// A tag of ours.
+pub const TAG_BYTES: usize = 1 + TOKEN_BYTES;
+
+/// What a token stands for; its first letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A client transaction's branch.
+    Transaction = b't' as isize,
+    /// The branch of the ACK to a 2xx, which is a transaction of its own without a record.
+    Ack = b'k' as isize,
+    /// Our tag in the dialog with the caller.
+    Call = b'a' as isize,
+    /// Our tag in a dialog with a callee.
+    Leg = b'b' as isize,
+}
+
+/// A branch as text.
+pub type Branch = [u8; BRANCH_BYTES];
+
+/// A tag as text.
+pub type Tag = [u8; TAG_BYTES];
+
+/// The shard's mint.
+#[derive(Clone, Debug)]
+pub struct Mint {
+    proofs: RandomState,
+    owners: RandomState,
+    random: u64,
+    shard: u16,
+    shards: u16,
+    records: u64,
+}
+
+impl Mint {
+    /// `owner_seed` is the same on all shards; `secret` is this shard's own.
+    #[must_use]
+    pub fn new(shard: u16, shards: u16, owner_seed: u64, secret: u64) -> Mint {
+        Mint {
+            proofs: RandomState::with_seeds(secret, !secret, secret.rotate_left(17), 0x9e37_79b9_7f4a_7c15),
+            owners: owner_hash(owner_seed),
+            random: secret ^ 0x5851_f42d_4c95_7f2d,
+            shard,
+            shards: shards.max(1),
+            records: 0,
+        }
+    }
+
+    /// Which shard owns a Call-ID.
+    #[must_use]
+    pub fn owner(&self, call_id: &[u8]) -> u16 {
+        if self.shards == 1 {
+            return 0;
+        }
+        (hash_bytes(&self.owners, call_id) % u64::from(self.shards)) as u16
+    }
+
+    /// A keyed hash of texts, for keys of tables and stateless tags.
+    #[must_use]
+    pub fn hash(&self, parts: &[&[u8]]) -> u64 {
+        self.proofs.hash_one(parts)
+    }
+
+    /// A random number (splitmix64); the same secret gives the same sequence.
+    pub fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    #[must_use]
+    pub fn branch(&self, kind: Kind, handle: Handle) -> Branch {
+        let mut branch = [0; BRANCH_BYTES];
+        branch[..MAGIC_COOKIE.len()].copy_from_slice(MAGIC_COOKIE);
+        branch[MAGIC_COOKIE.len()..].copy_from_slice(&self.tag(kind, handle));
+        branch
+    }
+
+    #[must_use]
+    pub fn tag(&self, kind: Kind, handle: Handle) -> Tag {
+        let mut tag = [0; TAG_BYTES];
+        tag[0] = kind as u8;
+        write_hex(&mut tag[1..9], handle.index);
+        write_hex(&mut tag[9..17], handle.generation);
+        write_hex(&mut tag[17..25], self.proof(kind, handle));
+        tag
+    }
+
+    /// The transaction that a branch of ours names; `None`: it is not ours.
+    #[must_use]
+    pub fn read_branch(&self, branch: &[u8]) -> Option<Handle> {
+        let (kind, handle) = self.read_tag(branch.strip_prefix(MAGIC_COOKIE)?)?;
+        (kind == Kind::Transaction).then_some(handle)
+    }
+
+    /// The record that a tag of ours names; `None`: it is not ours.
+    #[must_use]
+    pub fn read_tag(&self, tag: &[u8]) -> Option<(Kind, Handle)> {
+        let tag: &Tag = tag.try_into().ok()?;
+        let kind = match tag[0] {
+            b't' => Kind::Transaction,
+            b'k' => Kind::Ack,
+            b'a' => Kind::Call,
+            b'b' => Kind::Leg,
+            _ => return None,
+        };
+        let handle = Handle { index: read_hex(&tag[1..9])?, generation: read_hex(&tag[9..17])? };
+        (read_hex(&tag[17..25])? == self.proof(kind, handle)).then_some((kind, handle))
+    }
+
+    /// Writes a Call-ID that this shard owns; `nonce` is what [`Mint::call_id_nonce`] drew for it.
+    pub fn write_call_id(out: &mut Vec<u8>, nonce: u64, host: &str) {
+        let mut digits = [0; 16];
+        write_hex(&mut digits[..8], (nonce >> 32) as u32);
+        write_hex(&mut digits[8..], nonce as u32);
+        out.extend_from_slice(&digits);
+        out.push(b'@');
+        out.extend_from_slice(host.as_bytes());
+    }
+
+    /// Draws until the Call-ID made of the number hashes to this shard.
+    pub fn call_id_nonce(&mut self, host: &str, scratch: &mut Vec<u8>) -> u64 {
+        loop {
+            let nonce = self.random();
+            if self.shards == 1 {
+                return nonce;
+            }
+            scratch.clear();
+            Mint::write_call_id(scratch, nonce, host);
+            if self.owner(scratch) == self.shard {
+                return nonce;
+            }
+        }
+    }
+
+    /// The next Record-ID's sequence number: unique in the process, below 10⁸.
+    pub fn record_sequence(&mut self) -> u64 {
+        let sequence = self.records * u64::from(self.shards) + u64::from(self.shard);
+        self.records += 1;
+        sequence % 100_000_000
+    }
+
+    fn proof(&self, kind: Kind, handle: Handle) -> u32 {
+        let number = u64::from(handle.index) << 32 | u64::from(handle.generation);
+        self.proofs.hash_one((number, kind as u8)) as u32
+    }
+}
+
+/// The hash that finds a Call-ID's owner: one fixed key for the whole process.
+#[must_use]
+pub fn owner_hash(seed: u64) -> RandomState {
+    RandomState::with_seeds(seed, seed.rotate_left(13), seed.rotate_left(29), seed.rotate_left(47))
+}
+
+fn hash_bytes(state: &RandomState, bytes: &[u8]) -> u64 {
+    state.hash_one(bytes)
+}
+
+fn write_hex(out: &mut [u8], number: u32) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (position, digit) in out.iter_mut().enumerate() {
+        *digit = DIGITS[(number >> (28 - 4 * position) & 15) as usize];
+    }
+}
+
+fn read_hex(digits: &[u8]) -> Option<u32> {
+    digits.iter().try_fold(0, |number, digit| {
+        let value = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some(number << 4 | u32::from(value))
+    })
+}
+
+/// Writes `seconds` as `YYYYMMDDhhmmss` in UTC.
+#[must_use]
+pub fn utc_stamp(seconds: u64) -> [u8; 14] {
+    let (year, month, day) = civil_from_days((seconds / 86_400) as i64);
+    let second = seconds % 86_400;
+    let fields =
+        [(year / 100) as u64, (year % 100) as u64, month, day, second / 3_600, second / 60 % 60, second % 60];
+    let mut stamp = [0; 14];
+    for (position, field) in fields.into_iter().enumerate() {
+        stamp[position * 2] = b'0' + (field / 10 % 10) as u8;
+        stamp[position * 2 + 1] = b'0' + (field % 10) as u8;
+    }
+    stamp
+}
+
+/// Year, month and day of a day counted from 1970-01-01 (proleptic Gregorian; H. Hinnant's algorithm).
+fn civil_from_days(days: i64) -> (i64, u64, u64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = (day_of_year - (153 * shifted_month + 2) / 5 + 1) as u64;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month as u64, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mint() -> Mint {
+        Mint::new(1, 4, 7, 99)
+    }
+
+    #[test]
+    fn a_branch_names_its_transaction_and_a_forged_one_names_nothing() {
+        let mint = mint();
+        let handle = Handle { index: 0xdead, generation: 7 };
+        let branch = mint.branch(Kind::Transaction, handle);
+        assert_eq!(mint.read_branch(&branch), Some(handle));
+        for position in 0..branch.len() {
+            let mut forged = branch;
+            forged[position] = if forged[position] == b'0' { b'1' } else { b'0' };
+            assert_eq!(mint.read_branch(&forged), None, "{position}");
+        }
+        assert_eq!(mint.read_branch(&mint.branch(Kind::Ack, handle)), None);
+        assert_eq!(mint.read_branch(b"z9hG4bK"), None);
+    }
+
+    #[test]
+    fn a_minted_call_id_is_owned_by_the_shard_that_minted_it() {
+        let mut mint = mint();
+        let mut text = Vec::new();
+        for _ in 0..100 {
+            let nonce = mint.call_id_nonce("127.0.0.1:5060", &mut Vec::new());
+            text.clear();
+            Mint::write_call_id(&mut text, nonce, "127.0.0.1:5060");
+            assert_eq!(mint.owner(&text), 1);
+        }
+    }
+
+    #[test]
+    fn stamps_are_utc_to_the_second() {
+        assert_eq!(&utc_stamp(0), b"19700101000000");
+        assert_eq!(&utc_stamp(1_381_399_635), b"20131010100715");
+        assert_eq!(&utc_stamp(1_709_251_199), b"20240229235959");
+        assert_eq!(&utc_stamp(4_102_444_800), b"21000101000000");
+    }
+
+    #[test]
+    fn record_sequences_of_two_shards_never_meet() {
+        let mut seen = std::collections::HashSet::new();
+        for shard in 0..3 {
+            let mut mint = Mint::new(shard, 3, 1, 1);
+            (0..100).for_each(|_| assert!(seen.insert(mint.record_sequence())));
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! A shard's inbox: datagrams that reached another shard's socket, handed over whole.
+//!
+//! Many shards push, the owner alone drains. Nothing waits: a full inbox drops and counts.
+
+use crate::limits::SCAN_PADDING;
+use crate::outbox::ListenerId;
+use crossbeam::queue::ArrayQueue;
+use crossbeam::utils::CachePadded;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Mutex, PoisonError};
+use std::task::{Poll, Waker};
+
+/// A new buffer's room: most SIP messages over UDP fit.
+const BUFFER_BYTES: usize = 2 * 1024;
+
+/// A buffer that grew beyond this is freed, not kept: a flood of large datagrams must not leave an inbox
+/// full of 64-KiB buffers.
+const BUFFER_KEPT_BYTES_MAX: usize = 4 * 1024;
+
+/// A datagram on its way from the shard that received it to the shard that owns it.
+#[derive(Debug)]
+pub struct Handover {
+    pub source: SocketAddr,
+    pub listener: ListenerId,
+    /// The bytes, and `limits::SCAN_PADDING` zero bytes behind them.
+    buffer: Vec<u8>,
+}
+
+impl Handover {
+    /// How many bytes the datagram has.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.buffer.len() - SCAN_PADDING
+    }
+
+    /// The bytes, and `limits::SCAN_PADDING` zero bytes behind them.
+    pub fn buffer(&mut self) -> &mut [u8] {
+        &mut self.buffer
+    }
+}
+
+/// A bounded queue of datagrams for one shard, with buffers that go round.
+#[derive(Debug)]
+pub struct Inbox {
+    datagrams: ArrayQueue<Handover>,
+    empties: ArrayQueue<Vec<u8>>,
+    /// The owner sleeps, or is about to: whoever turns this to false wakes it.
+    parked: CachePadded<AtomicBool>,
+    /// Locked once per sleep on either side, not per datagram, so it is never contended for long.
+    waker: Mutex<Option<Waker>>,
+    dropped: AtomicU64,
+}
+
+impl Inbox {
+    /// An inbox for at most `capacity` datagrams (at least 1). Buffers are made as they are first needed.
+    #[must_use]
+    pub fn new(capacity: usize) -> Inbox {
+        let capacity = capacity.max(1);
+        Inbox {
+            datagrams: ArrayQueue::new(capacity),
+            empties: ArrayQueue::new(capacity),
+            parked: CachePadded::new(AtomicBool::new(false)),
+            waker: Mutex::new(None),
+            dropped: AtomicU64::new(0),
+        }
+    }
+
+    /// Copies a datagram in and wakes the owner if it sleeps. Returns whether there was room; else the
+    /// datagram is dropped and counted.
+    pub fn push(&self, source: SocketAddr, listener: ListenerId, bytes: &[u8]) -> bool {
+        // Before the copy: under overload most pushes end here.
+        if self.datagrams.is_full() {
+            self.dropped.fetch_add(1, Relaxed);
+            return false;
+        }
+        let mut buffer = self.empties.pop().unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES));
+        buffer.clear();
+        buffer.reserve(bytes.len() + SCAN_PADDING);
+        buffer.extend_from_slice(bytes);
+        buffer.extend_from_slice(&[0; SCAN_PADDING]);
+        if let Err(refused) = self.datagrams.push(Handover { source, listener, buffer }) {
+            self.recycle(refused);
+            self.dropped.fetch_add(1, Relaxed);
+            return false;
+        }
+        self.wake();
+        true
+    }
+
+    /// The datagram that came first, if any. Give it back to [`Inbox::recycle`].
+    pub fn pop(&self) -> Option<Handover> {
+        self.datagrams.pop()
+    }
+
+    /// Takes back a datagram's buffer.
+    pub fn recycle(&self, handover: Handover) {
+        if handover.buffer.capacity() <= BUFFER_KEPT_BYTES_MAX {
+            // More buffers than the queue has places cannot be; if so the surplus is freed.
+            drop(self.empties.push(handover.buffer));
+        }
+    }
+
+    /// Wakes the owner if it sleeps.
+    pub fn wake(&self) {
+        // The swap comes after the push (SeqCst), the owner's last look at the queue after its `parked`:
+        // one of the two sees the other.
+        if self.parked.load(SeqCst) && self.parked.swap(false, SeqCst) {
+            let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Waits until there is something to pop, or `ended` says that the wait has no more point (see
+    /// [`Inbox::wake`]). The owner's one task calls it.
+    pub async fn ready(&self, ended: impl Fn() -> bool) {
+        poll_fn(|context| {
+            if !self.datagrams.is_empty() || ended() {
+                return Poll::Ready(());
+            }
+            {
+                let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+                match waker.as_mut() {
+                    Some(waker) => waker.clone_from(context.waker()),
+                    None => *waker = Some(context.waker().clone()),
+                }
+            }
+            self.parked.store(true, SeqCst);
+            if self.datagrams.is_empty() && !ended() {
+                return Poll::Pending;
+            }
+            self.parked.store(false, SeqCst);
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    /// Forgets the owner's task. The owner calls it from its own thread before it ends: a task is not to be
+    /// released from another one.
+    pub fn close(&self) {
+        self.parked.store(false, SeqCst);
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Datagrams dropped because the inbox was full.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Relaxed)
+    }
+}

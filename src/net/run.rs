@@ -1,0 +1,361 @@
+//! A shard's loop: what its sockets, its inbox and its clock bring goes to the core; what the core wants
+//! sent goes out.
+//!
+//! One task per socket, one for the inbox, and the tick. They share the shard through a `RefCell` that is
+//! borrowed only between two awaits. The rules that glommio 0.9.0 imposes: readiness by a one-byte peek,
+//! datagrams by our own batches, no task or timer is ever cancelled, and a tick that always runs (an executor
+//! may park although a task is ready; the tick bounds that).
+
+use super::egress::Egress;
+use super::shared::{Phase, Shared};
+use super::udp::{self, ReceiveBatch, SendBatch};
+use crate::clock::{Deadline, Now};
+use crate::metrics::Metrics;
+use crate::outbox::{ListenerId, Outbox};
+use crate::shard::{Datagram, Owner, Shard};
+use glommio::net::UdpSocket;
+use glommio::{Latency, Shares};
+use socket2::Socket;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::{AsFd, FromRawFd, IntoRawFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+/// How often timers fire and figures are published: the resolution of the core's timing wheel.
+const TICK: Duration = Duration::from_millis(8);
+
+/// How long an executor runs tasks before it looks at its rings. Shorter makes parking with a ready task
+/// likelier (see the module's head), longer delays the other tasks.
+pub(super) const PREEMPT: Duration = Duration::from_millis(5);
+
+/// A socket with a lasting error is tried again after this.
+const ERROR_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a shard's end waits for its tasks, in steps.
+const END_STEP: Duration = Duration::from_millis(1);
+const END_STEPS_MAX: usize = 1000;
+
+/// Steps of due timers between two batches; the tick fires the rest.
+const TIMER_STEPS_PER_BATCH: usize = 4;
+
+/// What the loop needs of the core: [`Shard`], and in this module's tests an echo.
+pub(super) trait Core: 'static {
+    fn handle_datagram(&mut self, now: Now, datagram: Datagram<'_>) -> Owner;
+    fn handle_timeout(&mut self, now: Now);
+    fn poll_timeout(&self) -> Option<Deadline>;
+    fn drain(&mut self);
+    fn calls(&self) -> usize;
+    fn outbox(&mut self) -> &mut Outbox;
+    fn metrics(&self) -> &Metrics;
+}
+
+impl Core for Shard {
+    fn handle_datagram(&mut self, now: Now, datagram: Datagram<'_>) -> Owner {
+        Shard::handle_datagram(self, now, datagram)
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        Shard::handle_timeout(self, now);
+    }
+
+    fn poll_timeout(&self) -> Option<Deadline> {
+        Shard::poll_timeout(self)
+    }
+
+    fn drain(&mut self) {
+        Shard::drain(self);
+    }
+
+    fn calls(&self) -> usize {
+        Shard::calls(self)
+    }
+
+    fn outbox(&mut self) -> &mut Outbox {
+        Shard::outbox(self)
+    }
+
+    fn metrics(&self) -> &Metrics {
+        Shard::metrics(self)
+    }
+}
+
+/// What a shard is started with.
+pub(super) struct Start<C> {
+    pub(super) core: C,
+    pub(super) shard: u16,
+    /// One per listener, in the listeners' order, bound.
+    pub(super) sockets: Vec<Socket>,
+    pub(super) batch: usize,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What is between the core and its sockets; its steps run to their end and wait for nothing.
+struct Engine<C> {
+    core: C,
+    shard: u16,
+    sockets: Vec<Socket>,
+    shared: Arc<Shared>,
+    receive: ReceiveBatch,
+    wire: Wire,
+    egress: Egress,
+    receives_refused: u64,
+    receive_errors: u64,
+    drains: bool,
+}
+
+/// The sending side of the sockets.
+struct Wire {
+    send: SendBatch,
+    refused: u64,
+}
+
+impl Wire {
+    fn send(&mut self, sockets: &[Socket], listener: ListenerId, outbox: &Outbox, picked: &[u16]) -> usize {
+        let Some(socket) = sockets.get(usize::from(listener.0)) else { return 0 };
+        let sent = self.send.send(socket.as_fd(), outbox, picked);
+        self.refused += sent.refused as u64;
+        sent.done
+    }
+}
+
+impl<C: Core> Engine<C> {
+    fn new(start: Start<C>) -> io::Result<Engine<C>> {
+        Ok(Engine {
+            core: start.core,
+            shard: start.shard,
+            shared: start.shared,
+            receive: ReceiveBatch::new(start.batch)?,
+            wire: Wire { send: SendBatch::new(start.batch), refused: 0 },
+            egress: Egress::new(start.sockets.len()),
+            sockets: start.sockets,
+            receives_refused: 0,
+            receive_errors: 0,
+            drains: false,
+        })
+    }
+
+    /// Takes one batch from a socket through the core and out again. Returns how many datagrams it had.
+    fn take_batch(&mut self, listener: ListenerId) -> io::Result<usize> {
+        let socket = &self.sockets[usize::from(listener.0)];
+        let count = self.receive.receive(socket.as_fd()).inspect_err(|_| self.receive_errors += 1)?;
+        if count == 0 {
+            return Ok(0);
+        }
+        let now = self.shared.clock.now();
+        for index in 0..count {
+            if !self.core.outbox().has_room() {
+                self.flush();
+            }
+            let Some(received) = self.receive.datagram(index) else {
+                self.receives_refused += 1;
+                continue;
+            };
+            let (source, length) = (received.source, received.length);
+            let datagram = Datagram { source, listener, buffer: received.buffer, length };
+            if let Owner::Shard(owner) = self.core.handle_datagram(now, datagram)
+                && let Some(inbox) = self.shared.inboxes.get(usize::from(owner))
+                && let Some(received) = self.receive.datagram(index)
+            {
+                inbox.push(source, listener, &received.buffer[..length]);
+            }
+        }
+        self.flush();
+        self.fire_due(TIMER_STEPS_PER_BATCH);
+        Ok(count)
+    }
+
+    /// Takes up to a batch of datagrams that other shards handed over. Returns how many there were.
+    fn take_mail(&mut self) -> usize {
+        let now = self.shared.clock.now();
+        let shared = self.shared.clone();
+        let inbox = &shared.inboxes[usize::from(self.shard)];
+        let mut count = 0;
+        while count < self.receive.capacity()
+            && let Some(mut handover) = inbox.pop()
+        {
+            count += 1;
+            if !self.core.outbox().has_room() {
+                self.flush();
+            }
+            let (source, listener, length) = (handover.source, handover.listener, handover.length());
+            let datagram = Datagram { source, listener, buffer: handover.buffer(), length };
+            // All shards find the same owner: it is here.
+            let owner = self.core.handle_datagram(now, datagram);
+            debug_assert_eq!(owner, Owner::Here, "handed over twice");
+            inbox.recycle(handover);
+        }
+        self.flush();
+        self.fire_due(TIMER_STEPS_PER_BATCH);
+        count
+    }
+
+    /// Fires due timers in at most `steps` steps. Returns whether more are due.
+    fn fire_due(&mut self, steps: usize) -> bool {
+        for _ in 0..steps {
+            let now = self.shared.clock.now();
+            if !self.core.poll_timeout().is_some_and(|deadline| deadline.is_due(now)) {
+                return false;
+            }
+            self.core.handle_timeout(now);
+            self.flush();
+        }
+        true
+    }
+
+    fn flush(&mut self) {
+        let (wire, sockets) = (&mut self.wire, &self.sockets);
+        self.egress.flush(self.core.outbox(), |listener, outbox, picked| {
+            wire.send(sockets, listener, outbox, picked)
+        });
+    }
+
+    /// The tick's part besides the timers: full sockets are tried again, figures published, the phase obeyed.
+    fn keep_house(&mut self) {
+        let (wire, sockets) = (&mut self.wire, &self.sockets);
+        self.egress.retry(|listener, outbox, picked| wire.send(sockets, listener, outbox, picked));
+        let drains_now = self.shared.phase() >= Phase::Draining && !self.drains;
+        if drains_now {
+            self.core.drain();
+            self.flush();
+        }
+        self.publish();
+        if drains_now {
+            self.drains = true;
+            self.shared.shard_drains();
+        }
+        if self.drains && self.shared.is_drained() {
+            self.shared.stop();
+        }
+    }
+
+    fn publish(&self) {
+        let mut metrics = *self.core.metrics();
+        metrics.receive_buffer_overflows +=
+            self.sockets.iter().map(|socket| udp::kernel_drops(socket.as_fd())).sum::<u64>();
+        metrics.receives_refused += self.receives_refused;
+        metrics.receive_errors += self.receive_errors;
+        metrics.sends_refused += self.wire.refused;
+        metrics.sends_dropped += self.egress.dropped;
+        metrics.inbox_overflows += self.shared.inboxes[usize::from(self.shard)].dropped();
+        self.shared.publish(self.shard, self.core.calls(), &metrics);
+    }
+}
+
+/// Runs a shard until the server stops. Call it inside its executor; `ready` is called when everything is
+/// in place.
+///
+/// # Errors
+/// No memory, no file descriptors.
+pub(super) async fn run<C: Core>(start: Start<C>, ready: impl FnOnce()) -> io::Result<()> {
+    let shared = start.shared.clone();
+    let shard = start.shard;
+    let engine = Rc::new(RefCell::new(Engine::new(start)?));
+    let tasks_left = Rc::new(Cell::new(0usize));
+    for (index, socket) in doubles(&engine)?.into_iter().enumerate() {
+        let listener = ListenerId(index as u8);
+        let task = socket_task(engine.clone(), shared.clone(), socket, listener);
+        glommio::spawn_local(counted(task, tasks_left.clone())).detach();
+    }
+    let queue = glommio::executor().create_task_queue(Shares::default(), Latency::Matters(PREEMPT), "inbox");
+    let task = inbox_task(engine.clone(), shared.clone(), shard);
+    glommio::spawn_local_into(counted(task, tasks_left.clone()), queue)
+        .map_err(|error| io::Error::other(error.to_string()))?
+        .detach();
+    ready();
+    while !shared.is_stopping() {
+        glommio::timer::sleep(TICK).await;
+        while engine.borrow_mut().fire_due(1) {
+            glommio::yield_if_needed().await;
+        }
+        engine.borrow_mut().keep_house();
+    }
+    end(&engine, &shared.inboxes[usize::from(shard)], &tasks_left).await;
+    engine.borrow().publish();
+    Ok(())
+}
+
+/// The sockets once more, for glommio: it watches them, the engine uses them.
+fn doubles<C>(engine: &RefCell<Engine<C>>) -> io::Result<Vec<UdpSocket>> {
+    let double = |socket: &Socket| {
+        let descriptor = socket.try_clone()?.into_raw_fd();
+        // SAFETY: the descriptor is open, a UDP socket's, and owned by nothing else.
+        Ok(unsafe { UdpSocket::from_raw_fd(descriptor) })
+    };
+    engine.borrow().sockets.iter().map(double).collect()
+}
+
+/// Counts `task` in `tasks_left` from now until it returns.
+fn counted(task: impl Future<Output = ()>, tasks_left: Rc<Cell<usize>>) -> impl Future<Output = ()> {
+    tasks_left.set(tasks_left.get() + 1);
+    async move {
+        task.await;
+        tasks_left.set(tasks_left.get() - 1);
+    }
+}
+
+async fn socket_task<C: Core>(
+    engine: Rc<RefCell<Engine<C>>>,
+    shared: Arc<Shared>,
+    socket: UdpSocket,
+    listener: ListenerId,
+) {
+    // An empty buffer would panic in glommio.
+    let mut probe = [0u8; 1];
+    while !shared.is_stopping() {
+        let peeked = socket.peek_from(&mut probe).await;
+        if shared.is_stopping() {
+            break;
+        }
+        // A failed peek has mostly taken an error that was pending; the batch tells whether it lasts.
+        let taken = engine.borrow_mut().take_batch(listener);
+        if taken.is_err() || (peeked.is_err() && matches!(taken, Ok(0))) {
+            glommio::timer::sleep(ERROR_PAUSE).await;
+        }
+        // The peek returns at once while datagrams wait: without these a loaded socket would keep out the
+        // executor's rings (the first) and the other sockets (the second).
+        glommio::yield_if_needed().await;
+        yield_now().await;
+    }
+}
+
+async fn inbox_task<C: Core>(engine: Rc<RefCell<Engine<C>>>, shared: Arc<Shared>, shard: u16) {
+    let inbox = &shared.inboxes[usize::from(shard)];
+    while !shared.is_stopping() {
+        inbox.ready(|| shared.is_stopping()).await;
+        while !shared.is_stopping() && engine.borrow_mut().take_mail() > 0 {
+            glommio::yield_if_needed().await;
+        }
+    }
+    inbox.close();
+}
+
+/// Lets the other ready tasks of the same queue run first.
+async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Wakes the tasks until all have returned: glommio would leave a sleeping one's socket open for ever.
+async fn end<C: Core>(engine: &RefCell<Engine<C>>, inbox: &super::inbox::Inbox, tasks_left: &Cell<usize>) {
+    for _ in 0..END_STEPS_MAX {
+        if tasks_left.get() == 0 {
+            return;
+        }
+        inbox.wake();
+        for socket in &engine.borrow().sockets {
+            // What fails now is tried again in the next step.
+            drop(udp::wake(socket));
+        }
+        glommio::timer::sleep(END_STEP).await;
+    }
+}

@@ -1,0 +1,80 @@
+//! A transaction's record: small, because millions of them linger.
+
+use super::{ServerKey, User, invite_client, invite_server, non_invite_client, non_invite_server};
+use crate::clock::Deadline;
+use crate::keep::Kept;
+use crate::outbox::ListenerId;
+use crate::slab::Handle;
+use crate::timer::TimerHandle;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// A peer's address in 18 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Peer {
+    ip: [u8; 16],
+    port: u16,
+}
+
+/// Machine and state together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Machine {
+    InviteClient(invite_client::State),
+    InviteServer(invite_server::State),
+    NonInviteClient(non_invite_client::State),
+    NonInviteServer(non_invite_server::State),
+}
+
+/// What only one side of the machines needs.
+#[derive(Debug)]
+pub(super) enum Side {
+    Client {
+        /// The CANCEL of this INVITE: its responses carry this transaction's branch (RFC 3261 §9.1).
+        cancel: Option<Handle>,
+        /// Hash of the To tag of the 2xx that was taken; 0: none yet.
+        winner: u32,
+        /// Where the INVITE's To header starts and ends: ACK and CANCEL are made of what stands before.
+        to: (u16, u16),
+    },
+    Server {
+        key: ServerKey,
+        next: u32,
+        merge: u64,
+        merge_next: u32,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Record {
+    pub machine: Machine,
+    pub listener: ListenerId,
+    /// Retransmissions so far: the interval is made of it.
+    pub attempt: u8,
+    pub peer: Peer,
+    pub user: User,
+    pub timer: TimerHandle,
+    /// What is sent again when the machine says so.
+    pub kept: Kept,
+    /// When Timer B, F or H runs out.
+    pub give_up: Deadline,
+    pub side: Side,
+}
+
+const _: () = assert!(std::mem::size_of::<Record>() <= 96);
+
+impl From<SocketAddr> for Peer {
+    fn from(address: SocketAddr) -> Peer {
+        let ip = match address.ip() {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            IpAddr::V6(v6) => v6,
+        };
+        Peer { ip: ip.octets(), port: address.port() }
+    }
+}
+
+impl From<Peer> for SocketAddr {
+    fn from(peer: Peer) -> SocketAddr {
+        let v6 = Ipv6Addr::from(peer.ip);
+        let ip = v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4);
+        SocketAddr::new(ip, peer.port)
+    }
+}

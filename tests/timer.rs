@@ -1,0 +1,374 @@
+//! The timing wheel: by example, and against a sorted map that does the same slowly.
+
+use proptest::prelude::*;
+use ringway::clock::{Deadline, Now};
+use ringway::timer::{TimerHandle, Wheel};
+use std::collections::{BTreeMap, HashMap};
+
+const TICK_MS: u64 = 8;
+const SECOND: u64 = 1_000;
+const HOUR: u64 = 3_600 * SECOND;
+/// What the near level spans.
+const NEAR_MS: u64 = 4_096 * TICK_MS;
+/// What the far level spans.
+const FAR_MS: u64 = 64 * NEAR_MS;
+
+fn at(ms: u64) -> Deadline {
+    Deadline::from_ms(ms)
+}
+
+fn rounded_up(ms: u64) -> u64 {
+    ms.next_multiple_of(TICK_MS)
+}
+
+/// A wheel that has seen `start_ms`.
+fn wheel_at(start_ms: u64) -> Wheel<u32> {
+    let mut wheel = Wheel::new(1_024);
+    assert_eq!(wheel.next_due(Now::from_ms(start_ms)), None);
+    wheel
+}
+
+/// Takes everything that is due at `ms`.
+fn fire(wheel: &mut Wheel<u32>, ms: u64) -> Vec<u32> {
+    std::iter::from_fn(|| wheel.next_due(Now::from_ms(ms))).collect()
+}
+
+/// Goes from wake-up to wake-up, as the shell does, and notes when each timer fires.
+fn run_until_empty(wheel: &mut Wheel<u32>) -> Vec<(u64, u32)> {
+    let mut fired = Vec::new();
+    while let Some(wake) = wheel.poll_timeout() {
+        let ms = wake.as_ms();
+        fired.extend(fire(wheel, ms).into_iter().map(|payload| (ms, payload)));
+        assert!(wheel.poll_timeout().is_none_or(|next| next > wake), "woken again for nothing at {ms} ms");
+    }
+    assert!(wheel.is_empty());
+    fired
+}
+
+#[test]
+fn a_timer_fires_at_its_deadline_rounded_up_to_the_tick() {
+    for deadline in [992, 993, 999, 1_000] {
+        let mut wheel = wheel_at(0);
+        wheel.insert(at(deadline), 7).unwrap();
+        let due = rounded_up(deadline);
+        assert_eq!(wheel.poll_timeout(), Some(at(due)));
+        assert_eq!(fire(&mut wheel, due - 1), []);
+        assert_eq!(fire(&mut wheel, due), [7]);
+        assert_eq!(wheel.poll_timeout(), None);
+    }
+}
+
+#[test]
+fn timers_fire_in_the_order_of_their_ticks_after_a_late_wake() {
+    let mut wheel = wheel_at(0);
+    let deadlines = [40_000, 16, 3 * HOUR, 500, 32_000, 2_000_000, 17, 90_000];
+    for (payload, deadline) in deadlines.into_iter().enumerate() {
+        wheel.insert(at(deadline), payload as u32).unwrap();
+    }
+    assert_eq!(fire(&mut wheel, 4 * HOUR), [1, 6, 3, 4, 0, 7, 5, 2]);
+    assert!(wheel.is_empty());
+}
+
+#[test]
+fn timers_of_one_tick_fire_in_the_order_of_arming() {
+    let mut wheel = wheel_at(0);
+    for payload in 0..10 {
+        wheel.insert(at(100), payload).unwrap();
+    }
+    assert_eq!(fire(&mut wheel, 104), (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_deadline_in_the_past_fires_at_the_next_call() {
+    let mut wheel = wheel_at(50_000);
+    wheel.insert(at(1), 1).unwrap();
+    wheel.insert(at(50_000), 2).unwrap();
+    assert!(wheel.poll_timeout().unwrap().is_due(Now::from_ms(50_000)));
+    assert_eq!(fire(&mut wheel, 50_000), [1, 2]);
+}
+
+#[test]
+fn cancelled_and_fired_timers_leave_stale_handles() {
+    let mut wheel = wheel_at(0);
+    let cancelled = wheel.insert(at(100), 1).unwrap();
+    assert!(wheel.cancel(cancelled));
+    assert!(!wheel.cancel(cancelled));
+    assert_eq!(wheel.poll_timeout(), None);
+
+    let reused = wheel.insert(at(100), 2).unwrap();
+    assert_ne!(cancelled, reused);
+    assert!(!wheel.cancel(cancelled), "a stale handle must not reach the record's next user");
+    assert!(!wheel.rearm(cancelled, at(1)));
+    assert_eq!(fire(&mut wheel, 104), [2]);
+    assert!(!wheel.cancel(reused));
+    assert!(!wheel.cancel(TimerHandle::NONE));
+    assert!(!wheel.rearm(TimerHandle::NONE, at(1)));
+}
+
+#[test]
+fn rearming_keeps_handle_and_payload() {
+    let mut wheel = wheel_at(0);
+    let handle = wheel.insert(at(500), 9).unwrap();
+    assert!(wheel.rearm(handle, at(FAR_MS / 2)));
+    assert_eq!(fire(&mut wheel, 1_000), []);
+    assert!(wheel.rearm(handle, at(2_000)));
+    assert_eq!(wheel.poll_timeout(), Some(at(2_000)));
+    assert_eq!(fire(&mut wheel, 2_000), [9]);
+    assert!(!wheel.rearm(handle, at(3_000)));
+}
+
+#[test]
+fn a_full_wheel_refuses_until_one_is_gone() {
+    let mut wheel = Wheel::new(2);
+    let first = wheel.insert(at(10), 1).unwrap();
+    wheel.insert(at(20), 2).unwrap();
+    assert_eq!(wheel.insert(at(30), 3), None);
+    assert_eq!(wheel.len(), 2);
+    assert!(wheel.cancel(first));
+    assert!(wheel.insert(at(30), 3).is_some());
+    assert_eq!(fire(&mut wheel, 100), [2, 3]);
+    assert!(Wheel::new(0).insert(at(1), 1).is_none());
+}
+
+#[test]
+fn every_distance_up_to_a_day_is_met_at_its_tick() {
+    let edges = [64 * TICK_MS, NEAR_MS, FAR_MS, 2 * FAR_MS, 24 * HOUR];
+    for start in [0, 3, 1_234_567, 1_700_000_000_000] {
+        let mut wheel = wheel_at(start);
+        let mut expected = Vec::new();
+        for edge in edges {
+            for offset in [edge - 9, edge - 8, edge - 1, edge, edge + 1, edge + 8, edge + 511] {
+                let payload = expected.len() as u32;
+                wheel.insert(at(start + offset), payload).unwrap();
+                expected.push((rounded_up(start + offset), payload));
+            }
+        }
+        expected.sort();
+        let mut fired = run_until_empty(&mut wheel);
+        fired.sort();
+        assert_eq!(fired, expected, "from {start} ms");
+    }
+}
+
+#[test]
+fn transaction_timers_never_wake_the_shell_early() {
+    let mut wheel = wheel_at(7_777);
+    wheel.insert(at(7_777 + 32_000), 1).unwrap();
+    assert_eq!(wheel.poll_timeout(), Some(at(rounded_up(39_777))));
+}
+
+#[test]
+fn an_idle_gap_is_crossed_in_one_call() {
+    let mut wheel = wheel_at(0);
+    for payload in 0..1_000 {
+        wheel.insert(at(u64::from(payload) * 86_400), payload).unwrap();
+    }
+    assert_eq!(fire(&mut wheel, 24 * HOUR), (0..1_000).collect::<Vec<_>>());
+    wheel.insert(at(24 * HOUR + 500), 1).unwrap();
+    assert_eq!(fire(&mut wheel, 24 * HOUR + 504), [1]);
+}
+
+#[test]
+fn time_that_goes_back_fires_nothing() {
+    let mut wheel = wheel_at(10_000);
+    wheel.insert(at(10_100), 1).unwrap();
+    assert_eq!(fire(&mut wheel, 5_000), []);
+    assert_eq!(fire(&mut wheel, 10_104), [1]);
+}
+
+#[test]
+fn a_handler_that_arms_for_the_same_moment_is_served_in_the_same_round() {
+    let mut wheel = wheel_at(0);
+    wheel.insert(at(100), 0).unwrap();
+    let now = Now::from_ms(104);
+    let mut served = 0;
+    while let Some(payload) = wheel.next_due(now) {
+        served += 1;
+        if payload < 4 {
+            wheel.insert(at(104), payload + 1).unwrap();
+        }
+    }
+    assert_eq!(served, 5);
+}
+
+/// One step of the model test. Indices are taken modulo the handles that were ever given out.
+#[derive(Clone, Debug)]
+enum Step {
+    Insert {
+        delay_ms: u64,
+    },
+    InsertInThePast {
+        by_ms: u64,
+    },
+    Cancel {
+        which: usize,
+    },
+    Rearm {
+        which: usize,
+        delay_ms: u64,
+    },
+    Advance {
+        by_ms: u64,
+    },
+    /// Sleep until `poll_timeout`.
+    AdvanceToWake,
+    /// Take a few that are due and leave the rest for later.
+    TakeSome {
+        at_most: usize,
+    },
+}
+
+fn delay() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        0..100_u64,
+        Just(500),
+        Just(32_000),
+        0..NEAR_MS + 1_000,
+        NEAR_MS - 64..NEAR_MS + 64,
+        FAR_MS - 2_000..FAR_MS + 2_000,
+        0..25 * HOUR,
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => delay().prop_map(|delay_ms| Step::Insert { delay_ms }),
+        1 => (0..100_000_u64).prop_map(|by_ms| Step::InsertInThePast { by_ms }),
+        3 => any::<usize>().prop_map(|which| Step::Cancel { which }),
+        3 => (any::<usize>(), delay()).prop_map(|(which, delay_ms)| Step::Rearm { which, delay_ms }),
+        4 => delay().prop_map(|by_ms| Step::Advance { by_ms }),
+        2 => Just(Step::AdvanceToWake),
+        1 => (0..4_usize).prop_map(|at_most| Step::TakeSome { at_most }),
+    ]
+}
+
+/// Few enough that full wheels occur.
+const MODEL_CAPACITY: usize = 24;
+
+/// The wheel, and beside it a map of what is armed, in order.
+struct Model {
+    wheel: Wheel<u32>,
+    now_ms: u64,
+    handles: Vec<TimerHandle>,
+    /// Payload (which is the index into `handles`) → when it fires at the earliest.
+    armed: HashMap<u32, u64>,
+    /// The same by time; `true` where the time had come already when the timer was armed.
+    by_time: BTreeMap<(u64, u32), bool>,
+}
+
+impl Model {
+    fn new(start_ms: u64) -> Model {
+        Model {
+            wheel: Wheel::new(MODEL_CAPACITY),
+            now_ms: start_ms,
+            handles: Vec::new(),
+            armed: HashMap::new(),
+            by_time: BTreeMap::new(),
+        }
+    }
+
+    fn arm(&mut self, payload: u32, deadline_ms: u64) {
+        let due = rounded_up(deadline_ms);
+        self.armed.insert(payload, due);
+        self.by_time.insert((due, payload), due <= self.now_ms);
+    }
+
+    fn disarm(&mut self, payload: u32) -> bool {
+        let due = self.armed.remove(&payload);
+        due.is_some_and(|due| self.by_time.remove(&(due, payload)).is_some())
+    }
+
+    fn insert(&mut self, deadline_ms: u64) {
+        let payload = self.handles.len() as u32;
+        let handle = self.wheel.insert(at(deadline_ms), payload);
+        assert_eq!(handle.is_some(), self.armed.len() < MODEL_CAPACITY);
+        if let Some(handle) = handle {
+            self.handles.push(handle);
+            self.arm(payload, deadline_ms);
+        }
+    }
+
+    fn pick(&self, which: usize) -> Option<u32> {
+        (!self.handles.is_empty()).then(|| (which % self.handles.len()) as u32)
+    }
+
+    fn earliest(&self) -> Option<u64> {
+        self.by_time.first_key_value().map(|(&(due, _), _)| due)
+    }
+
+    /// Takes at most so many: each must be due and in order, and none that was due may be left out.
+    fn take(&mut self, at_most: usize) {
+        for _ in 0..at_most {
+            let Some(payload) = self.wheel.next_due(Now::from_ms(self.now_ms)) else {
+                assert!(self.earliest().is_none_or(|due| due > self.now_ms), "one was left out");
+                return;
+            };
+            let due = self.armed[&payload];
+            assert!(due <= self.now_ms, "{payload} fired {} ms early", due - self.now_ms);
+            // Timers that were armed too late share the tick of their arming: only the others have an order.
+            let punctual = self.by_time.iter().find(|(_, late)| !**late);
+            if !self.by_time[&(due, payload)] {
+                assert_eq!(punctual.map(|(&(first, _), _)| first), Some(due), "out of order");
+            }
+            assert!(self.disarm(payload));
+        }
+    }
+
+    fn apply(&mut self, step: &Step) {
+        match *step {
+            Step::Insert { delay_ms } => self.insert(self.now_ms + delay_ms),
+            Step::InsertInThePast { by_ms } => self.insert(self.now_ms.saturating_sub(by_ms)),
+            Step::Cancel { which } => {
+                let Some(payload) = self.pick(which) else { return };
+                let cancelled = self.wheel.cancel(self.handles[payload as usize]);
+                assert_eq!(cancelled, self.disarm(payload));
+            }
+            Step::Rearm { which, delay_ms } => {
+                let Some(payload) = self.pick(which) else { return };
+                let deadline_ms = self.now_ms + delay_ms;
+                let rearmed = self.wheel.rearm(self.handles[payload as usize], at(deadline_ms));
+                assert_eq!(rearmed, self.disarm(payload));
+                if rearmed {
+                    self.arm(payload, deadline_ms);
+                }
+            }
+            Step::Advance { by_ms } => {
+                self.now_ms += by_ms;
+                self.take(usize::MAX);
+            }
+            Step::AdvanceToWake => {
+                let wake_ms = self.wheel.poll_timeout().map_or(self.now_ms, Deadline::as_ms);
+                self.now_ms = self.now_ms.max(wake_ms);
+                self.take(usize::MAX);
+            }
+            Step::TakeSome { at_most } => self.take(at_most),
+        }
+        self.check();
+    }
+
+    fn check(&self) {
+        assert_eq!(self.wheel.len(), self.armed.len());
+        match (self.wheel.poll_timeout(), self.earliest()) {
+            (None, None) => {}
+            (Some(wake), Some(due)) => assert!(wake.as_ms() <= due.max(self.now_ms)),
+            (wake, due) => panic!("wake {wake:?}, earliest {due:?}"),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_wheel_does_what_a_sorted_map_does(
+        start_ms in prop_oneof![Just(0), 0..FAR_MS, Just(24_000 * HOUR)],
+        steps in prop::collection::vec(step(), 1..200),
+    ) {
+        let mut model = Model::new(start_ms);
+        for step in &steps {
+            model.apply(step);
+        }
+        model.now_ms += 26 * HOUR;
+        model.take(usize::MAX);
+        prop_assert!(model.armed.is_empty() && model.wheel.is_empty());
+        prop_assert_eq!(model.wheel.poll_timeout(), None);
+    }
+}
