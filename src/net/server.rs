@@ -7,7 +7,9 @@ use crate::clock::UnixSeconds;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::shard::{Place, Shard};
-use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, PoolPlacement};
+use glommio::{
+    BuilderErrorKind, ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement, PoolPlacement,
+};
 use socket2::Socket;
 use std::io;
 use std::net::SocketAddr;
@@ -115,6 +117,9 @@ impl Server {
             let cause = match executor.join() {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => error.to_string(),
+                Err(GlommioError::BuilderError(BuilderErrorKind::ThreadPanic(panic))) => {
+                    run::message(&*panic)
+                }
                 Err(error) => error.to_string(),
             };
             result = result.and(Err(ServerError(format!("shard {shard} ended: {cause}"))));
