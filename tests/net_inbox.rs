@@ -87,6 +87,11 @@ impl Sleeper {
     }
 }
 
+/// An inbox for so many datagrams.
+fn inbox_of(capacity: usize) -> Inbox {
+    Inbox::new(capacity).expect("a file descriptor is left")
+}
+
 fn source() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 5060))
 }
@@ -104,7 +109,7 @@ fn take(inbox: &Inbox) -> Option<Vec<u8>> {
 
 #[test]
 fn datagrams_come_out_as_they_went_in() {
-    let inbox = Inbox::new(8);
+    let inbox = inbox_of(8);
     let largest = vec![b'a'; DATAGRAM_BYTES_MAX];
     for bytes in [&b"first"[..], b"", &largest, b"last"] {
         assert!(inbox.push(source(), ListenerId(3), bytes));
@@ -123,7 +128,7 @@ fn datagrams_come_out_as_they_went_in() {
 
 #[test]
 fn a_full_inbox_drops_and_counts() {
-    let inbox = Inbox::new(4);
+    let inbox = inbox_of(4);
     let pushed = (0..10).filter(|&byte| inbox.push(source(), ListenerId(0), &[byte])).count();
     assert_eq!((pushed, inbox.dropped()), (4, 6));
     let kept: Vec<Vec<u8>> = std::iter::from_fn(|| take(&inbox)).collect();
@@ -133,7 +138,7 @@ fn a_full_inbox_drops_and_counts() {
 
 #[test]
 fn the_steady_state_allocates_nothing() {
-    let inbox = Inbox::new(16);
+    let inbox = inbox_of(16);
     let round = || {
         for length in [600, 1500, 300] {
             assert!(inbox.push(source(), ListenerId(0), &[1; 1500][..length]));
@@ -150,7 +155,7 @@ fn the_steady_state_allocates_nothing() {
 
 #[test]
 fn a_flood_of_large_datagrams_leaves_no_large_buffers() {
-    let inbox = Inbox::new(16);
+    let inbox = inbox_of(16);
     for _ in 0..16 {
         assert!(inbox.push(source(), ListenerId(0), &[1; 60_000]));
     }
@@ -166,7 +171,7 @@ fn a_flood_of_large_datagrams_leaves_no_large_buffers() {
 fn two_threads_lose_no_datagram_no_order_and_no_wake_up() {
     const SENDERS: u32 = 2;
     const EACH: u32 = 50_000;
-    let inbox = Arc::new(Inbox::new(64));
+    let inbox = Arc::new(inbox_of(64));
     let senders: Vec<_> = (0..SENDERS)
         .map(|sender| {
             let inbox = inbox.clone();
@@ -201,7 +206,7 @@ fn two_threads_lose_no_datagram_no_order_and_no_wake_up() {
 
 #[test]
 fn one_sleep_costs_one_wake_up() {
-    let inbox = Arc::new(Inbox::new(64));
+    let inbox = Arc::new(inbox_of(64));
     let sleeper = Sleeper::new();
     let mut context = Context::from_waker(&sleeper.waker);
     let mut ready = pin!(inbox.ready(|| false));
@@ -215,7 +220,7 @@ fn one_sleep_costs_one_wake_up() {
 
 #[test]
 fn a_sleeping_owner_ends_when_it_is_told_to() {
-    let (inbox, ended) = (Arc::new(Inbox::new(4)), Arc::new(AtomicBool::new(false)));
+    let (inbox, ended) = (Arc::new(inbox_of(4)), Arc::new(AtomicBool::new(false)));
     let (asleep, is_asleep) = mpsc::channel();
     let owner = {
         let (inbox, ended) = (inbox.clone(), ended.clone());

@@ -7,6 +7,7 @@
 //! may park although a task is ready; the tick bounds that).
 
 use super::egress::Egress;
+use super::nap::Nap;
 use super::shared::{Phase, Shared};
 use super::udp::{self, ReceiveBatch, SendBatch};
 use crate::clock::{Deadline, Now};
@@ -41,6 +42,10 @@ const ERROR_PAUSE: Duration = Duration::from_millis(50);
 /// How long a shard's end waits for its tasks, in steps.
 const END_STEP: Duration = Duration::from_millis(1);
 const END_STEPS_MAX: usize = 1000;
+
+/// How long a shard naps on its sockets before its executor parks. While datagrams come more often than
+/// this, none of them pays for a park.
+const NAP: Duration = Duration::from_millis(1);
 
 /// Steps of due timers between two batches; the tick fires the rest.
 const TIMER_STEPS_PER_BATCH: usize = 4;
@@ -105,6 +110,7 @@ struct Engine<C> {
     receive: ReceiveBatch,
     wire: Wire,
     egress: Egress,
+    nap: Nap,
     receives_refused: u64,
     receive_errors: u64,
     drains: bool,
@@ -134,6 +140,7 @@ impl<C: Core> Engine<C> {
             receive: ReceiveBatch::new(start.batch)?,
             wire: Wire { send: SendBatch::new(start.batch), refused: 0 },
             egress: Egress::new(start.sockets.len()),
+            nap: Nap::new(start.sockets.len()),
             sockets: start.sockets,
             receives_refused: 0,
             receive_errors: 0,
@@ -169,6 +176,24 @@ impl<C: Core> Engine<C> {
         self.flush();
         self.fire_due(TIMER_STEPS_PER_BATCH);
         Ok(count)
+    }
+
+    /// Sleeps on all sockets and the inbox for at most `NAP`, then takes what came. Returns whether
+    /// anything did.
+    ///
+    /// This blocks the executor's thread, briefly and on purpose: a park and a wake of glommio's cost eleven
+    /// system calls, this costs one.
+    fn nap(&mut self) -> io::Result<bool> {
+        let shared = self.shared.clone();
+        let inbox = &shared.inboxes[usize::from(self.shard)];
+        if !self.nap.sleep(&self.sockets, inbox, NAP)? {
+            return Ok(false);
+        }
+        let mut any = false;
+        for index in 0..self.sockets.len() {
+            any |= self.nap.is_readable(index) && self.take_batch(ListenerId(index as u8))? > 0;
+        }
+        Ok(self.take_mail() > 0 || any)
     }
 
     /// Takes up to a batch of datagrams that other shards handed over. Returns how many there were.
@@ -355,10 +380,18 @@ async fn socket_task<C: Core>(
         if taken.is_err() || (peeked.is_err() && matches!(taken, Ok(0))) {
             glommio::timer::sleep(ERROR_PAUSE).await;
         }
-        // The peek returns at once while datagrams wait: without these a loaded socket would keep out the
-        // executor's rings (the first) and the other sockets (the second).
-        glommio::yield_if_needed().await;
-        yield_now().await;
+        let mut awake = matches!(taken, Ok(1..));
+        while awake && !shared.is_stopping() {
+            // Without these a loaded socket would keep out the executor's rings (the first) and the other
+            // tasks (the second).
+            glommio::yield_if_needed().await;
+            yield_now().await;
+            let napped = engine.borrow_mut().nap();
+            if napped.is_err() {
+                glommio::timer::sleep(ERROR_PAUSE).await;
+            }
+            awake = matches!(napped, Ok(true));
+        }
     }
 }
 

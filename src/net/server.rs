@@ -51,7 +51,11 @@ impl Server {
         if let Some(socket) = sockets.first().and_then(|shard| shard.first()) {
             checks::warn_of_small_buffers(socket, net);
         }
-        let shared = Arc::new(Shared::new(net.cpus.len(), net.inbox_datagrams, net.drain_timeout));
+        let shared =
+            Shared::new(net.cpus.len(), net.inbox_datagrams, net.drain_timeout).map_err(|error| {
+                ServerError(format!("no event descriptor: {error}; raise the limit (ulimit -n)"))
+            })?;
+        let shared = Arc::new(shared);
         let (events, started) = mpsc::channel();
         let mut server = Server { shared, executors: Vec::new(), addresses };
         for (shard, (&cpu, sockets)) in net.cpus.iter().zip(sockets).enumerate() {
