@@ -108,7 +108,7 @@ pub struct Options {
     #[arg(long, conflicts_with_all = ["calls", "duration"])]
     pub find_max: bool,
     /// How long each step of --find-max lasts, at least 5s.
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = step)]
     pub step: Duration,
 }
 
@@ -167,6 +167,11 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         return Err(format!("`{text}` is longer than a day"));
     }
     Duration::try_from_secs_f64(total).map_err(|_| wrong())
+}
+
+fn step(text: &str) -> Result<Duration, String> {
+    let step = duration(text)?;
+    if step < Duration::from_secs(5) { Err("a step lasts at least 5s".into()) } else { Ok(step) }
 }
 
 fn rate(text: &str) -> Result<f64, String> {

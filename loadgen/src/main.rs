@@ -10,7 +10,10 @@ mod args;
 mod call;
 mod callee;
 mod caller;
+mod demo;
+mod find_max;
 mod hgrm;
+mod ladder;
 mod lane;
 mod message;
 mod os;
@@ -28,8 +31,10 @@ mod tally;
 mod trace;
 mod wheel;
 
-use args::{Cli, Options};
+use args::{Cli, Command, Options};
 use clap::Parser;
+use ladder::Colours;
+use plan::Plan;
 use report::Report;
 use run::{Outcome, Progress, Watch};
 use std::io::IsTerminal;
@@ -48,9 +53,11 @@ const CANNOT_RUN: u8 = 2;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     os::catch_interrupt();
-    let result = match cli.command {
-        Some(_) => Err("not yet".into()),
-        None => load(&cli.options),
+    let result = match (cli.command, &cli.options) {
+        (Some(Command::Demo), _) => demo::demo(colours()),
+        (None, options) if options.ladder => draw(options),
+        (None, options) if options.find_max => search(options),
+        (None, options) => load(options),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -71,6 +78,34 @@ fn load(options: &Options) -> Result<bool, String> {
     print!("{}", report.text());
     write_files(options, &report, &outcome)?;
     Ok(report.calls_failed == 0 || options.allow_failures)
+}
+
+/// Plays one call and draws it.
+fn draw(options: &Options) -> Result<bool, String> {
+    let plan = Arc::new(Plan { calls: 1, callers: 1, rate: 1.0, ..options.plan() });
+    ping::ping(&plan)?;
+    let outcome = run::run(&plan, Watch { progress: Progress::Silent, ..options.watch() })?;
+    demo::show(&plan, &outcome, colours());
+    Ok(outcome.tally.good == 1 || options.allow_failures)
+}
+
+/// Searches the highest rate that the server sustains.
+fn search(options: &Options) -> Result<bool, String> {
+    let plan = options.plan();
+    ping::ping(&plan)?;
+    let step_ns = u64::try_from(options.step.as_nanos()).unwrap_or(u64::MAX);
+    let Some((report, outcome)) = find_max::find_max(&plan, step_ns, options.watch())? else {
+        return Ok(false);
+    };
+    print!("{}", report.text());
+    write_files(options, &report, &outcome)?;
+    Ok(true)
+}
+
+/// Colours on a terminal, unless they are unwanted (no-color.org).
+fn colours() -> Colours {
+    let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if std::io::stdout().is_terminal() && !is_unwanted { Colours::Ansi } else { Colours::Plain }
 }
 
 fn write_files(options: &Options, report: &Report, outcome: &Outcome) -> Result<(), String> {

@@ -61,10 +61,6 @@ impl Pacer {
         self.calls = self.next;
     }
 
-    pub fn started(&self) -> u64 {
-        self.next
-    }
-
     pub fn lag_max_ns(&self) -> u64 {
         self.lag_max_ns
     }
@@ -132,6 +128,6 @@ mod tests {
         pacer.take(0);
         pacer.stop();
         assert_eq!(pacer.take(SECOND), None);
-        assert_eq!(pacer.started(), 1);
+        assert_eq!(pacer.next_ns(), None);
     }
 }
