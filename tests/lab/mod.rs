@@ -8,6 +8,7 @@ mod audit;
 pub mod callee;
 pub mod caller;
 pub mod peer;
+pub mod scene;
 pub mod sip;
 pub mod trace;
 
@@ -181,6 +182,14 @@ impl Lab {
     /// The whole trace as the RFCs draw it: `A → S INVITE`, `S → A 100 INVITE`.
     pub fn ladder(&self) -> Vec<String> {
         self.trace.iter().map(Entry::arrow).collect()
+    }
+
+    /// The last message to a peer, looked at or not.
+    #[track_caller]
+    pub fn last_to(&self, peer: Peer) -> Sip {
+        let to_peer = |entry: &&Entry| entry.way == Way::Out && entry.peer == peer.address;
+        let last = self.trace.iter().rev().find(to_peer).and_then(|entry| entry.sip.clone());
+        last.unwrap_or_else(|| panic!("nothing was sent to {}", peer.name))
     }
 
     /// What a peer was sent, looked at or not, as summaries.
