@@ -79,7 +79,9 @@ impl Calls {
         key: ServerKey,
     ) -> Result<(), Status> {
         let dialog = match side {
-            Side::Caller(handle) => self.calls.get_mut(handle).map(|call| &mut call.dialog),
+            Side::Caller(handle) => {
+                self.calls.get_mut(handle).filter(|call| call.has_dialog()).map(|call| &mut call.dialog)
+            }
             Side::Callee(handle) => self
                 .legs
                 .get_mut(handle)
@@ -109,7 +111,9 @@ impl Calls {
     #[must_use]
     pub fn knows(&self, on: &Signalling, side: Side, message: &Message<'_>) -> bool {
         match side {
-            Side::Caller(handle) => self.calls.get(handle).map(|call| &call.dialog),
+            Side::Caller(handle) => {
+                self.calls.get(handle).filter(|call| call.has_dialog()).map(|call| &call.dialog)
+            }
             Side::Callee(handle) => self.legs.get(handle).map(|leg| &leg.dialog),
         }
         .is_some_and(|dialog| dialog.is_of(&on.context, message))
