@@ -148,6 +148,7 @@ impl Calls {
         if event == CallEvent::CallerBye {
             call.caller_over = true;
         }
+        on.context.metrics.acks_missing += u64::from(event == CallEvent::AckMissing);
         match action {
             CallAction::None | CallAction::Late => {}
             CallAction::Impossible => on.context.metrics.impossible_events += 1,
@@ -160,7 +161,6 @@ impl Calls {
             CallAction::HangUpCallee => self.hang_up_winner(on, handle, request),
             CallAction::HangUpCaller => self.bye_caller(on, handle, request),
             CallAction::HangUpBoth => {
-                on.context.metrics.acks_missing += 1;
                 self.bye_caller(on, handle, None);
                 self.hang_up_winner(on, handle, None);
             }
