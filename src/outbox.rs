@@ -69,6 +69,13 @@ impl Outbox {
         self.datagrams.clear();
     }
 
+    /// Takes the datagram queued last back.
+    pub fn take_back(&mut self) {
+        if let Some(last) = self.datagrams.pop() {
+            self.arena.truncate(last.start as usize);
+        }
+    }
+
     /// Writes one datagram by `write` and queues it. One that is longer than a datagram can be is taken
     /// back, and `None` returned; else its bytes.
     pub fn send(
