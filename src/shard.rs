@@ -196,7 +196,7 @@ fn is_answerable(message: &Message<'_>) -> bool {
     let copied = [HeaderName::From, HeaderName::To, HeaderName::CSeq];
     message.top_via().is_some()
         && !message.call_id().is_empty()
-        && copied.iter().all(|&name| message.has(name))
+        && copied.iter().all(|&name| message.header(name).is_some_and(|value| !value.is_empty()))
 }
 
 /// The response to a fault; a 400's reason phrase names the header field (RFC 3261 §21.4.1).
