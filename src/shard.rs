@@ -236,6 +236,9 @@ fn handle_request(on: &mut Signalling, calls: &mut Calls, request: &Request<'_>,
     match method {
         Method::Ack => on.context.metrics.stray_acks += 1,
         Method::Invite => handle_invite(on, calls, request, key, draining),
+        Method::Options if unsupported(&request.message).next().is_some() => {
+            on.refuse(request, Status::BAD_EXTENSION);
+        }
         Method::Options => {
             on.context.metrics.options_answered += 1;
             on.reply(request, (Status::OK, b""), |_, writer| {
