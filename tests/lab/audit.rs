@@ -16,7 +16,7 @@ pub fn metrics(metrics: &Metrics, trace: &[Entry]) {
 
 /// The whole trace obeys the RFC. `t1x64_ms` is 64·T1.
 pub fn trace(trace: &[Entry], t1x64_ms: u64) {
-    let messages: Vec<Message<'_>> = trace.iter().enumerate().filter_map(Message::of).collect();
+    let messages: Vec<Message<'_>> = (0..trace.len()).filter_map(|place| Message::at(trace, place)).collect();
     for message in messages.iter().filter(|message| message.way == Way::Out) {
         is_well_formed(message);
         match message.sip.is_request() {
@@ -42,13 +42,13 @@ struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    fn of((place, entry): (usize, &'a Entry)) -> Option<Message<'a>> {
-        let sip = entry.sip.as_ref();
-        let text = String::from_utf8_lossy(&entry.bytes);
-        // What refuses a malformed header field must copy it all the same (RFC 3261 §8.2.6.2).
-        let is_readable = sip.is_some() || text.starts_with("SIP/2.0 400 Malformed ");
-        assert!(is_readable || entry.way == Way::In, "unreadable:\n{text}");
-        Some(Message { place, at_ms: entry.at_ms, way: entry.way, sip: sip? })
+    fn at(trace: &'a [Entry], place: usize) -> Option<Message<'a>> {
+        let Entry { at_ms, way, sip, bytes, .. } = &trace[place];
+        let text = String::from_utf8_lossy(bytes);
+        // What refuses a malformed request copies its header fields all the same (RFC 3261 §8.2.6.2).
+        let refuses = || text.starts_with("SIP/2.0 400 ") && trace[place - 1].sip.is_none();
+        assert!(sip.is_some() || *way == Way::In || refuses(), "unreadable:\n{text}");
+        Some(Message { place, at_ms: *at_ms, way: *way, sip: sip.as_ref()? })
     }
 
     fn is(&self, way: Way, method: &str) -> bool {
