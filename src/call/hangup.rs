@@ -232,14 +232,18 @@ impl Calls {
     pub(super) fn bye_leg(&mut self, on: &mut Signalling, handle: Handle, cause: Option<&Message<'_>>) {
         let Some(leg) = self.legs.get_mut(handle) else { return };
         leg.dialog.local_cseq += 1;
-        send_bye(on, User::Leg(handle), &leg.dialog, cause);
+        if !send_bye(on, User::Leg(handle), &leg.dialog, cause) {
+            self.bye_done(on, User::Leg(handle));
+        }
     }
 
     /// BYE to the caller.
     fn bye_caller(&mut self, on: &mut Signalling, handle: Handle, cause: Option<&Message<'_>>) {
         let Some(call) = self.calls.get_mut(handle) else { return };
         call.dialog.local_cseq += 1;
-        send_bye(on, User::Call(handle), &call.dialog, cause);
+        if !send_bye(on, User::Call(handle), &call.dialog, cause) {
+            self.bye_done(on, User::Call(handle));
+        }
     }
 
     fn repeat_answer(&mut self, on: &mut Signalling, handle: Handle) {
@@ -286,7 +290,13 @@ fn answer_in_dialog(on: &mut Signalling, request: &Request<'_>, key: ServerKey, 
     }
 }
 
-fn send_bye(on: &mut Signalling, user: User, dialog: &super::dialog::Dialog, cause: Option<&Message<'_>>) {
+/// Sends a BYE; `false`: no transaction waits for its answer, so nobody will tell that it is done.
+fn send_bye(
+    on: &mut Signalling,
+    user: User,
+    dialog: &super::dialog::Dialog,
+    cause: Option<&Message<'_>>,
+) -> bool {
     let answer_to = dialog.answer_to;
     let sent = on.transactions.send_request(&mut on.context, user, answer_to, |context, out, branch| {
         dialog.write_request(context, out, (Method::Bye, dialog.local_cseq), branch);
@@ -296,7 +306,7 @@ fn send_bye(on: &mut Signalling, user: User, dialog: &super::dialog::Dialog, cau
         }
         writer.body(b"");
     });
-    on.context.metrics.transactions_not_kept += u64::from(sent.is_err());
+    sent.is_ok()
 }
 
 fn is_content(name: HeaderName) -> bool {
