@@ -210,6 +210,16 @@ impl Lab {
         self.expect_at(peer.address, summary)
     }
 
+    /// The next message to a peer, whatever it is.
+    #[track_caller]
+    pub fn expect_any(&mut self, peer: Peer) -> String {
+        let is_next = |number: &&usize| self.trace[**number].peer == peer.address;
+        let next = self.unread.iter().find(is_next).and_then(|number| self.trace[*number].sip.as_ref());
+        let summary = next.map(Sip::summary).unwrap_or_else(|| panic!("nothing was sent to {}", peer.name));
+        self.expect(peer, &summary);
+        summary
+    }
+
     /// The next message to an address, which must be this one.
     #[track_caller]
     pub fn expect_at(&mut self, address: SocketAddr, summary: &str) -> Sip {
