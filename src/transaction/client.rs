@@ -293,8 +293,13 @@ impl Transactions {
         if !sent {
             return Err(NotSent::TooLong);
         }
-        context.metrics.datagrams_sent += 1;
         let kept = context.keep_last_sent();
+        if kept.is_none() && matches!(machine, Machine::InviteClient(_)) {
+            // Its CANCEL and its ACK are made of what is kept: without that it must not leave.
+            context.outbox.take_back();
+            return Err(NotSent::TableFull);
+        }
+        context.metrics.datagrams_sent += 1;
         context.metrics.transactions_not_kept += u64::from(kept.is_none() || handle.is_none());
         let record = Record {
             machine,
