@@ -200,7 +200,7 @@ fn is_answerable(message: &Message<'_>) -> bool {
     let copied = [HeaderName::From, HeaderName::To, HeaderName::CSeq];
     message.top_via().is_some()
         && !message.call_id().is_empty()
-        && copied.iter().all(|&name| message.has(name))
+        && copied.iter().all(|&name| message.header(name).is_some_and(|value| !value.is_empty()))
 }
 
 /// The response to a fault; a 400's reason phrase names the header field (RFC 3261 §21.4.1).
@@ -242,6 +242,9 @@ fn handle_request(on: &mut Signalling, calls: &mut Calls, request: &Request<'_>,
     match method {
         Method::Ack => on.context.metrics.stray_acks += 1,
         Method::Invite => handle_invite(on, calls, request, key, draining),
+        Method::Options if unsupported(&request.message).next().is_some() => {
+            on.refuse(request, Status::BAD_EXTENSION);
+        }
         Method::Options => {
             on.context.metrics.options_answered += 1;
             on.reply(request, (Status::OK, b""), |_, writer| {

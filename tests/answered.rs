@@ -191,8 +191,8 @@ fn a_call_without_a_limit_has_no_end_but_a_bye() {
     let (caller, c) = talking(&mut lab);
     lab.advance(24 * 3_600_000);
     lab.expect_nothing();
-    assert_eq!(lab.shard.calls(), 1);
-    assert_eq!(lab.shard.transactions(), 0);
+    assert_eq!(lab.calls(), 1);
+    assert_eq!(lab.transactions(), 0);
     hang_up_and_finish(lab, caller, &c);
 }
 

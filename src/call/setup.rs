@@ -282,11 +282,7 @@ fn keep_head(context: &mut Context, request: &Request<'_>, tag: &[u8]) -> Result
 fn received_diversions(invite: &Message<'_>) -> u32 {
     let counted = invite.values(HeaderName::Diversion).flat_map(split_list).fold(0u32, |sum, entry| {
         let params = entry.iter().rposition(|&byte| byte == b'>').map_or(&b""[..], |end| &entry[end + 1..]);
-        let counter = param(params, "counter").and_then(|counter| std::str::from_utf8(counter).ok());
-        // A counter beyond u32 is beyond every cap; a broken one still tells of a diversion.
-        let counter =
-            counter.map_or(1, |text| text.parse::<u64>().unwrap_or(1).clamp(1, u64::from(u32::MAX)));
-        sum.saturating_add(counter as u32)
+        sum.saturating_add(param(params, "counter").map_or(1, counter_value))
     });
     let entries = || invite.values(HeaderName::HistoryInfo).flat_map(split_list);
     // RFC 4458's cause stands in the target's URI; where nobody wrote it, the Reason that is escaped in the
@@ -295,6 +291,16 @@ fn received_diversions(invite: &Message<'_>) -> u32 {
     let reasons = || entries().filter(|entry| contains_ignoring_case(entry, b"reason=")).count();
     let caused = if targets > 0 { targets } else { reasons() };
     counted.max(caused as u32)
+}
+
+/// A Diversion's counter. What is no number still tells of one diversion; what no u32 holds is beyond every
+/// cap.
+fn counter_value(text: &[u8]) -> u32 {
+    let value = text.iter().try_fold(0u32, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u32::from(byte - b'0'))?;
+        Some(number.saturating_mul(10).saturating_add(digit))
+    });
+    value.unwrap_or(1).max(1)
 }
 
 /// The `cause` parameter of an entry's URI (RFC 4458 §2).

@@ -272,10 +272,14 @@ impl Transactions {
         if effect == Effect::Late {
             context.metrics.response_retransmissions += 1;
         }
-        if next != Some(Machine::NonInviteClient(state)) {
+        if is_final && next != Some(Machine::NonInviteClient(state)) {
             self.enter(context, handle, next);
         }
         let Some(record) = self.records.get_mut(handle) else { return Verdict::Stray };
+        if let (false, Some(next)) = (is_final, next) {
+            // Timers E and F run on in Proceeding: E is T2 from its next firing on (RFC 3261 §17.1.2.2).
+            record.machine = next;
+        }
         if is_final {
             let request = record.kept.take();
             context.keep.release(request);
