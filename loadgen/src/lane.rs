@@ -81,6 +81,8 @@ pub struct Harvest {
     /// Shares of the time during which calls were started: running, and waiting for a CPU.
     pub busy: f64,
     pub starved: f64,
+    /// CPU time of the whole run.
+    pub cpu_ns: u64,
     /// When the last call was started.
     pub offered_ns: u64,
     pub trace: Option<Trace>,
@@ -217,7 +219,15 @@ impl Lane {
             _ => whole(),
         };
         let offered_ns = self.paced.filter(|_| self.pacer.is_some()).map_or(0, |paced| paced.at_ns);
-        Harvest { tally: self.tally, pacer: self.pacer, busy, starved, offered_ns, trace: self.trace }
+        Harvest {
+            cpu_ns: began.ran_ns_since(),
+            tally: self.tally,
+            pacer: self.pacer,
+            busy,
+            starved,
+            offered_ns,
+            trace: self.trace,
+        }
     }
 
     fn start_calls(&mut self, now_ns: u64) {
