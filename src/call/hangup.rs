@@ -79,7 +79,9 @@ impl Calls {
         key: ServerKey,
     ) -> Result<(), Status> {
         let dialog = match side {
-            Side::Caller(handle) => self.calls.get_mut(handle).map(|call| &mut call.dialog),
+            Side::Caller(handle) => {
+                self.calls.get_mut(handle).filter(|call| call.has_dialog()).map(|call| &mut call.dialog)
+            }
             Side::Callee(handle) => self
                 .legs
                 .get_mut(handle)
@@ -109,7 +111,9 @@ impl Calls {
     #[must_use]
     pub fn knows(&self, on: &Signalling, side: Side, message: &Message<'_>) -> bool {
         match side {
-            Side::Caller(handle) => self.calls.get(handle).map(|call| &call.dialog),
+            Side::Caller(handle) => {
+                self.calls.get(handle).filter(|call| call.has_dialog()).map(|call| &call.dialog)
+            }
             Side::Callee(handle) => self.legs.get(handle).map(|leg| &leg.dialog),
         }
         .is_some_and(|dialog| dialog.is_of(&on.context, message))
@@ -144,6 +148,7 @@ impl Calls {
         if event == CallEvent::CallerBye {
             call.caller_over = true;
         }
+        on.context.metrics.acks_missing += u64::from(event == CallEvent::AckMissing);
         match action {
             CallAction::None | CallAction::Late => {}
             CallAction::Impossible => on.context.metrics.impossible_events += 1,
@@ -156,7 +161,6 @@ impl Calls {
             CallAction::HangUpCallee => self.hang_up_winner(on, handle, request),
             CallAction::HangUpCaller => self.bye_caller(on, handle, request),
             CallAction::HangUpBoth => {
-                on.context.metrics.acks_missing += 1;
                 self.bye_caller(on, handle, None);
                 self.hang_up_winner(on, handle, None);
             }

@@ -80,6 +80,10 @@ impl Calls {
                 self.acknowledge_leg(on, handle, None);
                 self.bye_leg(on, handle, None);
             }
+            LegAction::SendAckAndRemove => {
+                self.acknowledge_leg(on, handle, None);
+                self.remove_leg(on, handle);
+            }
             LegAction::Remove => self.remove_leg(on, handle),
         }
     }

@@ -95,6 +95,18 @@ pub(super) struct Leg {
     pub dialog: Dialog,
 }
 
+impl Call {
+    /// Whether the caller's dialog, early or not, lives: after a refusal or the caller's BYE it does not
+    /// (RFC 3261 §12.3, §15).
+    pub fn has_dialog(&self) -> bool {
+        match self.state {
+            CallState::Refused => false,
+            CallState::Ending => !self.caller_over,
+            _ => true,
+        }
+    }
+}
+
 impl RecordId {
     /// Caller 32, underscore 1, stamp 14, sequence 8.
     pub const BYTES_MAX: usize = 55;

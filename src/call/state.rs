@@ -124,6 +124,8 @@ pub enum LegAction {
     SendAck,
     SendBye,
     SendAckAndBye,
+    /// The callee hung up before our ACK: its 2xx gets one all the same (RFC 3261 §13.2.2.4).
+    SendAckAndRemove,
     /// The leg is over.
     Remove,
     Late,
@@ -162,8 +164,9 @@ pub const fn call_step(state: CallState, event: CallEvent) -> (CallState, CallAc
 #[must_use]
 pub const fn leg_step(state: LegState, event: LegEvent) -> (LegState, LegAction) {
     use LegAction::{
-        Impossible, Late, NeverRang, NoAnswer, None, Remove, RepeatRinging, SendAck, SendAckAndBye, SendBye,
-        SendCancel, StartRinging, StartTrying, TakeAnswer, TakeFailure, TakeLateAnswer, TakeSilence,
+        Impossible, Late, NeverRang, NoAnswer, None, Remove, RepeatRinging, SendAck, SendAckAndBye,
+        SendAckAndRemove, SendBye, SendCancel, StartRinging, StartTrying, TakeAnswer, TakeFailure,
+        TakeLateAnswer, TakeSilence,
     };
     use LegEvent as E;
     use LegState::{Answered, Calling, Cancelling, Confirmed, Ending, Held, Ringing, Trying};
@@ -184,7 +187,8 @@ pub const fn leg_step(state: LegState, event: LegEvent) -> (LegState, LegAction)
         (Answered, E::Acknowledge) => (Confirmed, SendAck),
         (Answered, E::HangUp) => (Ending, SendAckAndBye),
         (Confirmed, E::HangUp) => (Ending, SendBye),
-        (Answered | Confirmed, E::PeerBye) | (Ending, E::ByeDone) => (state, Remove),
+        (Answered, E::PeerBye) => (state, SendAckAndRemove),
+        (Confirmed, E::PeerBye) | (Ending, E::ByeDone) => (state, Remove),
         (Trying | Ringing, E::Trying)
         | (Held | Cancelling | Answered | Confirmed | Ending, E::Cancel)
         | (Cancelling, E::Trying | E::Ringing)

@@ -1,0 +1,308 @@
+//! What every trace must obey, whatever the test was about (RFC 3261 §8, §9, §12, §13, §17).
+
+use super::sip::{Sip, uri_of};
+use super::trace::{Entry, Way};
+use ringway::metrics::Metrics;
+use std::collections::HashMap;
+
+/// The counters agree with the trace, and nothing happened that no state explains.
+pub fn metrics(metrics: &Metrics, trace: &[Entry]) {
+    let count = |way| trace.iter().filter(|entry| entry.way == way).count() as u64;
+    assert_eq!(metrics.impossible_events, 0, "events that no state explains");
+    assert_eq!(metrics.datagrams_received, count(Way::In), "datagrams received");
+    assert_eq!(metrics.datagrams_sent, count(Way::Out), "datagrams sent");
+    assert_eq!(metrics.calls_started, metrics.calls_ended, "calls started and ended");
+}
+
+/// The whole trace obeys the RFC. `t1x64_ms` is 64·T1.
+pub fn trace(trace: &[Entry], t1x64_ms: u64) {
+    let messages: Vec<Message<'_>> = trace.iter().enumerate().filter_map(Message::of).collect();
+    for message in messages.iter().filter(|message| message.way == Way::Out) {
+        is_well_formed(message);
+        match message.sip.is_request() {
+            true => request_is_whole(message),
+            false => response_answers_a_request(message, &messages),
+        }
+    }
+    branches_are_unique(&messages);
+    sequence_numbers_rise(&messages);
+    each_invite_has_one_final_response(&messages);
+    each_final_response_is_acknowledged(&messages, t1x64_ms);
+    cancels_come_in_time(&messages);
+    nothing_follows_the_end_of_a_dialog(&messages);
+}
+
+/// A datagram that is a message, and where it stands in the trace.
+#[derive(Clone, Copy)]
+struct Message<'a> {
+    place: usize,
+    at_ms: u64,
+    way: Way,
+    sip: &'a Sip,
+}
+
+impl<'a> Message<'a> {
+    fn of((place, entry): (usize, &'a Entry)) -> Option<Message<'a>> {
+        let sip = entry.sip.as_ref();
+        assert!(
+            sip.is_some() || entry.way == Way::In,
+            "unreadable:\n{}",
+            String::from_utf8_lossy(&entry.bytes)
+        );
+        Some(Message { place, at_ms: entry.at_ms, way: entry.way, sip: sip? })
+    }
+
+    fn is(&self, way: Way, method: &str) -> bool {
+        self.way == way && self.sip.is_request() && self.sip.method == method
+    }
+
+    fn is_response(&self, way: Way, method: &str) -> bool {
+        self.way == way && !self.sip.is_request() && self.sip.method == method
+    }
+
+    fn status(&self) -> u16 {
+        self.sip.status.unwrap_or_default()
+    }
+}
+
+/// Read here by hand, not by the scanner: lines end in CRLF, each header has a name and a value, those of
+/// which there is one stand once, Content-Length is the body's.
+fn is_well_formed(message: &Message<'_>) {
+    let text = message.sip.text();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no end of headers:\n{text}"));
+    let lines: Vec<&str> = head.split("\r\n").collect();
+    for line in &lines {
+        assert!(!line.contains(['\r', '\n', '\0']), "a stray line break or NUL in {line:?}:\n{text}");
+        assert_eq!(line.trim(), *line, "blanks around a line:\n{text}");
+    }
+    for line in &lines[1..] {
+        let (name, value) = line.split_once(": ").unwrap_or_else(|| panic!("{line:?} in\n{text}"));
+        assert!(!name.is_empty() && !name.contains(' ') && !value.is_empty(), "{line:?} in\n{text}");
+    }
+    for name in ["From", "To", "Call-ID", "CSeq", "Content-Length"] {
+        let prefix = format!("{name}: ");
+        let count = lines.iter().filter(|line| line.starts_with(&prefix)).count();
+        assert_eq!(count, 1, "{name} in\n{text}");
+    }
+    let length = message.sip.one("Content-Length").parse::<usize>();
+    assert_eq!(length, Ok(body.len()), "Content-Length in\n{text}");
+    assert_eq!(message.sip.has("Content-Type"), !body.is_empty(), "Content-Type in\n{text}");
+    let makes_dialog = message.sip.method == "INVITE" && (message.sip.is_request() || message.status() < 300);
+    if makes_dialog && message.status() != 100 {
+        assert_eq!(message.sip.all("Contact").len(), 1, "Contact in\n{text}");
+    }
+}
+
+/// A request of ours: one Via of ours with a branch, tags, Max-Forwards.
+fn request_is_whole(message: &Message<'_>) {
+    let sip = message.sip;
+    let text = sip.text();
+    let via = sip.one("Via");
+    assert!(via.starts_with("SIP/2.0/UDP "), "{text}");
+    assert!(sip.branch.starts_with("z9hG4bK") && sip.branch.len() > 7, "{text}");
+    let max_forwards = sip.one("Max-Forwards").parse::<u8>();
+    assert!(max_forwards.is_ok_and(|hops| hops <= 70), "{text}");
+    assert!(!sip.from_tag.is_empty(), "{text}");
+    let outside = ["INVITE", "CANCEL"].contains(&sip.method.as_str());
+    assert_eq!(sip.to_tag.is_empty(), outside, "To tag in\n{text}");
+    assert_eq!(sip.one("CSeq"), format!("{} {}", sip.cseq, sip.method), "{text}");
+}
+
+/// A response of ours belongs to a request that came before and was no ACK, and copies what RFC 3261
+/// §8.2.6.2 says.
+fn response_answers_a_request(message: &Message<'_>, messages: &[Message<'_>]) {
+    let sip = message.sip;
+    let text = sip.text();
+    assert_ne!(sip.method, "ACK", "a response to an ACK:\n{text}");
+    let before = messages.iter().filter(|other| other.place < message.place && other.way == Way::In);
+    let mut requests = before.filter(|other| other.sip.is_request() && other.sip.method == sip.method);
+    let same = |other: &Message<'_>| {
+        let request = other.sip;
+        request.branch == sip.branch && request.call_id == sip.call_id && request.cseq == sip.cseq
+    };
+    let Some(request) = requests.find(|other| same(other)) else {
+        // A request with a fault is not in the list; its response is a refusal without a dialog.
+        assert!((400..600).contains(&message.status()), "a response to nothing:\n{text}");
+        return;
+    };
+    assert_eq!(sip.all("From"), request.sip.all("From"), "{text}");
+    assert_eq!(sip.all("Via").len(), request.sip.all("Via").len(), "{text}");
+    assert_eq!(sip.all("Via")[1..], request.sip.all("Via")[1..], "{text}");
+    let to = sip.one("To");
+    assert!(to.starts_with(request.sip.one("To")) && !sip.to_tag.is_empty(), "{text}");
+    if !request.sip.to_tag.is_empty() {
+        assert_eq!(to, request.sip.one("To"), "{text}");
+    }
+    // One To tag for all responses to one request, the 200 to its CANCEL included (RFC 3261 §9.2).
+    let is_sibling = |other: &&Message<'_>| {
+        other.way == Way::Out && !other.sip.is_request() && other.sip.branch == sip.branch && same(other)
+    };
+    let before = messages.iter().filter(|other| other.place < message.place);
+    for sibling in before.filter(is_sibling) {
+        assert_eq!(sibling.sip.to_tag, sip.to_tag, "the To tag changed:\n{text}");
+    }
+}
+
+/// A branch is one transaction: a request and its repetitions byte for byte; CANCEL and the ACK to a
+/// non-2xx share their INVITE's (RFC 3261 §8.1.1.7, §9.1, §17.1.1.3).
+fn branches_are_unique(messages: &[Message<'_>]) {
+    let mut first: HashMap<(&str, &str), &Sip> = HashMap::new();
+    for message in messages.iter().filter(|message| message.way == Way::Out && message.sip.is_request()) {
+        let sip = message.sip;
+        let known = *first.entry((&sip.branch, &sip.method)).or_insert(sip);
+        assert_eq!(known.bytes, sip.bytes, "two requests with one branch:\n{}\n{}", known.text(), sip.text());
+        match first.get(&(sip.branch.as_str(), "INVITE")) {
+            Some(invite) if sip.method != "INVITE" => shares_the_branch_of(invite, sip),
+            Some(_) => {}
+            None => assert_ne!(sip.method, "CANCEL", "a CANCEL of nothing:\n{}", sip.text()),
+        }
+    }
+    let mut methods: HashMap<&str, Vec<&str>> = HashMap::new();
+    for (branch, method) in first.keys() {
+        methods.entry(branch).or_default().push(method);
+    }
+    for (branch, methods) in methods {
+        let alone = methods.len() == 1 || methods.contains(&"INVITE");
+        assert!(alone, "the branch {branch} is shared by {methods:?}");
+    }
+}
+
+fn shares_the_branch_of(invite: &Sip, sip: &Sip) {
+    let both = format!("{}\n{}", invite.text(), sip.text());
+    assert!(["ACK", "CANCEL"].contains(&sip.method.as_str()), "{both}");
+    assert_eq!(sip.request_uri, invite.request_uri, "{both}");
+    assert_eq!(sip.all("Route"), invite.all("Route"), "{both}");
+    for name in ["Via", "From", "Call-ID"] {
+        assert_eq!(sip.one(name), invite.one(name), "{both}");
+    }
+    assert_eq!(sip.cseq, invite.cseq, "{both}");
+    assert_eq!(uri_of(sip.one("To")), uri_of(invite.one("To")), "{both}");
+    assert_eq!(sip.to_tag.is_empty(), sip.method == "CANCEL", "{both}");
+}
+
+/// CSeq numbers of our requests rise within a dialog; ACK and CANCEL have their INVITE's; our tag never
+/// changes.
+fn sequence_numbers_rise(messages: &[Message<'_>]) {
+    let mut last: HashMap<(&str, &str), (u32, &str)> = HashMap::new();
+    let mut tags: HashMap<&str, &str> = HashMap::new();
+    let is_ours = |message: &&Message<'_>| message.way == Way::Out && message.sip.is_request();
+    for Message { sip, .. } in messages.iter().filter(is_ours) {
+        let tag = *tags.entry(&sip.call_id).or_insert(&sip.from_tag);
+        assert_eq!(tag, sip.from_tag, "our tag changed:\n{}", sip.text());
+        if ["ACK", "CANCEL"].contains(&sip.method.as_str()) {
+            let is_invite = |other: &&Message<'_>| {
+                is_ours(other) && other.sip.method == "INVITE" && other.sip.call_id == sip.call_id
+            };
+            let invites = messages.iter().filter(is_invite);
+            assert!(invites.map(|invite| invite.sip.cseq).any(|cseq| cseq == sip.cseq), "{}", sip.text());
+            continue;
+        }
+        // The early dialog and the dialog that it becomes count on.
+        let (number, branch) = *last.get(&(sip.call_id.as_str(), "")).unwrap_or(&(0, ""));
+        let key = (sip.call_id.as_str(), sip.to_tag.as_str());
+        let (number, branch) = *last.get(&key).unwrap_or(&(number, branch));
+        let is_repetition = branch == sip.branch;
+        assert!(is_repetition || sip.cseq > number, "CSeq does not rise:\n{}", sip.text());
+        last.insert(key, (sip.cseq, &sip.branch));
+    }
+}
+
+/// Every INVITE that came gets one final response; repeated byte for byte, and nothing else after it.
+fn each_invite_has_one_final_response(messages: &[Message<'_>]) {
+    for invite in messages.iter().filter(|message| message.is(Way::In, "INVITE")) {
+        let answers = messages.iter().filter(|message| {
+            message.is_response(Way::Out, "INVITE")
+                && message.sip.branch == invite.sip.branch
+                && message.sip.call_id == invite.sip.call_id
+                && message.sip.cseq == invite.sip.cseq
+        });
+        let mut last: Option<&Sip> = None;
+        for answer in answers {
+            if let Some(last) = last {
+                assert_eq!(last.bytes, answer.sip.bytes, "after the final response:\n{}", last.text());
+            }
+            if answer.status() >= 200 {
+                last = Some(answer.sip);
+            }
+        }
+        assert!(last.is_some(), "an INVITE without a final response:\n{}", invite.sip.text());
+    }
+}
+
+/// Every final response to an INVITE of ours gets its ACK: for a 2xx one with a branch of its own that
+/// follows the dialog (RFC 3261 §13.2.2.4), else the INVITE's (§17.1.1.3). One that comes more than 64·T1
+/// after our CANCEL is none of ours any more (§9.1).
+fn each_final_response_is_acknowledged(messages: &[Message<'_>], t1x64_ms: u64) {
+    for answer in messages.iter().filter(|message| message.is_response(Way::In, "INVITE")) {
+        let sip = answer.sip;
+        let ours = |method: &str| {
+            let same_branch = move |other: &&Message<'_>| other.sip.branch == sip.branch;
+            messages.iter().filter(same_branch).find(|other| other.is(Way::Out, method))
+        };
+        let given_up = ours("CANCEL").is_some_and(|cancel| answer.at_ms > cancel.at_ms + t1x64_ms);
+        let Some(invite) = ours("INVITE").filter(|_| answer.status() >= 200) else { continue };
+        if given_up && answer.status() >= 300 {
+            continue;
+        }
+        let after = messages.iter().filter(|other| other.place > answer.place);
+        let mut acks = after.filter(|other| {
+            other.is(Way::Out, "ACK") && other.sip.call_id == sip.call_id && other.sip.cseq == sip.cseq
+        });
+        let ack = acks.find(|ack| ack.sip.to_tag == sip.to_tag);
+        let ack = ack.unwrap_or_else(|| panic!("never acknowledged:\n{}", sip.text())).sip;
+        assert_eq!(ack.one("To"), sip.one("To"), "{}", ack.text());
+        if answer.status() >= 300 {
+            assert_eq!(ack.branch, invite.sip.branch, "{}", ack.text());
+            continue;
+        }
+        assert_ne!(ack.branch, invite.sip.branch, "the ACK to a 2xx has a branch of its own");
+        let mut routes = sip.list("Record-Route");
+        routes.reverse();
+        assert_eq!(ack.list("Route"), routes, "{}", ack.text());
+        let target = if sip.has("Contact") { sip.contact() } else { uri_of(sip.one("To")) };
+        assert_eq!(ack.request_uri, target, "{}", ack.text());
+    }
+}
+
+/// No CANCEL before a provisional response, none after a final one (RFC 3261 §9.1).
+fn cancels_come_in_time(messages: &[Message<'_>]) {
+    let mut seen: Vec<&str> = Vec::new();
+    for cancel in messages.iter().filter(|message| message.is(Way::Out, "CANCEL")) {
+        if seen.contains(&cancel.sip.branch.as_str()) {
+            continue;
+        }
+        seen.push(&cancel.sip.branch);
+        let before = messages.iter().filter(|other| {
+            other.place < cancel.place
+                && other.is_response(Way::In, "INVITE")
+                && other.sip.branch == cancel.sip.branch
+        });
+        let statuses: Vec<u16> = before.map(Message::status).collect();
+        assert!(statuses.iter().any(|status| *status < 200), "CANCEL before a provisional response");
+        assert!(statuses.iter().all(|status| *status < 200), "CANCEL after a final response: {statuses:?}");
+    }
+}
+
+/// Behind a BYE of either side, or a refusal of the INVITE, no new request of ours but an ACK. A BYE that
+/// was refused ended nothing.
+fn nothing_follows_the_end_of_a_dialog(messages: &[Message<'_>]) {
+    let mut ended: HashMap<(&str, &str), &Sip> = HashMap::new();
+    for message in messages {
+        let sip = message.sip;
+        let remote = if sip.is_request() == (message.way == Way::Out) { &sip.to_tag } else { &sip.from_tag };
+        let dialog = (sip.call_id.as_str(), remote.as_str());
+        if message.way == Way::Out && sip.is_request() && sip.method != "ACK" {
+            if let Some(end) = ended.get(&dialog) {
+                assert_eq!(end.bytes, sip.bytes, "after the dialog's end:\n{}\n{}", end.text(), sip.text());
+            }
+            if sip.method == "BYE" {
+                ended.insert(dialog, sip);
+            }
+        }
+        let refused = message.is_response(Way::Out, "INVITE") && message.status() >= 300;
+        let byed = message.is_response(Way::Out, "BYE") && message.status() < 300;
+        if refused || byed {
+            ended.entry(dialog).or_insert(sip);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Who takes part, and what the server is set to.
+
+use ringway::outbox::ListenerId;
+use ringway::service::{Subscriber, Subscribers};
+use ringway::settings::{Listener, Settings};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+/// A phone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub name: &'static str,
+    pub number: &'static str,
+    pub address: SocketAddr,
+}
+
+/// The reference flow's caller, called party and target, and one more to forward to.
+pub const A: Peer = peer("A", "1003", 137);
+pub const B: Peer = peer("B", "1004", 136);
+pub const C: Peer = peer("C", "1005", 138);
+pub const D: Peer = peer("D", "1006", 139);
+
+pub const SERVER: SocketAddr = at(60);
+
+const fn peer(name: &'static str, number: &'static str, host: u8) -> Peer {
+    Peer { name, number, address: at(host) }
+}
+
+const fn at(host: u8) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, host)), 5060)
+}
+
+impl Peer {
+    /// The peer as a subscriber without any service.
+    pub fn subscriber(self) -> Subscriber {
+        Subscriber {
+            number: self.number.into(),
+            contact: format!("sip:{}@{}", self.number, self.address),
+            peer: self.address,
+            no_answer: None,
+            after_ms: None,
+        }
+    }
+}
+
+/// What a shard is made with.
+pub struct Setup {
+    pub settings: Settings,
+    pub subscribers: Vec<Subscriber>,
+    pub secret: u64,
+}
+
+impl Setup {
+    /// A, B, C and D; B forwards to C on no answer. Tables are small, so that a test can fill them.
+    pub fn reference() -> Setup {
+        let listeners = vec![Listener { address: SERVER, sent_by: SERVER.to_string() }];
+        let settings = Settings { listeners, max_calls: 64, max_transactions: 1_024, ..Settings::default() };
+        let subscribers = [A, B, C, D].map(Peer::subscriber).to_vec();
+        let mut setup = Setup { settings, subscribers, secret: 99 };
+        setup.forward(B, C);
+        setup
+    }
+
+    pub fn subscriber(&mut self, peer: Peer) -> &mut Subscriber {
+        let same = |subscriber: &&mut Subscriber| subscriber.number == peer.number;
+        self.subscribers.iter_mut().find(same).expect("a subscriber")
+    }
+
+    pub fn forward(&mut self, from: Peer, to: Peer) {
+        self.subscriber(from).no_answer = Some(to.number.into());
+    }
+
+    /// The settings as a shard takes them.
+    pub fn settings(&self) -> Settings {
+        let mut subscribers = Subscribers::default();
+        for subscriber in &self.subscribers {
+            subscribers.insert(subscriber.clone());
+        }
+        Settings { subscribers: Arc::new(subscribers), ..self.settings.clone() }
+    }
+
+    /// The first listener of the peer's address family.
+    pub fn listener_for(&self, peer: SocketAddr) -> ListenerId {
+        let fits = |listener: &Listener| listener.address.is_ipv4() == peer.is_ipv4();
+        ListenerId(self.settings.listeners.iter().position(fits).expect("a listener") as u8)
+    }
+}
