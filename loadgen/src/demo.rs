@@ -94,6 +94,8 @@ fn plan() -> Result<Plan, String> {
         hold_ns: RING.as_nanos() as u64 / 5,
         timeout_ns: TIMEOUT.as_nanos() as u64,
         drain_ns: 4 * TIMEOUT.as_nanos() as u64,
+        poll_ns: 0,
+        is_poll_fixed: true,
         threads: 1,
         cpus: Vec::new(),
         check: true,
