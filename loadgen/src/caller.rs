@@ -253,7 +253,7 @@ impl Caller {
         check_to_tag(&self.plan, &self.tags, call, response);
         if status != self.plan.flow.expected_final() {
             call.failure.get_or_insert(Failure::Status(status));
-        } else if self.plan.flow.rings() && !call.seen.ringing {
+        } else if self.plan.check && self.plan.flow.rings() && !call.seen.ringing {
             call.failure.get_or_insert(Failure::NoRinging);
         }
         if status < 300 {
