@@ -121,9 +121,9 @@ impl Inbox {
         // The swap comes after the push (SeqCst), the owner's last look at the queue after its `parked`:
         // one of the two sees the other.
         if self.parked.load(SeqCst) && self.parked.swap(false, SeqCst) {
-            let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if let Some(waker) = waker {
-                waker.wake();
+            // By reference: a clone could outlive the task's executor here.
+            if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
+                waker.wake_by_ref();
             }
         }
     }
