@@ -349,8 +349,8 @@ proptest! {
     }
 }
 
-/// `PROPTEST_CASES` says how many messages each property is shown; `share` is for slow ones. A failure is printed, and becomes a test
-/// of its own rather than a file of seeds.
+/// `PROPTEST_CASES` says how many messages each property is shown; `share` is for slow ones. A failure is
+/// printed, and becomes a test of its own rather than a file of seeds.
 fn config(share: u32) -> ProptestConfig {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2_000);
     ProptestConfig { cases: cases / share, failure_persistence: None, ..ProptestConfig::default() }

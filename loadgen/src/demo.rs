@@ -107,7 +107,10 @@ fn free_address(ip: Ipv4Addr) -> Result<SocketAddrV4, String> {
         socket.local_addr().map(|address| SocketAddrV4::new(ip, address.port()))
     };
     free(5060).or_else(|_| free(0)).map_err(|error: std::io::Error| {
-        format!("cannot bind a UDP socket to {ip}: {error}; the demonstration needs the loopback network 127.0.0.0/8")
+        format!(
+            "cannot bind a UDP socket to {ip}: {error}; the demonstration needs the loopback network \
+             127.0.0.0/8"
+        )
     })
 }
 

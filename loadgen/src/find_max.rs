@@ -142,13 +142,15 @@ impl Search {
     }
 }
 
-/// Searches, printing each step; the re-tested winner's report comes back, or `None` when no rate was sustained.
+/// Searches, printing each step; the re-tested winner's report comes back, or `None` when no rate was
+/// sustained.
 ///
 /// # Errors
 /// What kept a step from running.
 pub fn find_max(plan: &Plan, step_ns: u64, watch: Watch) -> Result<Option<(Report, Outcome)>, String> {
     println!(
-        "{} against {}: steps of {} s; sustained: fewer than 1 in 10,000 calls fail, p99 of INVITE → 180 < {} ms\n",
+        "{} against {}: steps of {} s; sustained: fewer than 1 in 10,000 calls fail, \
+         p99 of INVITE → 180 < {} ms\n",
         plan.flow.name(),
         plan.server,
         step_ns / 1_000_000_000,

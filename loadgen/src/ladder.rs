@@ -1,4 +1,5 @@
-//! A call drawn as a ladder: one line per message, an arrow between two of A, S, B and C. At most 100 columns.
+//! A call drawn as a ladder: one line per message, an arrow between two of A, S, B and C. At most 100
+//! columns.
 
 use crate::plan::Plan;
 use crate::trace::{Datagram, Trace};
@@ -258,7 +259,8 @@ impl Row {
         self.put((column + 1).saturating_sub(text.chars().count().div_ceil(2)), text);
     }
 
-    /// Draws an arrow; its label stands in the stretch at the far end from the server. Returns the label's column.
+    /// Draws an arrow; its label stands in the stretch at the far end from the server. Returns the label's
+    /// column.
     fn arrow(&mut self, from: Stand, to: Stand, label: &str) -> usize {
         let (left, right) = (from.min(to) as usize, from.max(to) as usize);
         for column in LIFELINES[left] + 1..LIFELINES[right] {
@@ -299,7 +301,8 @@ mod tests {
 
     fn message(start: &str, cseq: &str, call_id: &str, more: &str) -> String {
         format!(
-            "{start}\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK1\nFrom: <sip:1003@x>;tag=1\nTo: <sip:1004@x>\n\
+            "{start}\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK1\n\
+             From: <sip:1003@x>;tag=1\nTo: <sip:1004@x>\n\
              Call-ID: {call_id}\nCSeq: {cseq}\nMax-Forwards: 70\n{more}Content-Length: 0\n\n"
         )
     }
@@ -337,21 +340,23 @@ mod tests {
         Trace { datagrams }
     }
 
+    /// Lines of the forwarded call's ladder.
+    const FORWARDED: [&str; 9] = [
+        "    0.00 │─────── INVITE ──────▶│                      │                      │    a   39 INVITE",
+        "    1.00 │◀──── 100 Trying ─────│                      │                      │    a   39 INVITE",
+        "    2.00 │                      │─────── INVITE ──────▶│                      │    b   197 INVITE",
+        "  500.00 │                      │◀─── 408 Timeout ─────│                      │    b   197 INVITE",
+        "  501.00 │                      │──────────────────────┼─────── INVITE ──────▶│    c   222 INVITE",
+        "         │                      │ Diversion: <sip:1004@127.0.0.60>;reason=no-answer",
+        "         │                      │ Record-ID: 1003_7    │                      │",
+        "  502.00 │                      │◀─────────────────────┼─────── 200 OK ───────│    c   222 INVITE",
+        "   leg c: S–C  Call-ID three",
+    ];
+
     #[test]
     fn a_forwarded_call_is_a_ladder_of_a_hundred_columns() {
         let text = draw(&plan(), &forwarded_call(), Colours::Plain);
-        let want = [
-            "    0.00 │─────── INVITE ──────▶│                      │                      │    a   39 INVITE",
-            "    1.00 │◀──── 100 Trying ─────│                      │                      │    a   39 INVITE",
-            "    2.00 │                      │─────── INVITE ──────▶│                      │    b   197 INVITE",
-            "  500.00 │                      │◀─── 408 Timeout ─────│                      │    b   197 INVITE",
-            "  501.00 │                      │──────────────────────┼─────── INVITE ──────▶│    c   222 INVITE",
-            "         │                      │ Diversion: <sip:1004@127.0.0.60>;reason=no-answer",
-            "         │                      │ Record-ID: 1003_7    │                      │",
-            "  502.00 │                      │◀─────────────────────┼─────── 200 OK ───────│    c   222 INVITE",
-            "   leg c: S–C  Call-ID three",
-        ];
-        for line in want {
+        for line in FORWARDED {
             assert!(text.lines().any(|drawn| drawn == line), "{line}\nis not in\n{text}");
         }
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");

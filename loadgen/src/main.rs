@@ -1,7 +1,7 @@
 //! loadgen plays the call-forwarding flow against a SIP server and measures what the server does.
 //!
 //! ```text
-//!  args ─▶ plan ─▶ run ─▶ lane (a thread) ─▶ caller, callee (the phones; no sockets, no clock) ─▶ tally ─▶ report
+//!  args ─▶ plan ─▶ run ─▶ lane (a thread) ─▶ caller, callee (phones: no socket, no clock) ─▶ tally, report
 //!                          │  ▲
 //!                          ▼  │ pacer, os (batches of datagrams), outbox
 //! ```

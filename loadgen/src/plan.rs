@@ -5,7 +5,8 @@ use std::net::SocketAddrV4;
 /// How a call goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Flow {
-    /// The callee rings, then answers 408; the server forwards to the target, which answers (the reference flow).
+    /// The callee rings, then answers 408; the server forwards to the target, which answers (the reference
+    /// flow).
     #[value(name = "cfna-408")]
     Cfna408,
     /// The callee rings until the server's no-answer timer CANCELs it; the target answers.
@@ -112,7 +113,8 @@ impl Flow {
         self != Flow::Busy
     }
 
-    /// What a called party does. A target that this flow does not call answers all the same, and fails the call.
+    /// What a called party does. A target that this flow does not call answers all the same, and fails the
+    /// call.
     pub fn part(self, party: Party) -> Part {
         match (party, self) {
             (Party::Callee, Flow::Cfna408) => Part::Rejects(408),

@@ -149,8 +149,8 @@ fn run_number() -> u32 {
 
 /// Shares roles, sockets and calls out to the threads.
 fn equip(plan: &Plan, sockets: Sockets, start_ns: u64) -> Vec<Equipment> {
-    // Called parties cannot be split by socket: a server sends to each from one socket. So they get threads of
-    // their own, and the callers, whose sockets are many, share what is left.
+    // Called parties cannot be split by socket: a server sends to each from one socket. So they get threads
+    // of their own, and the callers, whose sockets are many, share what is left.
     let caller_lanes = if plan.threads > 2 { plan.threads - 2 } else { 1 };
     let mut lanes: Vec<Equipment> = (0..plan.threads)
         .map(|lane| Equipment {

@@ -102,7 +102,7 @@ pub struct Tally {
 }
 
 fn histogram() -> Histogram<u64> {
-    // The bounds are constants that the crate accepts (low ≥ 1, high ≥ 2·low, at most 5 digits).
+    // never fails: the bounds are constants that the crate accepts (low ≥ 1, high ≥ 2·low, ≤ 5 digits).
     Histogram::new_with_bounds(1, LONGEST_US, 3).unwrap_or_else(|_| unreachable!("constant bounds"))
 }
 
