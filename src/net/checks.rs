@@ -156,14 +156,17 @@ fn io_uring_failure(error: &io::Error, disabled: &str) -> String {
             "io_uring is switched off (kernel.io_uring_disabled = {disabled}); allow it: \
              `sysctl -w kernel.io_uring_disabled=0`"
         ),
-        (Some(libc::EPERM), _) => "io_uring is blocked, most likely by a container's seccomp profile (Docker's \
-                                   default since version 25); allow it: `--security-opt seccomp=unconfined`, or \
-                                   a profile that permits io_uring_setup, io_uring_enter and io_uring_register"
+        (Some(libc::EPERM), _) => "io_uring is blocked, most likely by a container's seccomp profile \
+                                   (Docker's default since version 25); allow it: `--security-opt \
+                                   seccomp=unconfined`, or a profile that permits io_uring_setup, \
+                                   io_uring_enter and io_uring_register"
             .to_owned(),
         (Some(libc::ENOSYS), _) => "this kernel has no io_uring; Linux 5.8 or later is needed, with \
                                     CONFIG_IO_URING (a sandbox such as gVisor may hide it too)"
             .to_owned(),
-        _ => format!("io_uring cannot be set up ({error}); see `ulimit -l`, `ulimit -n` and the kernel's log"),
+        _ => {
+            format!("io_uring cannot be set up ({error}); see `ulimit -l`, `ulimit -n` and the kernel's log")
+        }
     }
 }
 
@@ -184,8 +187,8 @@ fn bind_failure(address: SocketAddr, error: &io::Error) -> ServerError {
     let (ip, port) = (address.ip(), address.port());
     ServerError(match error.raw_os_error() {
         Some(libc::EADDRINUSE) => format!(
-            "{address}/udp is in use; stop the other server (`ss -lunp 'sport = :{port}'` shows it) or choose \
-             another --listen"
+            "{address}/udp is in use; stop the other server (`ss -lunp 'sport = :{port}'` shows it) or \
+             choose another --listen"
         ),
         Some(libc::EADDRNOTAVAIL) => format!(
             "{ip} is not an address of this machine (`ip address` lists them); choose another --listen, and \

@@ -61,7 +61,6 @@ pub struct Inbox {
 
 impl Inbox {
     /// An inbox for at most `capacity` datagrams (at least 1). Buffers are made as they are first needed.
-    #[must_use]
     ///
     /// # Errors
     /// No file descriptor left.
