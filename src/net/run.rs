@@ -7,6 +7,7 @@
 //! watches (see `watch`).
 
 use super::egress::Egress;
+use super::inbox::Inbox;
 use super::nap::Nap;
 use super::shared::{Phase, Shared};
 use super::udp::{self, ReceiveBatch, SendBatch};
@@ -188,26 +189,32 @@ impl<C: Core> Engine<C> {
     /// This blocks the executor's thread, briefly and on purpose: a park and a wake of glommio's cost eleven
     /// system calls, this costs one.
     fn nap(&mut self) -> io::Result<bool> {
-        let shared = self.shared.clone();
-        let inbox = &shared.inboxes[usize::from(self.shard)];
+        let inbox = &self.shared.inboxes[usize::from(self.shard)];
         if !self.nap.sleep(&self.sockets, inbox, NAP)? {
             return Ok(false);
         }
-        let mut any = false;
+        let mut outcome = Ok(false);
         for index in 0..self.sockets.len() {
-            any |= self.nap.is_readable(index) && self.take_batch(ListenerId(index as u8))? > 0;
+            if self.nap.is_readable(index) {
+                // One socket's error keeps nothing from the others.
+                let taken = self.take_batch(ListenerId(index as u8)).map(|count| count > 0);
+                outcome = outcome.and_then(|any| Ok(taken? || any));
+            }
         }
-        Ok(self.take_mail() > 0 || any)
+        let mail = self.take_mail() > 0;
+        outcome.map(|any| any || mail)
+    }
+
+    fn inbox(&self) -> &Inbox {
+        &self.shared.inboxes[usize::from(self.shard)]
     }
 
     /// Takes up to a batch of datagrams that other shards handed over. Returns how many there were.
     fn take_mail(&mut self) -> usize {
         let now = self.shared.clock.now();
-        let shared = self.shared.clone();
-        let inbox = &shared.inboxes[usize::from(self.shard)];
         let mut count = 0;
         while count < self.receive.capacity()
-            && let Some(mut handover) = inbox.pop()
+            && let Some(mut handover) = self.inbox().pop()
         {
             count += 1;
             if !self.core.outbox().has_room() {
@@ -218,7 +225,7 @@ impl<C: Core> Engine<C> {
             // All shards find the same owner: it is here.
             let owner = self.core.handle_datagram(now, datagram);
             debug_assert_eq!(owner, Owner::Here, "handed over twice");
-            inbox.recycle(handover);
+            self.inbox().recycle(handover);
         }
         self.flush();
         self.fire_due(TIMER_STEPS_PER_BATCH);
@@ -438,7 +445,7 @@ async fn yield_now() {
 }
 
 /// Wakes the tasks until all have returned: glommio would leave a sleeping one's socket open for ever.
-async fn end<C: Core>(engine: &RefCell<Engine<C>>, inbox: &super::inbox::Inbox, tasks: &Tasks) {
+async fn end<C: Core>(engine: &RefCell<Engine<C>>, inbox: &Inbox, tasks: &Tasks) {
     for _ in 0..END_STEPS_MAX {
         if tasks.left.get() == 0 {
             return;
