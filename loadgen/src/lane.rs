@@ -256,9 +256,15 @@ impl Lane {
         }
         let mut ctx =
             Context { now_ns, out: &mut self.outbox, tally: &mut self.tally, reports: &mut self.reports };
-        for _ in 0..STARTS_PER_PASS {
-            let Some(intended_ns) = pacer.take(now_ns) else { break };
+        let mut started = 0;
+        while started < STARTS_PER_PASS
+            && let Some(intended_ns) = pacer.take(now_ns)
+        {
             caller.start(&mut ctx, intended_ns);
+            started += 1;
+        }
+        if started > 0 {
+            caller.turn();
         }
     }
 
