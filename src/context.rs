@@ -46,8 +46,11 @@ impl Context {
         sent
     }
 
-    /// Queues kept bytes once more.
+    /// Queues kept bytes once more; nothing where nothing could be kept.
     pub fn send_kept(&mut self, listener: ListenerId, destination: SocketAddr, kept: &Kept) {
+        if !kept.is_some() {
+            return;
+        }
         let keep = &self.keep;
         self.outbox.send(listener, destination, |out| out.extend_from_slice(keep.bytes(kept)));
         self.metrics.datagrams_sent += 1;
