@@ -4,7 +4,7 @@
 //! [`Lab::finish`] ends it: nothing may be left in any table, and the whole trace must obey the RFC
 //! (`audit`).
 
-mod audit;
+pub mod audit;
 pub mod callee;
 pub mod caller;
 pub mod peer;
