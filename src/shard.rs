@@ -35,7 +35,7 @@ pub struct Datagram<'a> {
 pub enum Owner {
     /// It was handled.
     Here,
-    /// It was not touched: hand it over whole to this shard's inbox.
+    /// Nothing came of it, but its folded lines may stand unfolded: hand it over whole to this shard's inbox.
     Shard(u16),
 }
 
@@ -91,7 +91,8 @@ impl Shard {
         let Shard { on, calls, index, shard, draining } = self;
         let message = index.message(&buffer[..length]);
         let owner = on.context.mint.owner(message.call_id());
-        if owner != *shard && !message.call_id().is_empty() {
+        // What has a fault touches no call, and scanned again it might not show it: it is refused here.
+        if owner != *shard && scanned.is_ok() {
             on.context.metrics.handed_over += 1;
             return Owner::Shard(owner);
         }

@@ -303,3 +303,73 @@ fn huge_invites_that_fill_the_memory_are_refused_and_those_taken_are_served() {
     }
     lab.finish();
 }
+
+/// Calls with INVITEs of 60 kB until one is refused for want of memory. One block of the largest size is
+/// taken by a call of its own first if `odd`.
+fn fill_memory(lab: &mut Lab, odd: bool) -> Vec<(Caller, Leg)> {
+    let mut calls = Vec::new();
+    if odd {
+        // The INVITE fits a smaller block, the leg's INVITE does not.
+        let caller = huge(lab, 24_570).send(lab);
+        lab.expect(A, "100 INVITE");
+        let c = Leg::expect(lab, C);
+        assert!(c.invite.bytes.len() > 24_576);
+        c.respond(lab, "100 Trying");
+        calls.push((caller, c));
+    }
+    loop {
+        let caller = huge(lab, 60_000).send(lab);
+        if lab.last_to(A).status == Some(503) {
+            lab.sent();
+            lab.send(A, &caller.ack_refusal_text(&lab.last_to(A)));
+            return calls;
+        }
+        lab.expect(A, "100 INVITE");
+        let c = Leg::expect(lab, C);
+        c.respond(lab, "100 Trying");
+        calls.push((caller, c));
+    }
+}
+
+#[track_caller]
+fn cancel_all(lab: &mut Lab, calls: Vec<(Caller, Leg)>) {
+    for (caller, c) in calls {
+        caller.cancel(lab);
+        lab.expect(A, "200 CANCEL");
+        caller.refused(lab, 487);
+        c.cancelled(lab);
+    }
+}
+
+#[test]
+fn an_invite_that_could_not_be_cancelled_for_want_of_memory_is_not_sent() {
+    let mut lab = Lab::with(|setup| setup.settings.max_transactions = 256);
+    let calls = fill_memory(&mut lab, true);
+    let invites = lab.sent_to(C).iter().filter(|sent| *sent == "INVITE").count();
+    assert_eq!(invites, calls.len(), "the INVITE of the refused call was not sent");
+    assert_eq!(lab.sent_to(A).iter().filter(|sent| *sent == "503 INVITE").count(), 1);
+    cancel_all(&mut lab, calls);
+    lab.finish();
+}
+
+#[test]
+fn an_answer_that_cannot_be_kept_is_sent_once() {
+    let mut lab = Lab::with(|setup| setup.settings.max_transactions = 256);
+    // Small messages have their place before the memory is full.
+    let (mut first, first_leg) = talking(&mut lab);
+    first.bye(&mut lab);
+    lab.expect(A, "200 BYE");
+    first_leg.hung_up(&mut lab);
+    let calls = fill_memory(&mut lab, false);
+    let mut caller = Caller::call(&mut lab, A, "1005");
+    lab.expect(A, "100 INVITE");
+    let c = Leg::expect(&mut lab, C);
+    c.respond_with(&mut lab, "200 OK", &[&format!("X-Own: {}", "y".repeat(50_000))], lab::callee::ANSWER);
+    caller.answered(&mut lab);
+    lab.advance(1_600);
+    lab.expect_nothing();
+    caller.ack(&mut lab, "");
+    lab.expect(C, "ACK");
+    cancel_all(&mut lab, calls);
+    hang_up_and_finish(lab, caller, &c);
+}

@@ -317,6 +317,18 @@ fn provisional_responses_after_the_final_one_are_absorbed() {
 }
 
 #[test]
+fn a_200_after_a_refusal_is_acked_and_byed() {
+    let mut lab = Lab::new();
+    let (caller, b) = ringing(&mut lab);
+    b.reject(&mut lab, "486 Busy Here");
+    caller.refused(&mut lab, 486);
+    b.respond(&mut lab, "200 OK");
+    lab.expect(B, "ACK");
+    b.hung_up(&mut lab);
+    lab.finish();
+}
+
+#[test]
 fn a_provisional_response_that_is_repeated_reaches_the_caller_again() {
     let mut lab = Lab::new();
     let (caller, b) = ringing(&mut lab);
