@@ -87,8 +87,8 @@ proptest! {
         let ((sender, _), (receiver, to)) = (socket(), socket());
         let mut send = SendBatch::new(send_capacity);
         let mut batch = ReceiveBatch::new(receive_capacity).unwrap();
-        let salted = |(salt, &size): (usize, &usize)| payload(size, salt);
-        let payloads: Vec<Vec<u8>> = sizes.iter().enumerate().map(salted).collect();
+        let sizes = sizes.iter().enumerate();
+        let payloads: Vec<Vec<u8>> = sizes.map(|(salt, &size)| payload(size, salt)).collect();
         let mut outbox = Outbox::new();
         for payloads in payloads.chunks(20) {
             let picked = filled(&mut outbox, to, payloads);

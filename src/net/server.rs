@@ -75,7 +75,8 @@ impl Server {
             let event = started.recv_timeout(START_TIMEOUT);
             if event == Err(RecvTimeoutError::Timeout) {
                 return Err(ServerError(
-                    "a shard has no CPU to start on; free one and start again".to_owned(),
+                    "a shard did not start in 20 s: CPU or memory is short; free some and start again"
+                        .to_owned(),
                 ));
             }
             if event != Ok(Event::Ready) {

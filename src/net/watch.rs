@@ -59,15 +59,26 @@ impl Heart {
 
 /// Watches all shards until they have ended.
 pub(super) fn watch(shared: &Shared) {
-    let mut seen = vec![0; shared.hearts().count()];
+    /// What was seen of one heart.
+    #[derive(Clone, Copy, Default)]
+    struct Seen {
+        beats: u64,
+        looks_since: u64,
+    }
+    let mut seen = vec![Seen::default(); shared.hearts().count()];
     while !shared.all_ended() {
         thread::park_timeout(PERIOD);
         for (heart, seen) in shared.hearts().zip(&mut seen) {
             let beats = heart.beats.load(Relaxed);
-            if beats == *seen {
+            if beats != seen.beats {
+                *seen = Seen { beats, looks_since: 0 };
+                continue;
+            }
+            seen.looks_since += 1;
+            // Ever more rarely: each revival costs a reference to the task, and glommio panics at 32,767.
+            if seen.looks_since.is_power_of_two() {
                 heart.revive();
             }
-            *seen = beats;
         }
     }
 }
