@@ -14,7 +14,7 @@ use ringway::metrics::Metrics;
 use ringway::outbox::{ListenerId, Outbox};
 use ringway::sip::{Index, Message, Method, Status, scan};
 use ringway::timer::Wheel;
-use ringway::transaction::{AnswerTo, ServerKey, Transactions, User};
+use ringway::transaction::{AnswerTo, Exchange, ServerKey, Transactions, User};
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -67,10 +67,9 @@ impl Bench {
         let Bench { context, transactions, index, .. } = self;
         scanned(&request, index, |request| {
             let key = ServerKey::of(&context.mint, request, method).expect("a key");
-            transactions.receive_request(context, key, method);
-            let handle = transactions
-                .open_server(request, (key, None), answer_to, User::None)
-                .expect("the table has room");
+            transactions.receive_request(context, key, (request, answer_to.destination));
+            let handle =
+                transactions.open_server(request, key, answer_to, User::None).expect("the table has room");
             for &status in responses {
                 transactions.respond(context, handle, status, |_, out| out.extend_from_slice(RESPONSE));
             }
@@ -93,12 +92,17 @@ impl Bench {
             out.extend_from_slice(b"\r\nContent-Length: 0\r\n\r\n");
         };
         let sent = if is_invite {
-            transactions.send_invite(context, User::None, answer_to, |_, out, branch| {
+            transactions.send_invite(context, User::None, (answer_to, 1), |_, out, branch| {
                 write(out, branch);
-                (180, 208)
+                208
             })
         } else {
-            transactions.send_request(context, User::None, answer_to, |_, out, branch| write(out, branch))
+            transactions.send_request(
+                context,
+                (User::None, Exchange::Bye),
+                (answer_to, 1),
+                |_, out, branch| write(out, branch),
+            )
         };
         black_box(sent.is_ok());
         let datagram = context.outbox.datagrams()[0];

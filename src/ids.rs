@@ -124,6 +124,12 @@ impl Mint {
         tag
     }
 
+    /// A branch that names no record, for a message that is sent once.
+    pub fn branch_of_nobody(&mut self) -> Branch {
+        let generation = self.random() as u32;
+        self.branch(Kind::Ack, Handle { index: u32::MAX, generation })
+    }
+
     /// The transaction that a branch of ours names; `None`: it is not ours.
     #[must_use]
     pub fn read_branch(&self, branch: &[u8]) -> Option<Handle> {

@@ -63,6 +63,13 @@ impl Outbox {
         &self.arena[datagram.start as usize..][..datagram.length as usize]
     }
 
+    /// Takes the datagram queued last back: it will not be sent.
+    pub fn take_back(&mut self) {
+        if let Some(last) = self.datagrams.pop() {
+            self.arena.truncate(last.start as usize);
+        }
+    }
+
     /// Forgets everything: it was sent.
     pub fn clear(&mut self) {
         self.arena.clear();

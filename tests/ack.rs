@@ -96,7 +96,7 @@ fn when_the_callers_ack_never_comes_both_sides_get_bye_after_64_t1() {
     lab.expect(C, "ACK");
     c.hung_up(&mut lab);
     assert_eq!(lab.metrics().acks_missing, 1);
-    assert_eq!(lab.shard.calls(), 0);
+    assert_eq!(lab.calls(), 0);
     lab.finish();
 }
 

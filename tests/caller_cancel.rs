@@ -56,7 +56,7 @@ fn a_cancel_is_held_at_most_until_timer_b() {
     cancel(&mut lab, &caller);
     lab.advance(T1X64_MS);
     assert_eq!(lab.sent(), ["B INVITE"; 6]);
-    assert_eq!(lab.shard.calls(), 0);
+    assert_eq!(lab.calls(), 0);
     lab.finish();
 }
 
@@ -299,10 +299,10 @@ fn a_callee_that_ignores_its_cancel_is_given_up_after_64_t1() {
     let (caller, _) = ringing(&mut lab);
     cancel(&mut lab, &caller);
     lab.advance(T1X64_MS - 1);
-    assert_eq!(lab.shard.calls(), 1);
+    assert_eq!(lab.calls(), 1);
     assert!(lab.sent().iter().all(|sent| sent == "B CANCEL"));
     lab.advance(1);
-    assert_eq!(lab.shard.calls(), 0);
+    assert_eq!(lab.calls(), 0);
     lab.expect_nothing();
     lab.finish();
 }

@@ -152,9 +152,9 @@ fn a_callee_that_never_sends_487_is_given_up_after_64_t1() {
     c.reject(&mut lab, "486 Busy Here");
     caller.refused(&mut lab, 486);
     lab.advance(T1X64_MS - 8);
-    assert_eq!(lab.shard.calls(), 1, "the leg is waited for");
+    assert_eq!(lab.calls(), 1, "the leg is waited for");
     lab.advance(8);
-    assert_eq!(lab.shard.calls(), 0);
+    assert_eq!(lab.calls(), 0);
     lab.finish();
 }
 

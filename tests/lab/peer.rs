@@ -48,6 +48,7 @@ pub struct Setup {
     pub settings: Settings,
     pub subscribers: Vec<Subscriber>,
     pub secret: u64,
+    pub shards: u16,
 }
 
 impl Setup {
@@ -56,7 +57,7 @@ impl Setup {
         let listeners = vec![Listener { address: SERVER, sent_by: SERVER.to_string() }];
         let settings = Settings { listeners, max_calls: 64, max_transactions: 1_024, ..Settings::default() };
         let subscribers = [A, B, C, D].map(Peer::subscriber).to_vec();
-        let mut setup = Setup { settings, subscribers, secret: 99 };
+        let mut setup = Setup { settings, subscribers, secret: 99, shards: 1 };
         setup.forward(B, C);
         setup
     }

@@ -1,7 +1,7 @@
 //! A message as a test looks at it: owned, read once, header fields by their full names.
 
 use ringway::limits::SCAN_PADDING;
-use ringway::sip::{Fault, HeaderName, Index, scan};
+use ringway::sip::{Fault, HeaderName, Index, NameAddr, scan};
 
 /// One SIP message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,10 +103,11 @@ impl Sip {
     }
 }
 
-/// The URI between the angle brackets.
+/// The URI of an address, with angle brackets or without (RFC 3261 §20.10).
+#[track_caller]
 pub fn uri_of(address: &str) -> &str {
-    let inner = address.split_once('<').map_or(address, |(_, rest)| rest);
-    inner.split_once('>').map_or(inner, |(uri, _)| uri)
+    let first = NameAddr::parse(address.as_bytes()).expect("an address").uri;
+    std::str::from_utf8(first).expect("a URI in ASCII")
 }
 
 fn split(value: &str) -> Vec<String> {

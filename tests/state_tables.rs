@@ -1,0 +1,189 @@
+//! The whole state × event table of every machine, compared with a committed snapshot: a change of any
+//! transition shows in review. `UPDATE_SNAPSHOTS=1 cargo test --test state_tables` writes them anew.
+
+use ringway::call::state::{CallAction, CallEvent, CallState, LegAction, LegEvent, LegState};
+use ringway::call::state::{call_step, leg_step};
+use ringway::transaction::{Effect, Step};
+use ringway::transaction::{invite_client, invite_server, non_invite_client, non_invite_server};
+use std::fmt::{Debug, Write as _};
+use std::path::Path;
+
+const CALL_STATES: [CallState; 6] = [
+    CallState::Searching,
+    CallState::Answered,
+    CallState::HangupHeld,
+    CallState::Talking,
+    CallState::Refused,
+    CallState::Ending,
+];
+
+const CALL_EVENTS: [CallEvent; 6] = [
+    CallEvent::CallerCancel,
+    CallEvent::CallerAck,
+    CallEvent::CallerBye,
+    CallEvent::CalleeBye,
+    CallEvent::AnswerDue,
+    CallEvent::AckMissing,
+];
+
+const LEG_STATES: [LegState; 8] = [
+    LegState::Calling,
+    LegState::Trying,
+    LegState::Ringing,
+    LegState::Held,
+    LegState::Cancelling,
+    LegState::Answered,
+    LegState::Confirmed,
+    LegState::Ending,
+];
+
+const LEG_EVENTS: [LegEvent; 11] = [
+    LegEvent::Trying,
+    LegEvent::Ringing,
+    LegEvent::Success,
+    LegEvent::Failure,
+    LegEvent::Silence,
+    LegEvent::Timer,
+    LegEvent::Cancel,
+    LegEvent::Acknowledge,
+    LegEvent::HangUp,
+    LegEvent::PeerBye,
+    LegEvent::ByeDone,
+];
+
+/// One line for each state and event: what follows. `end` is the end of a transaction.
+fn table<S: Copy + Debug, E: Copy + Debug>(
+    states: &[S],
+    events: &[E],
+    step: impl Fn(S, E) -> (String, String),
+) -> String {
+    let mut text = String::new();
+    for state in states {
+        for event in events {
+            let (next, effect) = step(*state, *event);
+            let (state, event) = (format!("{state:?}"), format!("{event:?}"));
+            writeln!(text, "{state:<11}{event:<16}→ {next:<11}{effect}").expect("writing to a String");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn of_transaction<S: Debug>(step: Step<S>) -> (String, String) {
+    let next = step.next.map_or_else(|| "end".into(), |next| format!("{next:?}"));
+    (next, format!("{:?}", step.effect))
+}
+
+/// The table is the snapshot's.
+#[track_caller]
+fn compare(name: &str, table: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(name);
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        std::fs::write(&path, table).expect("a writable snapshot");
+        return;
+    }
+    let snapshot = std::fs::read_to_string(&path).expect("a snapshot");
+    let differs: Vec<(&str, &str)> =
+        snapshot.lines().zip(table.lines()).filter(|(old, new)| old != new).collect();
+    let hint = "if this is meant: UPDATE_SNAPSHOTS=1 cargo test --test state_tables";
+    assert!(differs.is_empty() && snapshot.len() == table.len(), "{name}: {differs:#?}\n{hint}");
+}
+
+#[test]
+fn the_invite_client_transaction_is_as_reviewed() {
+    use invite_client::{Event, State, step};
+    let step = |state, event| of_transaction(step(state, event));
+    compare("invite_client.txt", &table(&State::ALL, &Event::ALL, step));
+}
+
+#[test]
+fn the_invite_server_transaction_is_as_reviewed() {
+    use invite_server::{Event, State, step};
+    let step = |state, event| of_transaction(step(state, event));
+    compare("invite_server.txt", &table(&State::ALL, &Event::ALL, step));
+}
+
+#[test]
+fn the_non_invite_client_transaction_is_as_reviewed() {
+    use non_invite_client::{Event, State, step};
+    let step = |state, event| of_transaction(step(state, event));
+    compare("non_invite_client.txt", &table(&State::ALL, &Event::ALL, step));
+}
+
+#[test]
+fn the_non_invite_server_transaction_is_as_reviewed() {
+    use non_invite_server::{Event, State, step};
+    let step = |state, event| of_transaction(step(state, event));
+    compare("non_invite_server.txt", &table(&State::ALL, &Event::ALL, step));
+}
+
+fn debug<S: Debug, A: Debug>((next, action): (S, A)) -> (String, String) {
+    (format!("{next:?}"), format!("{action:?}"))
+}
+
+#[test]
+fn the_call_is_as_reviewed() {
+    let step = |state, event| debug(call_step(state, event));
+    compare("call.txt", &table(&CALL_STATES, &CALL_EVENTS, step));
+}
+
+#[test]
+fn the_leg_is_as_reviewed() {
+    let step = |state, event| debug(leg_step(state, event));
+    compare("leg.txt", &table(&LEG_STATES, &LEG_EVENTS, step));
+}
+
+#[test]
+fn a_message_that_a_peer_may_send_at_any_time_is_never_impossible() {
+    for state in invite_client::State::ALL {
+        use invite_client::Event::{Failure, Provisional, Success};
+        for event in [Provisional, Success, Failure] {
+            assert_ne!(invite_client::step(state, event).effect, Effect::Impossible, "{state:?} {event:?}");
+        }
+    }
+    for state in invite_server::State::ALL {
+        for event in [invite_server::Event::Invite, invite_server::Event::Ack] {
+            assert_ne!(invite_server::step(state, event).effect, Effect::Impossible, "{state:?} {event:?}");
+        }
+    }
+    for state in non_invite_client::State::ALL {
+        for event in [non_invite_client::Event::Provisional, non_invite_client::Event::Final] {
+            let effect = non_invite_client::step(state, event).effect;
+            assert_ne!(effect, Effect::Impossible, "{state:?} {event:?}");
+        }
+    }
+    for state in non_invite_server::State::ALL {
+        let effect = non_invite_server::step(state, non_invite_server::Event::Request).effect;
+        assert_ne!(effect, Effect::Impossible, "{state:?}");
+    }
+    for state in CALL_STATES {
+        for event in [CallEvent::CallerCancel, CallEvent::CallerAck, CallEvent::CallerBye] {
+            assert_ne!(call_step(state, event).1, CallAction::Impossible, "{state:?} {event:?}");
+        }
+    }
+    for state in
+        [LegState::Calling, LegState::Trying, LegState::Ringing, LegState::Held, LegState::Cancelling]
+    {
+        for event in [LegEvent::Trying, LegEvent::Ringing, LegEvent::Success, LegEvent::Failure] {
+            assert_ne!(leg_step(state, event).1, LegAction::Impossible, "{state:?} {event:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_late_or_impossible_changes_no_state() {
+    for state in CALL_STATES {
+        for event in CALL_EVENTS {
+            let (next, action) = call_step(state, event);
+            let nothing = matches!(action, CallAction::Late | CallAction::Impossible);
+            assert!(!nothing || next == state, "{state:?} {event:?}");
+        }
+    }
+    for state in LEG_STATES {
+        for event in LEG_EVENTS {
+            let (next, action) = leg_step(state, event);
+            let nothing = matches!(action, LegAction::Late | LegAction::Impossible);
+            assert!(!nothing || next == state, "{state:?} {event:?}");
+        }
+    }
+}
