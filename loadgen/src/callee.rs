@@ -170,7 +170,8 @@ impl Callee {
     ) {
         let Some(line) = self.line(party) else { return };
         let tag = Id { origin: self.origin, handle: Handle::from_bits(0) };
-        ctx.out.send(line.socket, source, |out| message::respond(out, status, request, Some(tag)));
+        ctx.out
+            .send(line.socket, source, tag.handle, |out| message::respond(out, status, request, Some(tag)));
     }
 
     /// What an INVITE and its CANCEL have in common, and no other INVITE (RFC 3261 §17.2.3).
@@ -219,10 +220,10 @@ impl Callee {
             line.texts.bye(&mut leg.bye, id, invite);
             leg.bye_to = message::callee_next_hop(invite).unwrap_or(source);
         }
-        ctx.out.send(line.socket, source, |out| line.texts.respond(out, 100, &leg.head));
+        ctx.out.send(line.socket, source, handle, |out| line.texts.respond(out, 100, &leg.head));
         let rings = part != Part::Rejects(486);
         if rings {
-            ctx.out.send(line.socket, source, |out| line.texts.respond(out, 180, &leg.head));
+            ctx.out.send(line.socket, source, handle, |out| line.texts.respond(out, 180, &leg.head));
         }
         let ring_ns = plan.ring_ns(party);
         match part {
@@ -266,7 +267,7 @@ impl Callee {
             State::Talking | State::HangingUp => return,
         };
         if let Some(line) = line {
-            ctx.out.send(line.socket, leg.source, |out| line.texts.respond(out, status, &leg.head));
+            ctx.out.send(line.socket, leg.source, handle, |out| line.texts.respond(out, status, &leg.head));
         }
     }
 
@@ -312,7 +313,7 @@ impl Callee {
             Party::Target => self.target.as_ref(),
         };
         if let Some(line) = line {
-            ctx.out.send(line.socket, leg.bye_to, |out| out.extend_from_slice(&leg.bye));
+            ctx.out.send(line.socket, leg.bye_to, handle, |out| out.extend_from_slice(&leg.bye));
         }
     }
 
@@ -350,7 +351,7 @@ impl Callee {
         };
         let Some(line) = self.line(party) else { return };
         let tag = Id { origin: self.origin, handle };
-        ctx.out.send(line.socket, source, |out| message::respond(out, 200, cancel, Some(tag)));
+        ctx.out.send(line.socket, source, handle, |out| message::respond(out, 200, cancel, Some(tag)));
         let expected = self.plan.flow.part(party) == Part::Rings;
         let Some(leg) = self.legs.get_mut(handle).filter(|leg| leg.state == State::Ringing) else {
             // Either it came again or it crossed our final response: without effect (RFC 3261 §9.2).

@@ -158,7 +158,7 @@ impl Caller {
         call.interval_ns = T1_NS;
         self.wheel.set(&mut call.timer, handle, ctx.now_ns + T1_NS);
         let id = Id { origin: self.origin, handle };
-        ctx.out.send(socket, self.plan.server, |out| self.texts[socket].invite(out, id));
+        ctx.out.send(socket, self.plan.server, handle, |out| self.texts[socket].invite(out, id));
         ctx.tally.started += 1;
     }
 
@@ -239,9 +239,9 @@ impl Caller {
         let texts = &self.texts[socket];
         if status < 300 {
             let next_hop = message::caller_next_hop(response).unwrap_or(self.plan.server);
-            ctx.out.send(socket, next_hop, |out| texts.ack_answer(out, id, response));
+            ctx.out.send(socket, next_hop, id.handle, |out| texts.ack_answer(out, id, response));
         } else {
-            ctx.out.send(socket, self.plan.server, |out| texts.ack_rejection(out, id, response));
+            ctx.out.send(socket, self.plan.server, id.handle, |out| texts.ack_rejection(out, id, response));
         }
     }
 
@@ -304,7 +304,7 @@ impl Caller {
         call.expires_ns = ctx.now_ns + self.plan.timeout_ns;
         self.wheel.set(&mut call.timer, handle, ctx.now_ns + T1_NS);
         let (socket, id) = (usize::from(call.socket), Id { origin: self.origin, handle });
-        ctx.out.send(socket, self.plan.server, |out| self.texts[socket].cancel(out, id));
+        ctx.out.send(socket, self.plan.server, handle, |out| self.texts[socket].cancel(out, id));
     }
 
     fn handle_cancel_answer(&mut self, ctx: &mut Context<'_>, handle: Handle) {
@@ -327,7 +327,7 @@ impl Caller {
         call.bye_ns = ctx.now_ns;
         call.expires_ns = ctx.now_ns + self.plan.timeout_ns;
         self.wheel.set(&mut call.timer, handle, ctx.now_ns + T1_NS);
-        ctx.out.send(usize::from(call.socket), call.bye_to, |out| out.extend_from_slice(&call.bye));
+        ctx.out.send(usize::from(call.socket), call.bye_to, handle, |out| out.extend_from_slice(&call.bye));
     }
 
     fn handle_bye_answer(&mut self, ctx: &mut Context<'_>, handle: Handle, status: u16) {
@@ -361,7 +361,8 @@ impl Caller {
             _ => 405,
         };
         let tag = Id { origin: self.origin, handle: Handle::from_bits(0) };
-        ctx.out.send(socket, source, |out| message::respond(out, status, request, Some(tag)));
+        let of = id.unwrap_or(tag).handle;
+        ctx.out.send(socket, source, of, |out| message::respond(out, status, request, Some(tag)));
         if let (Method::Bye, Some(id)) = (request.method(), id) {
             self.handle_bye(ctx, id.handle);
         }
@@ -464,15 +465,15 @@ impl Caller {
         match call.state {
             State::Calling => {
                 own.invite += 1;
-                ctx.out.send(socket, self.plan.server, |out| self.texts[socket].invite(out, id));
+                ctx.out.send(socket, self.plan.server, handle, |out| self.texts[socket].invite(out, id));
             }
             State::Cancelling => {
                 own.cancel += 1;
-                ctx.out.send(socket, self.plan.server, |out| self.texts[socket].cancel(out, id));
+                ctx.out.send(socket, self.plan.server, handle, |out| self.texts[socket].cancel(out, id));
             }
             State::HangingUp => {
                 own.bye += 1;
-                ctx.out.send(socket, call.bye_to, |out| out.extend_from_slice(&call.bye));
+                ctx.out.send(socket, call.bye_to, handle, |out| out.extend_from_slice(&call.bye));
             }
             State::Proceeding | State::Talking | State::Over => {}
         }

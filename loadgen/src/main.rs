@@ -31,6 +31,7 @@ mod run;
 mod slab;
 mod tally;
 mod trace;
+mod trains;
 mod wheel;
 
 use args::{Cli, Command, Options};

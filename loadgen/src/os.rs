@@ -2,6 +2,7 @@
 //! generator's `unsafe` is here.
 
 use crate::outbox::Outgoing;
+use crate::trains::{SEGMENTS, Trains};
 use libc::{iovec, mmsghdr, sockaddr_in};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
@@ -101,11 +102,25 @@ impl Receiver {
     }
 }
 
-/// Headers for one `sendmmsg`.
+/// Headers for one `sendmmsg`, each for a train of datagrams of one length to one destination, which the kernel
+/// takes apart (UDP_SEGMENT): most of a datagram's cost is its way down the stack, and a train goes once.
 pub struct Sender {
     addresses: Vec<sockaddr_in>,
     vectors: Vec<iovec>,
+    controls: Vec<Control>,
     headers: Vec<mmsghdr>,
+    trains: Trains,
+    /// Cleared when the kernel refuses a train; from then on each datagram goes by itself.
+    by_train: bool,
+}
+
+/// The control message that names a train's segment length.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Control {
+    header: libc::cmsghdr,
+    segment: u16,
+    _padding: [u16; 3],
 }
 
 impl Sender {
@@ -113,43 +128,84 @@ impl Sender {
         let mut addresses = vec![NO_ADDRESS; BATCH];
         let mut vectors = vec![iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; BATCH];
         let headers = (0..BATCH).map(|i| header(&mut addresses[i], &mut vectors[i])).collect();
-        Sender { addresses, vectors, headers }
+        let cmsghdr = libc::cmsghdr {
+            cmsg_len: size_of::<libc::cmsghdr>() + size_of::<u16>(),
+            cmsg_level: libc::SOL_UDP,
+            cmsg_type: libc::UDP_SEGMENT,
+        };
+        let control = Control { header: cmsghdr, segment: 0, _padding: [0; 3] };
+        let controls = vec![control; BATCH];
+        Sender { addresses, vectors, controls, headers, trains: Trains::new(), by_train: true }
     }
 
-    /// Sends datagrams that lie in `arena`, in order; returns how many the kernel refused. Those are lost as
-    /// on a real network: retransmissions bring them again.
+    /// Sends datagrams that lie in `arena`, each call's own in their order. Returns how many the kernel refused.
+    /// Those are lost as on a real network: retransmissions bring them again.
     pub fn send(&mut self, socket: &UdpSocket, arena: &[u8], datagrams: &[Outgoing]) -> usize {
         datagrams.chunks(BATCH).map(|chunk| self.send_batch(socket, arena, chunk)).sum()
     }
 
     fn send_batch(&mut self, socket: &UdpSocket, arena: &[u8], datagrams: &[Outgoing]) -> usize {
-        for (i, datagram) in datagrams.iter().enumerate() {
-            let bytes = &arena[datagram.start as usize..][..datagram.length as usize];
-            self.vectors[i] = iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-            self.addresses[i] = to_sockaddr(datagram.destination);
-        }
+        let longest = if self.by_train { SEGMENTS } else { 1 };
+        let count = self.couple(arena, datagrams, longest);
         let (mut sent, mut refused) = (0, 0);
-        while sent < datagrams.len() {
-            // SAFETY: the headers from `sent` to `datagrams.len()` point to vectors and addresses that were
-            // set above; the vectors point into `arena`, which outlives the call; the kernel only reads it.
-            let count = unsafe {
+        while sent < count {
+            // SAFETY: the headers from `sent` to `count` point to vectors, addresses and controls that `couple`
+            // has set; the vectors point into `arena`, which outlives the call; the kernel only reads it.
+            let result = unsafe {
                 libc::sendmmsg(
                     socket.as_raw_fd(),
                     self.headers[sent..].as_mut_ptr(),
-                    (datagrams.len() - sent) as _,
+                    (count - sent) as _,
                     libc::MSG_DONTWAIT as _,
                 )
             };
-            if count > 0 {
-                sent += count as usize;
-            } else if io::Error::last_os_error().raw_os_error() != Some(libc::EINTR) {
-                // The first datagram was refused (no buffer, or an ICMP error of an earlier one): the next
-                // may go.
-                sent += 1;
-                refused += 1;
+            if result > 0 {
+                sent += result as usize;
+                continue;
+            }
+            let cars = self.headers[sent].msg_hdr.msg_iovlen as usize;
+            match io::Error::last_os_error().raw_os_error() {
+                Some(libc::EINTR) => {}
+                Some(libc::EINVAL | libc::EIO | libc::EOPNOTSUPP) if cars > 1 => {
+                    // A kernel or a device that knows no trains: what is left goes one by one.
+                    self.by_train = false;
+                    let left = self.trains.from(sent, datagrams);
+                    return refused + self.send_batch(socket, arena, &left);
+                }
+                // No buffer, or an ICMP error of an earlier datagram: the next may go.
+                _ => {
+                    sent += 1;
+                    refused += cars;
+                }
             }
         }
         refused
+    }
+
+    /// Points the headers to trains of `datagrams`, of `longest` at most; returns how many trains there are.
+    fn couple(&mut self, arena: &[u8], datagrams: &[Outgoing], longest: usize) -> usize {
+        self.trains.couple(datagrams, longest);
+        let mut vector = 0;
+        for (train, cars) in self.trains.each().enumerate() {
+            let first = &datagrams[usize::from(cars[0])];
+            self.addresses[train] = to_sockaddr(first.destination);
+            self.controls[train].segment = first.length as u16;
+            let is_train = cars.len() > 1;
+            let control = &raw mut self.controls[train];
+            let header = &mut self.headers[train].msg_hdr;
+            header.msg_iov = &raw mut self.vectors[vector];
+            header.msg_iovlen = cars.len();
+            header.msg_control = if is_train { control.cast() } else { std::ptr::null_mut() };
+            header.msg_controllen = if is_train { size_of::<Control>() } else { 0 };
+            for car in cars {
+                let datagram = &datagrams[usize::from(*car)];
+                let bytes = &arena[datagram.start as usize..][..datagram.length as usize];
+                self.vectors[vector] =
+                    iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+                vector += 1;
+            }
+        }
+        self.trains.count()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Datagrams to be sent, one queue per socket, their bytes in one arena that is reserved once.
 
+use crate::slab::Handle;
 use std::net::SocketAddrV4;
 
 /// A datagram in the arena.
@@ -8,6 +9,8 @@ pub struct Outgoing {
     pub start: u32,
     pub length: u32,
     pub destination: SocketAddrV4,
+    /// The call or leg that it belongs to, whose datagrams must leave in order.
+    pub call: Handle,
 }
 
 /// What is to be sent when the batch has been handled.
@@ -32,14 +35,15 @@ impl Outbox {
         }
     }
 
-    /// Writes one datagram by `write` and queues it on a socket; its bytes come back.
+    /// Writes one datagram of `call` by `write` and queues it on a socket.
     #[inline]
     pub fn send(
         &mut self,
         socket: usize,
         destination: SocketAddrV4,
+        call: Handle,
         write: impl FnOnce(&mut Vec<u8>),
-    ) -> &[u8] {
+    ) {
         let start = self.arena.len();
         write(&mut self.arena);
         let length = self.arena.len() - start;
@@ -47,9 +51,8 @@ impl Outbox {
         if queue.is_empty() {
             self.waiting.push(socket);
         }
-        queue.push(Outgoing { start: start as u32, length: length as u32, destination });
+        queue.push(Outgoing { start: start as u32, length: length as u32, destination, call });
         self.queued += 1;
-        &self.arena[start..]
     }
 
     pub fn is_empty(&self) -> bool {
@@ -80,7 +83,7 @@ mod tests {
         let to = SocketAddrV4::new([127, 0, 0, 1].into(), 5060);
         let mut outbox = Outbox::new(2);
         for (socket, text) in [(1, "a"), (0, "bc"), (1, "d")] {
-            outbox.send(socket, to, |out| out.extend_from_slice(text.as_bytes()));
+            outbox.send(socket, to, Handle::from_bits(0), |out| out.extend_from_slice(text.as_bytes()));
         }
         let mut sent = Vec::new();
         outbox.flush(|socket, arena, datagrams| {
