@@ -46,7 +46,15 @@ impl Context {
         sent
     }
 
-    /// Queues kept bytes once more; nothing where nothing could be kept.
+    /// Lends the outbox out, so that what is written may look into the context meanwhile.
+    pub fn lend_outbox<R>(&mut self, act: impl FnOnce(&Context, &mut Outbox) -> R) -> R {
+        let mut outbox = std::mem::take(&mut self.outbox);
+        let result = act(self, &mut outbox);
+        self.outbox = outbox;
+        result
+    }
+
+    /// Queues kept bytes once more; nothing, if nothing could be kept.
     pub fn send_kept(&mut self, listener: ListenerId, destination: SocketAddr, kept: &Kept) {
         if !kept.is_some() {
             return;

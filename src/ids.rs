@@ -3,9 +3,14 @@
 //! Branches and tags carry the handle of the record that they stand for, so that a response or an
 //! in-dialog request finds it by index and a compare; a keyed hash of the handle beside it makes them
 //! unguessable and lets them be written again from the handle alone.
+//!
+//! What peers get to see is made by SipHash, a pseudo-random function: no number of branches, tags or
+//! Call-IDs tells anything of the next one or of the key. Tables, whose hashes nobody sees, use ahash.
 
 use crate::slab::Handle;
 use ahash::RandomState;
+use siphasher::sip::SipHasher13;
+use std::hash::Hasher;
 
 /// RFC 3261 §8.1.1.7.
 pub const MAGIC_COOKIE: &[u8] = b"z9hG4bK";
@@ -41,9 +46,11 @@ pub type Tag = [u8; TAG_BYTES];
 /// The shard's mint.
 #[derive(Clone, Debug)]
 pub struct Mint {
-    proofs: RandomState,
+    proofs: SipHasher13,
+    numbers: SipHasher13,
+    tables: RandomState,
     owners: RandomState,
-    random: u64,
+    drawn: u64,
     shard: u16,
     shards: u16,
     records: u64,
@@ -53,10 +60,14 @@ impl Mint {
     /// `owner_seed` is the same on all shards; `secret` is this shard's own.
     #[must_use]
     pub fn new(shard: u16, shards: u16, owner_seed: u64, secret: u64) -> Mint {
+        let keyed = |use_of_key: u64| SipHasher13::new_with_keys(secret, use_of_key);
+        let table_key = |number: u64| hash_number(&keyed(3), number);
         Mint {
-            proofs: RandomState::with_seeds(secret, !secret, secret.rotate_left(17), 0x9e37_79b9_7f4a_7c15),
+            proofs: keyed(1),
+            numbers: keyed(2),
+            tables: RandomState::with_seeds(table_key(0), table_key(1), table_key(2), table_key(3)),
             owners: owner_hash(owner_seed),
-            random: secret ^ 0x5851_f42d_4c95_7f2d,
+            drawn: 0,
             shard,
             shards: shards.max(1),
             records: 0,
@@ -69,22 +80,30 @@ impl Mint {
         if self.shards == 1 {
             return 0;
         }
-        (hash_bytes(&self.owners, call_id) % u64::from(self.shards)) as u16
+        (self.owners.hash_one(call_id) % u64::from(self.shards)) as u16
     }
 
-    /// A keyed hash of texts, for keys of tables and stateless tags.
+    /// A keyed hash of texts, for keys of tables; not to be shown to peers.
     #[must_use]
     pub fn hash(&self, parts: &[&[u8]]) -> u64 {
-        self.proofs.hash_one(parts)
+        self.tables.hash_one(parts)
     }
 
-    /// A random number (splitmix64); the same secret gives the same sequence.
+    /// A keyed hash of texts that peers may see.
+    #[must_use]
+    pub fn public_hash(&self, parts: &[&[u8]]) -> u64 {
+        let mut hasher = self.proofs;
+        for part in parts {
+            hasher.write_usize(part.len());
+            hasher.write(part);
+        }
+        hasher.finish()
+    }
+
+    /// A random number; the same secret gives the same sequence.
     pub fn random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.drawn += 1;
+        hash_number(&self.numbers, self.drawn)
     }
 
     #[must_use]
@@ -103,6 +122,12 @@ impl Mint {
         write_hex(&mut tag[9..17], handle.generation);
         write_hex(&mut tag[17..25], self.proof(kind, handle));
         tag
+    }
+
+    /// A branch that names no record, for a message that is sent once.
+    pub fn branch_of_nobody(&mut self) -> Branch {
+        let generation = self.random() as u32;
+        self.branch(Kind::Ack, Handle { index: u32::MAX, generation })
     }
 
     /// The transaction that a branch of ours names; `None`: it is not ours.
@@ -160,8 +185,10 @@ impl Mint {
     }
 
     fn proof(&self, kind: Kind, handle: Handle) -> u32 {
-        let number = u64::from(handle.index) << 32 | u64::from(handle.generation);
-        self.proofs.hash_one((number, kind as u8)) as u32
+        let mut hasher = self.proofs;
+        hasher.write_u64(u64::from(handle.index) << 32 | u64::from(handle.generation));
+        hasher.write_u8(kind as u8);
+        hasher.finish() as u32
     }
 }
 
@@ -171,8 +198,10 @@ pub fn owner_hash(seed: u64) -> RandomState {
     RandomState::with_seeds(seed, seed.rotate_left(13), seed.rotate_left(29), seed.rotate_left(47))
 }
 
-fn hash_bytes(state: &RandomState, bytes: &[u8]) -> u64 {
-    state.hash_one(bytes)
+fn hash_number(key: &SipHasher13, number: u64) -> u64 {
+    let mut hasher = *key;
+    hasher.write_u64(number);
+    hasher.finish()
 }
 
 fn write_hex(out: &mut [u8], number: u32) {
@@ -182,15 +211,26 @@ fn write_hex(out: &mut [u8], number: u32) {
     }
 }
 
+/// What each byte is worth as a lower-case hexadecimal digit; 0x80: none.
+const HEX_VALUES: [u8; 256] = {
+    let mut values = [0x80; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
+
 fn read_hex(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0, |number, digit| {
-        let value = match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'a'..=b'f' => digit - b'a' + 10,
-            _ => return None,
-        };
-        Some(number << 4 | u32::from(value))
-    })
+    let mut number = 0;
+    let mut seen = 0;
+    for &digit in digits {
+        let value = HEX_VALUES[usize::from(digit)];
+        number = number << 4 | u32::from(value);
+        seen |= value;
+    }
+    (seen < 16).then_some(number)
 }
 
 /// Writes `seconds` as `YYYYMMDDhhmmss` in UTC.

@@ -1,8 +1,8 @@
 //! Bytes that outlive their datagram: a pool of blocks in size classes, so that keeping a message costs a
 //! copy and no allocation once the pool has grown to what the load needs.
 
-/// Block sizes. A CFNA call keeps messages of 350 to 900 bytes; the largest holds any datagram.
-const SIZES: [usize; 11] = [128, 384, 512, 768, 1_024, 1_536, 2_048, 4_096, 8_192, 24_576, 65_536];
+/// Block sizes. A CFNA call keeps messages of 350 to 900 bytes, and a URI as long as it lingers; the largest holds any datagram.
+const SIZES: [usize; 12] = [64, 128, 384, 512, 768, 1_024, 1_536, 2_048, 4_096, 8_192, 24_576, 65_536];
 
 /// Bytes that a class grows by.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -23,7 +23,7 @@ pub struct Keep {
     classes: [Class; SIZES.len()],
     bytes_reserved: usize,
     bytes_max: usize,
-    live: usize,
+    bytes_live: usize,
 }
 
 #[derive(Debug, Default)]
@@ -54,16 +54,18 @@ impl Keep {
     /// A pool that grows to at most `bytes_max` bytes.
     #[must_use]
     pub fn new(bytes_max: usize) -> Keep {
-        Keep { classes: Default::default(), bytes_reserved: 0, bytes_max, live: 0 }
+        Keep { classes: Default::default(), bytes_reserved: 0, bytes_max, bytes_live: 0 }
     }
 
     /// Copies `bytes` in; `None` when the pool is full or `bytes` is longer than a datagram.
     pub fn keep(&mut self, bytes: &[u8]) -> Option<Kept> {
-        let class = SIZES.iter().position(|&size| bytes.len() <= size)?;
+        let fitting = SIZES.iter().position(|&size| bytes.len() <= size)?;
         let length = u16::try_from(bytes.len()).ok()?;
-        let block = self.block(class)?;
+        // A pool that may not grow any more serves small needs from its large blocks.
+        let (class, block) =
+            (fitting..SIZES.len()).find_map(|class| self.block(class).map(|block| (class, block)))?;
         self.slice_mut(class, block)[..bytes.len()].copy_from_slice(bytes);
-        self.live += 1;
+        self.bytes_live += SIZES[class];
         Some(Kept { block, length, class: class as u8, is_some: true })
     }
 
@@ -86,13 +88,19 @@ impl Keep {
         let next = self.classes[class].free;
         self.slice_mut(class, kept.block)[..4].copy_from_slice(&next.to_le_bytes());
         self.classes[class].free = kept.block + 1;
-        self.live -= 1;
+        self.bytes_live -= SIZES[class];
+    }
+
+    /// Whether a new call may begin: an eighth of the pool is kept for calls that live.
+    #[must_use]
+    pub fn has_room_for_call(&self) -> bool {
+        self.bytes_live < self.bytes_max - self.bytes_max / 8
     }
 
     /// Whether nothing is kept.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.live == 0
+        self.bytes_live == 0
     }
 
     /// Bytes that the pool took from the system.
@@ -164,9 +172,22 @@ mod tests {
     #[test]
     fn a_full_pool_keeps_nothing_more() {
         let mut keep = Keep::new(CHUNK_BYTES);
-        let first = keep.keep(&[1; 65_507]).unwrap();
+        let kept: Vec<Kept> = (0..4).map(|_| keep.keep(&[1; 65_507]).unwrap()).collect();
         assert_eq!(keep.keep(&[1; 1_000]), None);
-        keep.release(first);
+        kept.into_iter().for_each(|kept| keep.release(kept));
         assert!(keep.keep(&[2; 65_507]).is_some());
+    }
+
+    #[test]
+    fn a_pool_full_of_large_blocks_serves_small_needs_once_they_are_free() {
+        let mut keep = Keep::new(CHUNK_BYTES);
+        let large: Vec<Kept> = (0..4).map(|_| keep.keep(&[1; 65_507]).unwrap()).collect();
+        assert!(!keep.has_room_for_call());
+        large.into_iter().for_each(|kept| keep.release(kept));
+        assert!(keep.has_room_for_call());
+        let small = keep.keep(b"small").unwrap();
+        assert_eq!(keep.bytes(&small), b"small");
+        keep.release(small);
+        assert!(keep.is_empty());
     }
 }

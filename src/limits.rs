@@ -16,6 +16,11 @@ pub const HEADERS_MAX: usize = 128;
 /// A Request-URI: RFC 3261 names no maximum; carriers' session border controllers cut at 512 to 2,048.
 pub const REQUEST_URI_BYTES_MAX: usize = 2_048;
 
+/// What every response to an INVITE repeats of it (Via, Record-Route, From, To, Call-ID, CSeq), with our
+/// Contact: 70 hops of 200 bytes are 14,000. Beyond it the call is refused with 513, so that no response of
+/// ours can grow past a datagram.
+pub const RESPONSE_HEAD_BYTES_MAX: usize = 16_384;
+
 /// Datagrams that one input may cause. A 200 that loses a race causes the most: ACK + BYE to it, CANCEL
 /// to the target, a final response and an ACK to the caller's side; doubled for room.
 pub const EFFECTS_PER_INPUT_MAX: usize = 16;
@@ -45,12 +50,13 @@ const _: () = assert!(HEADERS_MAX <= u8::MAX as usize);
 const _: () = assert!(OUTBOX_BYTES >= 2 * OUTPUT_BYTES_PER_INPUT_MAX);
 const _: () = assert!(TIMERS_PER_STEP_MAX * 2 + EFFECTS_PER_INPUT_MAX <= OUTBOX_DATAGRAMS);
 
-/// Timers of one shard: one per transaction, one per call, two legs per call (one that is given up, one
-/// that is tried).
+/// Timers of one shard: one per transaction, one per call, and the call's legs: the one that is tried and
+/// those that are given up, one per diversion at most.
 #[must_use]
 pub fn timers_max(settings: &Settings, shards: u16) -> usize {
     let shards = usize::from(shards.max(1));
-    (settings.max_transactions as usize + 3 * settings.max_calls as usize) / shards + 64
+    let per_call = usize::from(settings.max_diversions) + 2;
+    (settings.max_transactions as usize + per_call * settings.max_calls as usize) / shards + 64
 }
 
 /// Bytes that one shard may keep: 4 KiB for a call that is being set up (its INVITE, the head of its

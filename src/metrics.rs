@@ -105,6 +105,8 @@ counters! {
     late_answers;
     /// Calls ended because the caller never sent ACK.
     acks_missing;
+    /// Calls ended because they lasted as long as a call may.
+    calls_too_long;
     /// Datagrams handed over to another shard.
     handed_over;
 }

@@ -15,6 +15,8 @@ pub struct Settings {
     pub ring_limit_ms: u32,
     /// How long a callee may stay at 100 Trying.
     pub trying_limit_ms: u32,
+    /// How long a call may last; 0: for ever. It ends calls whose parties have vanished.
+    pub call_limit_ms: u32,
     /// Diversions that one call may see (SIP_RULES 8).
     pub max_diversions: u8,
     pub ack: AckPolicy,
@@ -100,6 +102,7 @@ impl Default for Settings {
             no_answer_ms: 20_000,
             ring_limit_ms: 180_000,
             trying_limit_ms: 60_000,
+            call_limit_ms: 4 * 3_600_000,
             max_diversions: 5,
             ack: AckPolicy::Relay,
             send_181: true,

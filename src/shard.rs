@@ -11,11 +11,14 @@ use crate::outbox::{ListenerId, Outbox};
 use crate::service::Subscriber;
 use crate::settings::Settings;
 use crate::sip::uri::Scheme;
-use crate::sip::{Fault, HeaderName, Index, Message, Method, Status, Uri, scan};
+use crate::sip::{Fault, HeaderName, Index, Message, Method, NameAddr, Status, Uri, scan};
 use crate::timer::Wheel;
-use crate::transaction::{Arrival, MergeKey, ServerKey, Transactions, User};
+use crate::transaction::{AnswerTo, Arrival, ServerKey, Transactions, User};
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+/// A number in a Request-URI that is written with escapes: longer ones are nobody's.
+const NUMBER_BYTES_MAX: usize = 64;
 
 /// A datagram as the shell received it.
 pub struct Datagram<'a> {
@@ -102,7 +105,8 @@ impl Shard {
             }
             Ok(()) => {
                 let verdict = on.transactions.receive_response(&mut on.context, &message);
-                calls.handle_response(on, verdict, &message);
+                let from = AnswerTo { listener, destination: source };
+                calls.handle_response(on, verdict, (&message, from));
             }
         }
         Owner::Here
@@ -226,10 +230,12 @@ fn handle_request(on: &mut Signalling, calls: &mut Calls, request: &Request<'_>,
     let Some(key) = of(if method == Method::Ack { Method::Invite } else { method }) else { return };
     match method {
         Method::Cancel => return handle_cancel(on, calls, request),
-        _ => match on.transactions.receive_request(&mut on.context, key, method) {
-            Arrival::Absorbed => return,
-            Arrival::New(_) => {}
-        },
+        _ => {
+            match on.transactions.receive_request(&mut on.context, key, (&request.message, request.source)) {
+                Arrival::Absorbed => return,
+                Arrival::New(_) => {}
+            }
+        }
     }
     if !request.message.to_tag().is_empty() {
         return handle_in_dialog(on, calls, request, key);
@@ -314,9 +320,8 @@ fn handle_invite(
     key: ServerKey,
     draining: bool,
 ) {
-    let Some(merge) = MergeKey::of(&on.context.mint, &request.message) else { return };
     let settings = Arc::clone(&on.context.settings);
-    if on.transactions.is_merged(merge) {
+    if on.transactions.is_merged(key) {
         return on.refuse(request, Status::LOOP_DETECTED);
     }
     match admit(&settings, &request.message) {
@@ -326,7 +331,7 @@ fn handle_invite(
             on.refuse(request, Status::SERVICE_UNAVAILABLE);
         }
         Ok(subscriber) => {
-            if let Err(status) = calls.begin(on, request, (key, merge), subscriber) {
+            if let Err(status) = calls.begin(on, request, key, subscriber) {
                 on.context.metrics.refused_full += 1;
                 on.refuse(request, status);
             }
@@ -349,7 +354,28 @@ fn admit<'s>(settings: &'s Settings, invite: &Message<'_>) -> Result<&'s Subscri
     if came_from_us(settings, invite) {
         return Err(Status::LOOP_DETECTED);
     }
-    settings.subscribers.get(uri.user).ok_or(Status::NOT_FOUND)
+    // Our own INVITEs are made of it.
+    let from = invite.header(HeaderName::From).unwrap_or_default();
+    NameAddr::parse(from).and_then(|from| Uri::parse(from.uri)).map_err(|_| Status::BAD_REQUEST)?;
+    find(settings, uri.user).ok_or(Status::NOT_FOUND)
+}
+
+/// The subscriber with this number, escapes decoded (RFC 3261 §19.1.4).
+fn find<'s>(settings: &'s Settings, number: &[u8]) -> Option<&'s Subscriber> {
+    if !number.contains(&b'%') {
+        return settings.subscribers.get(number);
+    }
+    let mut decoded = [0; NUMBER_BYTES_MAX];
+    let mut length = 0;
+    let mut rest = number;
+    while let [first, others @ ..] = rest {
+        let escaped = others.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = escaped.filter(|_| *first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        *decoded.get_mut(length)? = byte.unwrap_or(*first);
+        length += 1;
+        rest = if byte.is_some() { &others[2..] } else { others };
+    }
+    settings.subscribers.get(&decoded[..length])
 }
 
 /// Whether the INVITE went through us before: its topmost Via below the sender's bears a branch of ours'
@@ -358,9 +384,9 @@ fn admit<'s>(settings: &'s Settings, invite: &Message<'_>) -> Result<&'s Subscri
 fn came_from_us(settings: &Settings, invite: &Message<'_>) -> bool {
     let vias = invite.values(HeaderName::Via).flat_map(crate::sip::name_addr::split_list);
     vias.filter_map(|via| crate::sip::Via::parse(via).ok()).any(|via| {
-        via.branch().starts_with(crate::ids::MAGIC_COOKIE)
+        settings.listeners.iter().any(|listener| is_sent_by(listener, &via))
+            && via.branch().starts_with(crate::ids::MAGIC_COOKIE)
             && via.branch().len() == crate::ids::BRANCH_BYTES
-            && settings.listeners.iter().any(|listener| is_sent_by(listener, &via))
     })
 }
 

@@ -93,6 +93,15 @@ impl<T> Slab<T> {
         }
     }
 
+    /// The generation that a free slot's next record will have; `None`: the slot is taken or was never used.
+    #[must_use]
+    pub fn free_generation(&self, index: u32) -> Option<u32> {
+        match self.slots.get(index as usize) {
+            Some(Slot { generation, content: Content::Free { .. } }) => Some(*generation),
+            _ => None,
+        }
+    }
+
     /// Takes a record out; its handle finds nothing from now on.
     pub fn remove(&mut self, handle: Handle) -> Option<T> {
         self.get(handle)?;

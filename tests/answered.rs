@@ -186,8 +186,8 @@ fn two_calls_between_the_same_parties_do_not_mix() {
 }
 
 #[test]
-fn a_call_has_no_end_but_a_bye() {
-    let mut lab = Lab::new();
+fn a_call_without_a_limit_has_no_end_but_a_bye() {
+    let mut lab = Lab::with(|setup| setup.settings.call_limit_ms = 0);
     let (caller, c) = talking(&mut lab);
     lab.advance(24 * 3_600_000);
     lab.expect_nothing();
@@ -213,4 +213,19 @@ fn requests_in_the_dialog_are_answered_and_the_call_goes_on() {
     assert!(lab.expect(C, "405 UPDATE").has("Allow"));
     lab.expect_nothing();
     hang_up_and_finish(lab, caller, &c);
+}
+
+#[test]
+fn a_call_that_lasts_too_long_is_ended_on_both_sides() {
+    let mut lab = Lab::with(|setup| setup.settings.call_limit_ms = 3_600_000);
+    let (_, c) = talking(&mut lab);
+    lab.advance(3_600_000 - 8);
+    lab.expect_nothing();
+    lab.advance(16);
+    let bye = lab.expect(A, "BYE");
+    lab.send(A, &lab::caller::response(&bye, "200 OK", "", &[], ""));
+    let bye = lab.expect(C, "BYE");
+    c.answer(&mut lab, &bye, "200 OK");
+    assert_eq!(lab.metrics().calls_too_long, 1);
+    lab.finish();
 }

@@ -160,6 +160,12 @@ fn a_request_uri_that_cannot_be_read_is_refused() {
 }
 
 #[test]
+fn a_caller_whose_address_cannot_be_read_is_refused() {
+    refused("<sip:1003@127.0.0.60:5060;user=phone>", "<1003>", "400 Bad Request");
+    refused("<sip:1003@127.0.0.60:5060;user=phone>", "<sip:1003@>", "400 Bad Request");
+}
+
+#[test]
 fn a_number_that_is_no_subscriber_is_not_found() {
     refused("INVITE sip:1004@", "INVITE sip:1999@", "404 Not Found");
     refused("INVITE sip:1004@", "INVITE sip:", "404 Not Found");
@@ -192,7 +198,7 @@ fn an_option_tag_that_we_do_not_know_is_refused_and_named() {
     let answer = answer_to("Max-Forwards: 30", require);
     assert!(answer.starts_with("SIP/2.0 420 Bad Extension\r\n"), "{answer}");
     let unsupported: Vec<&str> = answer.lines().filter(|line| line.starts_with("Unsupported: ")).collect();
-    assert_eq!(unsupported, ["Unsupported: 100rel", "Unsupported: x-own"]);
+    assert_eq!(unsupported, ["Unsupported: 100rel, x-own"]);
     borne_with("Max-Forwards: 30", "Require: timer\r\nMax-Forwards: 30");
 }
 

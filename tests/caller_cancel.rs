@@ -245,6 +245,19 @@ fn behind_a_nat_that_changed_the_port_the_cancel_still_finds_its_invite() {
 }
 
 #[test]
+fn behind_a_nat_that_taught_the_phone_another_sent_by_the_cancel_still_finds_its_invite() {
+    let mut lab = Lab::new();
+    let (caller, b) = ringing(&mut lab);
+    let cancel = caller.cancel_text().replace("UDP 127.0.0.137:5060", "UDP 203.0.113.9:40000");
+    lab.send(A, &cancel);
+    let via = "SIP/2.0/UDP 203.0.113.9:40000;rport=5060;branch=z9hG4bK10751;received=127.0.0.137";
+    assert_eq!(lab.expect(A, "200 CANCEL").one("Via"), via);
+    caller.refused(&mut lab, 487);
+    b.cancelled(&mut lab);
+    lab.finish();
+}
+
+#[test]
 fn a_cancel_of_nothing_gets_481() {
     let mut lab = Lab::new();
     let never_sent = request(&mut lab, A, "CANCEL", "1004");

@@ -9,7 +9,7 @@ use lab::callee::Leg;
 use lab::caller::{Caller, Invite};
 use lab::peer::{A, B, C, Setup};
 use lab::scene::{hang_up_and_finish, talking};
-use ringway::limits::DATAGRAM_BYTES_MAX;
+use ringway::limits::{DATAGRAM_BYTES_MAX, RESPONSE_HEAD_BYTES_MAX};
 use ringway::shard::Shard;
 
 /// A calls C and is refused for want of room, without a transaction.
@@ -237,6 +237,17 @@ fn a_forwarded_invite_that_grows_beyond_a_datagram_gets_513() {
     b.reject(&mut lab, "408 Request Timeout");
     lab.expect(A, "181 INVITE");
     caller.refused(&mut lab, 513);
+    assert_eq!(lab.sent_to(C), Vec::<String>::new());
+    lab.finish();
+}
+
+#[test]
+fn an_invite_whose_responses_could_outgrow_a_datagram_gets_513() {
+    let mut lab = Lab::new();
+    let mut invite = Invite::new(&mut lab, A, "1005");
+    invite.from = format!("\"{}\" {}", "y".repeat(RESPONSE_HEAD_BYTES_MAX), invite.from.replace('"', ""));
+    invite.from = invite.from.replace(" 1003 ", " ");
+    invite.send(&mut lab).refused(&mut lab, 513);
     assert_eq!(lab.sent_to(C), Vec::<String>::new());
     lab.finish();
 }

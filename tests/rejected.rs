@@ -50,9 +50,17 @@ fn not_found_is_relayed() {
 }
 
 #[test]
-fn a_503_is_relayed_with_its_retry_after() {
-    let refusal = relayed(false, "503 Service Unavailable", &["Retry-After: 17"]);
-    assert_eq!(refusal.one("Retry-After"), "17");
+fn a_503_becomes_a_500_without_its_retry_after() {
+    // RFC 3261 §16.7 step 6: the caller must not avoid us for another's overload.
+    let mut lab = Lab::new();
+    let caller = Caller::call(&mut lab, A, "1004");
+    lab.expect(A, "100 INVITE");
+    let b = Leg::expect(&mut lab, B);
+    b.respond_with(&mut lab, "503 Service Unavailable", &["Retry-After: 17"], "");
+    lab.expect(B, "ACK");
+    let refusal = caller.refused(&mut lab, 500);
+    assert!(!refusal.has("Retry-After"));
+    lab.finish();
 }
 
 #[test]
@@ -97,7 +105,7 @@ fn a_challenge_is_relayed_and_its_answer_reaches_the_callee() {
 
 #[test]
 fn the_last_legs_failure_is_what_the_caller_gets() {
-    for status in ["404 Not Found", "486 Busy Here", "503 Service Unavailable", "603 Decline"] {
+    for status in ["404 Not Found", "486 Busy Here", "504 Server Time-out", "603 Decline"] {
         let mut lab = Lab::new();
         let (caller, b, c) = diverted(&mut lab);
         c.ring(&mut lab);

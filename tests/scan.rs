@@ -232,7 +232,8 @@ fn methods_are_case_sensitive_and_not_unescaped() {
 
 #[test]
 fn compact_names_and_any_case_are_known() {
-    let text = "OPTIONS sip:b SIP/2.0\r\nv: SIP/2.0/UDP a;branch=1\r\nF: <sip:a>;tag=f\r\nt: <sip:b>;tag=t\r\n\
+    let text = "OPTIONS sip:b SIP/2.0\r\nv: SIP/2.0/UDP a;branch=1\r\nF: <sip:a>;tag=f\r\n\
+                t: <sip:b>;tag=t\r\n\
                 I: call\r\ncSEQ: 1 OPTIONS\r\nMAX-forwards: 1\r\nL: 2\r\nm: <sip:c>\r\nx: 90\r\n\r\nhi!";
     let scanned = scanned(text);
     let message = scanned.message();

@@ -7,11 +7,8 @@ use crate::outbox::ListenerId;
 use crate::sip::name_addr::split_list;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Method, NameAddr, Uri};
-use crate::transaction::AnswerTo;
+use crate::transaction::{AnswerTo, MAX_FORWARDS, write_via};
 use std::net::SocketAddr;
-
-/// Max-Forwards of requests that begin with us (RFC 3261 §8.1.1.6).
-const MAX_FORWARDS: u64 = 70;
 
 /// One dialog. Its text is kept as it is written: remote target, Route lines, then Call-ID, From and To.
 #[derive(Debug)]
@@ -81,8 +78,14 @@ impl Dialog {
             writer.header(HeaderName::To, to);
         });
         dialog.identity = context.mint.hash(&[answer.call_id(), answer.to_tag()]);
+        // The transaction has seen to it that this is our INVITE's.
         dialog.local_cseq = answer.cseq().map_or(0, |cseq| cseq.number);
         dialog
+    }
+
+    /// Whether there is a dialog that requests can be written in.
+    pub fn is_some(&self) -> bool {
+        self.text.is_some()
     }
 
     /// Whether a request of the peer's belongs to this dialog, by Call-ID and From tag.
@@ -146,12 +149,6 @@ impl Dialog {
         self.text = context.keep.keep(&text).unwrap_or(Kept::NONE);
         context.scratch = text;
     }
-}
-
-/// Our own Via line.
-pub(super) fn write_via(writer: &mut Writer<'_>, sent_by: &str, branch: &Branch) {
-    writer.name(HeaderName::Via).raw(b"SIP/2.0/UDP ").raw(sent_by.as_bytes()).raw(b";branch=").raw(branch);
-    writer.end_line();
 }
 
 /// The URI of Contact; where it is missing, of `fallback` (From or To).

@@ -8,7 +8,7 @@ use crate::keep::Kept;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Method, Status};
 use crate::slab::Handle;
-use crate::transaction::{AnswerTo, ServerKey, User, reply};
+use crate::transaction::{AnswerTo, Exchange, ServerKey, User, reply};
 
 /// Which side of the call a request came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +43,15 @@ impl Calls {
         on.context.arm(&mut call.timer, on.context.now.after_ms(timers.t1_ms), Due::Call(handle));
     }
 
-    /// The 200 to the caller is due again, or its ACK is overdue.
-    pub(super) fn answer_timer(&mut self, on: &mut Signalling, handle: Handle) {
+    /// The 200 to the caller is due again, or its ACK is overdue, or the call has lasted too long.
+    pub(super) fn call_timer(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(call) = self.calls.get(handle) else { return };
-        let missing = call.answer_give_up.is_due(on.context.now);
-        self.call_event(on, handle, if missing { CallEvent::AckMissing } else { CallEvent::AnswerDue }, None);
+        let event = match call.state {
+            CallState::Talking => CallEvent::TooLong,
+            _ if call.answer_give_up.is_due(on.context.now) => CallEvent::AckMissing,
+            _ => CallEvent::AnswerDue,
+        };
+        self.call_event(on, handle, event, None);
     }
 
     /// The caller's CANCEL for an INVITE without a final response; its 200 went out already.
@@ -95,7 +99,7 @@ impl Calls {
             .ok_or(Status::CALL_DOES_NOT_EXIST)?;
         let number = request.message.cseq().map(|cseq| cseq.number);
         // RFC 3261 §12.2.2: out of order.
-        if dialog.remote_cseq.is_some_and(|last| number <= Some(last)) {
+        if dialog.remote_cseq.is_some_and(|last| number < Some(last)) {
             return Err(Status::SERVER_INTERNAL_ERROR);
         }
         dialog.remote_cseq = number;
@@ -139,12 +143,18 @@ impl Calls {
         request: Option<&Message<'_>>,
     ) {
         let Some(call) = self.calls.get_mut(handle) else { return };
-        let (next, action) = call_step(call.state, event);
+        let before = call.state;
+        let (next, action) = call_step(before, event);
         call.state = next;
-        if matches!(event, CallEvent::CallerAck | CallEvent::CallerBye | CallEvent::AckMissing) {
-            on.context.disarm(&mut call.timer);
+        if before != next && matches!(next, CallState::Talking | CallState::Ending) {
             on.context.keep.release(call.answer.take());
+            on.context.disarm(&mut call.timer);
+            let limit_ms = on.context.settings.call_limit_ms;
+            if next == CallState::Talking && limit_ms > 0 {
+                on.context.arm(&mut call.timer, on.context.now.after_ms(limit_ms), Due::Call(handle));
+            }
         }
+        on.context.metrics.calls_too_long += u64::from(event == CallEvent::TooLong);
         if event == CallEvent::CallerBye {
             call.caller_over = true;
         }
@@ -202,7 +212,9 @@ impl Calls {
         let Some(transaction) = leg.transaction else { return };
         let dialog = &leg.dialog;
         let cseq = super::write::INVITE_CSEQ;
-        on.transactions.send_ack(&mut on.context, transaction, dialog.answer_to, |context, out, branch| {
+        let has_body = ack.is_some_and(|ack| !ack.body().is_empty());
+        let to = (dialog.answer_to, has_body);
+        on.transactions.send_ack(&mut on.context, transaction, to, |context, out, branch| {
             dialog.write_request(context, out, (Method::Ack, cseq), branch);
             let mut writer = Writer::new(out);
             match ack {
@@ -232,8 +244,9 @@ impl Calls {
     pub(super) fn bye_leg(&mut self, on: &mut Signalling, handle: Handle, cause: Option<&Message<'_>>) {
         let Some(leg) = self.legs.get_mut(handle) else { return };
         leg.dialog.local_cseq += 1;
-        if !send_bye(on, User::Leg(handle), &leg.dialog, cause) {
-            self.bye_done(on, User::Leg(handle));
+        let user = User::Leg(handle);
+        if !send_bye(on, user, &leg.dialog, cause) {
+            self.bye_done(on, user);
         }
     }
 
@@ -241,8 +254,9 @@ impl Calls {
     fn bye_caller(&mut self, on: &mut Signalling, handle: Handle, cause: Option<&Message<'_>>) {
         let Some(call) = self.calls.get_mut(handle) else { return };
         call.dialog.local_cseq += 1;
-        if !send_bye(on, User::Call(handle), &call.dialog, cause) {
-            self.bye_done(on, User::Call(handle));
+        let user = User::Call(handle);
+        if !send_bye(on, user, &call.dialog, cause) {
+            self.bye_done(on, user);
         }
     }
 
@@ -278,27 +292,33 @@ fn answer_in_dialog(on: &mut Signalling, request: &Request<'_>, key: ServerKey, 
     let Some(via) = message.top_via() else { return };
     let destination = reply::destination(&via, request.source);
     let answer_to = AnswerTo { listener: request.listener, destination };
-    let write = |out: &mut Vec<u8>| reply::write(out, message, request.source, (status, b""), b"", |_| {});
-    match on.transactions.open_server(message, (key, None), answer_to, User::None) {
+    match on.transactions.open_server(message, key, answer_to, User::None) {
         Some(handle) => {
-            on.transactions.respond(&mut on.context, handle, status, |_, out| write(out));
+            let request = (message, request.source);
+            on.transactions.respond_plainly(&mut on.context, handle, status, request);
         }
         None => {
             on.context.metrics.transactions_not_kept += 1;
-            on.context.send(answer_to.listener, answer_to.destination, write);
+            on.context.send(answer_to.listener, answer_to.destination, |out| {
+                reply::write(out, message, request.source, (status, b""), b"", |_| {});
+            });
         }
     }
 }
 
-/// Sends a BYE; `false`: no transaction waits for its answer, so nobody will tell that it is done.
+/// Sends a BYE; `false`: no transaction tells what becomes of it.
 fn send_bye(
     on: &mut Signalling,
     user: User,
     dialog: &super::dialog::Dialog,
     cause: Option<&Message<'_>>,
 ) -> bool {
-    let answer_to = dialog.answer_to;
-    let sent = on.transactions.send_request(&mut on.context, user, answer_to, |context, out, branch| {
+    if !dialog.is_some() {
+        return false;
+    }
+    let to = (dialog.answer_to, dialog.local_cseq);
+    let user = (user, Exchange::Bye);
+    let sent = on.transactions.send_request(&mut on.context, user, to, |context, out, branch| {
         dialog.write_request(context, out, (Method::Bye, dialog.local_cseq), branch);
         let mut writer = Writer::new(out);
         if let Some(cause) = cause {
@@ -306,6 +326,7 @@ fn send_bye(
         }
         writer.body(b"");
     });
+    on.context.metrics.transactions_not_kept += u64::from(sent.is_err());
     sent.is_ok()
 }
 

@@ -20,7 +20,7 @@ use crate::outbox::ListenerId;
 use crate::settings::Settings;
 use crate::sip::{Index, Message, Status, scan};
 use crate::slab::{Handle, Slab};
-use crate::transaction::{Report, Transactions, User, Verdict};
+use crate::transaction::{AnswerTo, Exchange, Report, Transactions, User, Verdict};
 use record::{Call, Leg};
 use state::{CallState, LegEvent, LegState};
 use std::net::SocketAddr;
@@ -49,7 +49,13 @@ pub struct Calls {
     legs: Slab<Leg>,
     /// For reading a kept INVITE again; taken while it is in use.
     reread: Option<Box<Reread>>,
+    /// The last 2xx that nobody waited for, by hashes: each gets one BYE.
+    orphans: [u64; ORPHANS],
+    orphans_next: usize,
 }
+
+/// How many 2xx that nobody waited for are remembered.
+const ORPHANS: usize = 64;
 
 /// A kept message, scanned again.
 struct Reread {
@@ -62,12 +68,15 @@ impl Calls {
     #[must_use]
     pub fn new(settings: &Settings, shards: u16) -> Calls {
         let capacity = (settings.max_calls / u32::from(shards.max(1))).max(1);
-        // A call whose target rings has two legs: the one that is being given up, and the target's.
-        let legs = capacity.saturating_mul(2).saturating_add(u32::from(settings.max_diversions));
+        // A call has a leg that is tried and one for each that is being given up: with no-answer timers much
+        // shorter than 64·T1, one for every diversion.
+        let legs = capacity.saturating_mul(u32::from(settings.max_diversions) + 1);
         Calls {
             calls: Slab::new(capacity),
             legs: Slab::new(legs),
             reread: Some(Box::new(Reread { buffer: Vec::new(), index: Index::new() })),
+            orphans: [0; ORPHANS],
+            orphans_next: 0,
         }
     }
 
@@ -82,32 +91,45 @@ impl Calls {
     }
 
     /// A response came, and its transaction says what it is.
-    pub fn handle_response(&mut self, on: &mut Signalling, verdict: Verdict, response: &Message<'_>) {
+    pub fn handle_response(
+        &mut self,
+        on: &mut Signalling,
+        verdict: Verdict,
+        (response, from): (&Message<'_>, AnswerTo),
+    ) {
         match verdict {
-            Verdict::Absorbed | Verdict::Final { user: User::None } => {}
+            Verdict::Absorbed => {}
             Verdict::Invite { user: User::None | User::Call(_), .. } => {
                 on.context.metrics.impossible_events += 1;
             }
             Verdict::Stray => on.context.metrics.stray_responses += 1,
             Verdict::Invite { user: User::Leg(leg), .. } => self.leg_response(on, leg, response),
-            Verdict::Orphan { answer_to } => self.orphan_answer(on, answer_to, response),
-            Verdict::Final { user } => self.bye_done(on, user),
+            Verdict::AnswerAgain { transaction, answer_to } => {
+                self.answer_again(on, transaction, (response, answer_to));
+            }
+            Verdict::Orphan { transaction, known } => {
+                self.orphan_answer(on, (transaction, known), (response, from));
+            }
+            Verdict::Final { user, exchange: Exchange::Bye } => self.bye_done(on, user),
+            // Whatever a CANCEL got: its INVITE's final response is what counts.
+            Verdict::Final { exchange: Exchange::Cancel | Exchange::Invite, .. } => {}
         }
     }
 
     /// A client transaction got no final response.
     pub fn handle_silence(&mut self, on: &mut Signalling, report: Report) {
-        match (report.user, report.invite) {
-            (User::Leg(leg), true) => self.leg_event(on, leg, LegEvent::Silence, None),
-            (user, false) => self.bye_done(on, user),
-            (User::None | User::Call(_), true) => on.context.metrics.impossible_events += 1,
+        match (report.exchange, report.user) {
+            (Exchange::Invite, User::Leg(leg)) => self.leg_event(on, leg, LegEvent::Silence, None),
+            (Exchange::Bye, user) => self.bye_done(on, user),
+            (Exchange::Cancel, _) => {}
+            (Exchange::Invite, User::None | User::Call(_)) => on.context.metrics.impossible_events += 1,
         }
     }
 
     /// A call's or a leg's timer is due.
     pub fn handle_timer(&mut self, on: &mut Signalling, due: Due) {
         match due {
-            Due::Call(call) => self.answer_timer(on, call),
+            Due::Call(call) => self.call_timer(on, call),
             Due::Leg(leg) => self.leg_event(on, leg, LegEvent::Timer, None),
             Due::Transaction(_) => on.context.metrics.impossible_events += 1,
         }

@@ -2,21 +2,24 @@
 
 use super::dialog::Dialog;
 use super::record::Heard;
-use super::setup::acknowledge_and_bye;
+use super::setup::RECEIVED_NUMBERS_MAX;
 use super::state::{CallState, LegAction, LegEvent, LegState, leg_step};
-use super::write::{own_response, relayed_response};
-use super::{Calls, Signalling, own_status};
+use super::write::{INVITE_CSEQ, own_response, relayed_response};
+use super::{Calls, ORPHANS, Signalling, own_status};
 use crate::context::Due;
+use crate::ids::Kind;
 use crate::service::{Condition, Divert, Facts, Failure, Subscriber, condition_of, divert};
 use crate::settings::{AckPolicy, LateAnswer};
 use crate::sip::name_addr::{param, split_list};
-use crate::sip::{HeaderName, Message, Status};
+use crate::sip::write::Writer;
+use crate::sip::{HeaderName, Message, Method, Status};
 use crate::slab::Handle;
-use crate::transaction::AnswerTo;
+use crate::transaction::{AnswerTo, Exchange, User, send_once};
 use std::sync::Arc;
 
-/// Numbers in a chain at most: the caller, the first callee and every diversion (`--max-diversions` ≤ 10).
-const CHAIN_MAX: usize = 16;
+/// Numbers in a chain at most: the caller, those received, the first callee, and every diversion of ours
+/// (`--max-diversions` ≤ 10).
+const CHAIN_MAX: usize = 12 + RECEIVED_NUMBERS_MAX;
 
 impl Calls {
     /// A response to a leg's INVITE.
@@ -28,8 +31,9 @@ impl Calls {
             200..300 => LegEvent::Success,
             _ => LegEvent::Failure,
         };
-        // 181, 182 and 199 say something to the caller without being ringing.
-        if event == LegEvent::Trying && status != Status::TRYING {
+        // 181 and 182 say something to the caller without being ringing; 199 speaks of a dialog that the
+        // caller does not see (RFC 6228).
+        if event == LegEvent::Trying && matches!(status.code(), 101..199) {
             self.relay_provisional(on, handle, response, true);
         }
         self.leg_event(on, handle, event, Some(response));
@@ -265,7 +269,12 @@ impl Calls {
     }
 
     fn relay_failure(&mut self, on: &mut Signalling, handle: Handle, response: &Message<'_>) {
-        let Some(status) = response.status() else { return };
+        // RFC 3261 §16.7 step 6: a 503 of somebody else's would make the caller avoid us.
+        let status = match response.status() {
+            Some(Status::SERVICE_UNAVAILABLE) => Status::SERVER_INTERNAL_ERROR,
+            Some(status) => status,
+            None => return,
+        };
         let Some(call) = self.calls.get_mut(handle) else { return };
         call.state = CallState::Refused;
         on.context.metrics.calls_failed += 1;
@@ -301,7 +310,7 @@ impl Calls {
     fn cancel_leg(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(leg) = self.legs.get(handle) else { return };
         if let Some(transaction) = leg.transaction {
-            on.transactions.send_cancel(&mut on.context, transaction, super::write::INVITE_CSEQ);
+            on.transactions.send_cancel(&mut on.context, transaction);
         }
         self.arm_leg(on, handle, on.context.settings.timers.t1x64_ms());
     }
@@ -313,23 +322,76 @@ impl Calls {
         }
     }
 
-    /// A 2xx without a transaction that waits for it: nothing if its dialog lives, else ACK and BYE.
+    /// A 2xx without a transaction that waits for it: nothing if its dialog lives, else ACK, and BYE the
+    /// first time that it comes. When nothing is left of the INVITE they go back where the 2xx came from:
+    /// anyone who ever saw our branch could send it, so its Contact is not to be trusted.
     pub(super) fn orphan_answer(
         &mut self,
         on: &mut Signalling,
-        answer_to: Option<AnswerTo>,
-        answer: &Message<'_>,
+        (transaction, known): (Handle, bool),
+        (answer, from): (&Message<'_>, AnswerTo),
     ) {
-        on.context.metrics.late_answers += 1;
         let leg = on.context.mint.read_tag(answer.from_tag()).and_then(|(_, leg)| self.legs.get(leg));
         if leg.is_some_and(|leg| leg.dialog.is_answered_by(&on.context, answer)) {
             return;
         }
-        let known = answer_to.or(leg.map(|leg| leg.answer_to)).or_else(|| contact_of(answer));
-        if let Some(answer_to) = known {
-            acknowledge_and_bye(on, answer, answer_to);
+        on.context.metrics.late_answers += 1;
+        let index = transaction.index.to_be_bytes();
+        let generation = transaction.generation.to_be_bytes();
+        let seen = on.context.mint.hash(&[&index, &generation, answer.to_tag()]);
+        let is_new = !self.orphans.contains(&seen);
+        if is_new {
+            self.orphans[self.orphans_next % ORPHANS] = seen;
+            self.orphans_next += 1;
+        }
+        let mut dialog = Dialog::with_callee(&mut on.context, answer, from);
+        let to = if known { dialog.answer_to } else { from };
+        dialog.release(&mut on.context);
+        // An ACK of its own for each dialog that the INVITE made, the same one each time.
+        let branch = Handle { index: transaction.index, generation: seen as u32 };
+        acknowledge(on, branch, answer, to);
+        if is_new {
+            bye(on, answer, to);
         }
     }
+
+    /// The 2xx of a leg that is acknowledged came again: so does the ACK (RFC 3261 §13.2.2.4).
+    pub(super) fn answer_again(
+        &mut self,
+        on: &mut Signalling,
+        transaction: Handle,
+        (answer, answer_to): (&Message<'_>, AnswerTo),
+    ) {
+        acknowledge(on, transaction, answer, answer_to);
+    }
+}
+
+/// Writes an ACK to a 2xx from the 2xx itself; `named`: what its branch is made of.
+fn acknowledge(on: &mut Signalling, named: Handle, answer: &Message<'_>, to: AnswerTo) {
+    let mut dialog = Dialog::with_callee(&mut on.context, answer, to);
+    let branch = on.context.mint.branch(Kind::Ack, named);
+    if dialog.is_some() {
+        send_once(&mut on.context, &branch, to, |context, out, branch| {
+            dialog.write_request(context, out, (Method::Ack, INVITE_CSEQ), branch);
+            Writer::new(out).body(b"");
+        });
+    }
+    dialog.release(&mut on.context);
+}
+
+/// Ends the dialog of a 2xx that nobody waits for.
+fn bye(on: &mut Signalling, answer: &Message<'_>, to: AnswerTo) {
+    let mut dialog = Dialog::with_callee(&mut on.context, answer, to);
+    let cseq = INVITE_CSEQ + 1;
+    let user = (User::None, Exchange::Bye);
+    if dialog.is_some() {
+        let sent = on.transactions.send_request(&mut on.context, user, (to, cseq), |context, out, branch| {
+            dialog.write_request(context, out, (Method::Bye, cseq), branch);
+            Writer::new(out).body(b"");
+        });
+        on.context.metrics.transactions_not_kept += u64::from(sent.is_err());
+    }
+    dialog.release(&mut on.context);
 }
 
 /// What came of asking for the next target.
@@ -338,14 +400,6 @@ enum Next {
     Refuse(Status),
     /// The caller gets the leg's own final response.
     Relay,
-}
-
-/// Where a 2xx says that its sender is; the first listener serves.
-fn contact_of(answer: &Message<'_>) -> Option<AnswerTo> {
-    let contact = split_list(answer.header(HeaderName::Contact)?).next()?;
-    let uri = crate::sip::Uri::parse(crate::sip::NameAddr::parse(contact).ok()?.uri).ok()?;
-    let destination = std::net::SocketAddr::new(uri.ip()?, uri.port.unwrap_or(5060));
-    Some(AnswerTo { listener: crate::outbox::ListenerId(0), destination })
 }
 
 /// `Q.850;cause=19`: no answer from the user, user alerted (RFC 3326, Q.850).

@@ -8,6 +8,9 @@ use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Status};
 use crate::transaction::reply;
 
+/// Option tags that a 420 names.
+const UNSUPPORTED_MAX: usize = 16;
+
 impl Signalling {
     /// Refuses a request, with the header fields that the status calls for.
     pub fn refuse(&mut self, request: &Request<'_>, status: Status) {
@@ -15,9 +18,11 @@ impl Signalling {
         self.reply(request, (status, b""), |context, writer| match status {
             Status::METHOD_NOT_ALLOWED => writer.header(HeaderName::Allow, ALLOW),
             Status::BAD_EXTENSION => {
-                for tag in unsupported(&request.message) {
-                    writer.header(HeaderName::Unsupported, tag);
+                writer.name(HeaderName::Unsupported);
+                for (position, tag) in unsupported(&request.message).take(UNSUPPORTED_MAX).enumerate() {
+                    writer.raw(if position == 0 { b"" } else { b", " }).raw(tag);
                 }
+                writer.end_line();
             }
             Status::SERVICE_UNAVAILABLE => {
                 let after = u64::from(context.settings.retry_after_s);
@@ -36,7 +41,7 @@ impl Signalling {
     ) {
         let message = &request.message;
         let branch = message.top_via().map_or(&b""[..], |via| via.branch);
-        let hash = self.context.mint.hash(&[message.call_id(), message.from_tag(), branch]);
+        let hash = self.context.mint.public_hash(&[message.call_id(), message.from_tag(), branch]);
         let mut tag = [b's'; 17];
         for (position, digit) in tag[1..].iter_mut().enumerate() {
             *digit = b"0123456789abcdef"[(hash >> (60 - 4 * position) & 15) as usize];

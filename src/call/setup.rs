@@ -9,14 +9,18 @@ use crate::clock::Deadline;
 use crate::context::Context;
 use crate::ids::Kind;
 use crate::keep::Kept;
+use crate::limits;
 use crate::outbox::ListenerId;
 use crate::service::{Condition, Subscriber};
 use crate::sip::name_addr::{param, split_list};
 use crate::sip::write::Writer;
-use crate::sip::{HeaderName, Message, Status, Uri};
+use crate::sip::{HeaderName, Message, NameAddr, Status, Uri};
 use crate::slab::Handle;
 use crate::timer::TimerHandle;
-use crate::transaction::{AnswerTo, MergeKey, NotSent, ServerKey, User, reply};
+use crate::transaction::{AnswerTo, NotSent, ServerKey, User, reply};
+
+/// Numbers of received Diversion and History-Info entries that are looked at to tell a loop.
+pub(super) const RECEIVED_NUMBERS_MAX: usize = 32;
 
 impl Calls {
     /// A new INVITE for a subscriber of ours: 100 to the caller, INVITE to the callee.
@@ -27,18 +31,18 @@ impl Calls {
         &mut self,
         on: &mut Signalling,
         request: &Request<'_>,
-        keys: (ServerKey, MergeKey),
+        key: ServerKey,
         subscriber: &Subscriber,
     ) -> Result<(), Status> {
         let handle = self.calls.next_handle().ok_or(Status::SERVICE_UNAVAILABLE)?;
-        if !on.transactions.has_room_for_call() || self.legs.next_handle().is_none() {
+        let has_room = on.transactions.has_room_for_call() && on.context.keep.has_room_for_call();
+        if !has_room || self.legs.next_handle().is_none() {
             return Err(Status::SERVICE_UNAVAILABLE);
         }
-        let call = new_call(&mut on.context, request, handle).ok_or(Status::SERVICE_UNAVAILABLE)?;
+        let call = new_call(&mut on.context, request, handle)?;
         let answer_to = call.reply_to;
         let Ok(handle) = self.calls.insert(call) else { return Err(Status::SERVICE_UNAVAILABLE) };
-        let keys = (keys.0, Some(keys.1));
-        let opened = on.transactions.open_server(&request.message, keys, answer_to, User::Call(handle));
+        let opened = on.transactions.open_server(&request.message, key, answer_to, User::Call(handle));
         let (Some(call), Some(transaction)) = (self.calls.get_mut(handle), opened) else {
             // Room was checked above: the transaction table keeps an eighth for calls that live.
             on.context.metrics.impossible_events += 1;
@@ -48,12 +52,14 @@ impl Calls {
         on.context.metrics.calls_started += 1;
         let call = &*call;
         on.transactions.respond(&mut on.context, transaction, Status::TRYING, |context, out| {
-            own_response(context, out, call, Status::TRYING, |_| {});
+            own_response(context, out, call, Status::TRYING, |writer| {
+                // RFC 3261 §8.2.6.1.
+                if let Some(timestamp) = request.message.header(HeaderName::Timestamp) {
+                    writer.header(HeaderName::Timestamp, timestamp);
+                }
+            });
         });
-        let caller = user_of(request.message.header(HeaderName::From).unwrap_or_default());
-        // A caller without a number still takes the chain's first place.
-        self.push_number(on, handle, if caller.is_empty() { b"-" } else { caller });
-        self.push_number(on, handle, subscriber.number.as_bytes());
+        self.keep_chain(on, handle, &request.message, subscriber.number.as_bytes());
         if let Err(status) = self.start_leg(on, handle, subscriber, &request.message) {
             self.refuse(on, handle, status);
         }
@@ -81,8 +87,11 @@ impl Calls {
         let sent_by = context.settings.listeners.get(usize::from(listener.0)).map_or("", |l| &l.sent_by);
         let call_id_nonce = context.mint.call_id_nonce(sent_by, &mut scratch);
         context.scratch = scratch;
-        let transaction =
-            on.transactions.send_invite(context, User::Leg(handle), answer_to, |context, out, branch| {
+        let transaction = on.transactions.send_invite(
+            context,
+            User::Leg(handle),
+            (answer_to, INVITE_CSEQ),
+            |context, out, branch| {
                 let leg = LegInvite {
                     request_uri: subscriber.contact.as_bytes(),
                     listener,
@@ -94,7 +103,8 @@ impl Calls {
                     diversions: context.keep.bytes(&call.chain.diversions),
                 };
                 leg_invite(context, out, invite, &leg)
-            });
+            },
+        );
         let transaction = transaction.map_err(|error| match error {
             NotSent::TableFull => Status::SERVICE_UNAVAILABLE,
             NotSent::TooLong => Status::MESSAGE_TOO_LARGE,
@@ -120,6 +130,30 @@ impl Calls {
             call.current = Some(handle);
         }
         Ok(())
+    }
+
+    /// Keeps the numbers that the call has come by: the caller's, those that diverted it before it came
+    /// here, the one that is called.
+    fn keep_chain(&mut self, on: &mut Signalling, call: Handle, invite: &Message<'_>, called: &[u8]) {
+        let Some(call) = self.calls.get_mut(call) else { return };
+        let context = &mut on.context;
+        let mut text = std::mem::take(&mut context.scratch);
+        text.clear();
+        let caller = user_of(invite.header(HeaderName::From).unwrap_or_default());
+        // A caller without a number still takes the chain's first place.
+        text.extend_from_slice(if caller.is_empty() { b"-" } else { caller });
+        text.push(b'\n');
+        let diverted = invite.values(HeaderName::Diversion).chain(invite.values(HeaderName::HistoryInfo));
+        for number in diverted.flat_map(split_list).map(user_of).take(RECEIVED_NUMBERS_MAX) {
+            if !number.is_empty() && number != called {
+                text.extend_from_slice(number);
+                text.push(b'\n');
+            }
+        }
+        text.extend_from_slice(called);
+        text.push(b'\n');
+        call.chain.numbers = context.keep.keep(&text).unwrap_or(Kept::NONE);
+        context.scratch = text;
     }
 
     /// Adds a number to those that were tried.
@@ -176,19 +210,28 @@ impl Calls {
 }
 
 /// The call's record, with everything of the INVITE that later messages need.
-fn new_call(context: &mut Context, request: &Request<'_>, handle: Handle) -> Option<Call> {
+fn new_call(context: &mut Context, request: &Request<'_>, handle: Handle) -> Result<Call, Status> {
     let message = &request.message;
-    let reply_to = reply::destination(&message.top_via()?, request.source);
+    let via = message.top_via().ok_or(Status::BAD_REQUEST)?;
+    let reply_to = reply::destination(&via, request.source);
     let tag = context.mint.tag(Kind::Call, handle);
-    let invite = context.keep.keep(message.bytes())?;
-    let Some((head, contact, record_route)) = keep_head(context, request, &tag) else {
-        context.keep.release(invite);
-        return None;
+    let invite = context.keep.keep(message.bytes()).ok_or(Status::SERVICE_UNAVAILABLE)?;
+    let (head, contact, record_route) = match keep_head(context, request, &tag) {
+        Ok(head) => head,
+        Err(status) => {
+            context.keep.release(invite);
+            return Err(status);
+        }
     };
     let sequence = context.mint.record_sequence();
     let caller = user_of(message.header(HeaderName::From).unwrap_or_default());
     let dialog = Dialog::with_caller(context, message, &tag, (request.listener, request.source));
-    Some(Call {
+    if !dialog.is_some() {
+        context.keep.release(invite);
+        context.keep.release(head);
+        return Err(Status::SERVICE_UNAVAILABLE);
+    }
+    Ok(Call {
         state: CallState::Searching,
         heard: Heard::Nothing,
         caller_over: true,
@@ -216,7 +259,7 @@ fn new_call(context: &mut Context, request: &Request<'_>, handle: Handle) -> Opt
 }
 
 /// Keeps what every response to the INVITE starts with, and says where Contact and Record-Route start.
-fn keep_head(context: &mut Context, request: &Request<'_>, tag: &[u8]) -> Option<(Kept, u16, u16)> {
+fn keep_head(context: &mut Context, request: &Request<'_>, tag: &[u8]) -> Result<(Kept, u16, u16), Status> {
     let mut text = std::mem::take(&mut context.scratch);
     text.clear();
     reply::write_head(&mut text, &request.message, request.source, tag);
@@ -227,9 +270,11 @@ fn keep_head(context: &mut Context, request: &Request<'_>, tag: &[u8]) -> Option
     for route in request.message.values(HeaderName::RecordRoute) {
         Writer::new(&mut text).header(HeaderName::RecordRoute, route);
     }
-    let kept = context.keep.keep(&text);
+    let kept = (text.len() <= limits::RESPONSE_HEAD_BYTES_MAX).then(|| context.keep.keep(&text));
     context.scratch = text;
-    Some((kept?, u16::try_from(contact).ok()?, u16::try_from(record_route).ok()?))
+    let kept = kept.ok_or(Status::MESSAGE_TOO_LARGE)?.ok_or(Status::SERVICE_UNAVAILABLE)?;
+    // Both are below the maximum, which fits.
+    Ok((kept, contact as u16, record_route as u16))
 }
 
 /// How often the call was diverted before it came to us: by the counters of Diversion (absent: 1, RFC
@@ -239,11 +284,12 @@ fn received_diversions(invite: &Message<'_>) -> u32 {
         let params = entry.iter().rposition(|&byte| byte == b'>').map_or(&b""[..], |end| &entry[end + 1..]);
         sum.saturating_add(param(params, "counter").map_or(1, counter_value))
     });
-    let caused = invite
-        .values(HeaderName::HistoryInfo)
-        .flat_map(split_list)
-        .filter(|entry| contains(entry, b";cause=") || contains(entry, b"%3Bcause%3D"))
-        .count();
+    let entries = || invite.values(HeaderName::HistoryInfo).flat_map(split_list);
+    // RFC 4458's cause stands in the target's URI; where nobody wrote it, the Reason that is escaped in the
+    // diverting party's URI tells of the same diversion.
+    let targets = entries().filter(|entry| cause_of(entry).is_some()).count();
+    let reasons = || entries().filter(|entry| contains_ignoring_case(entry, b"reason=")).count();
+    let caused = if targets > 0 { targets } else { reasons() };
     counted.max(caused as u32)
 }
 
@@ -257,8 +303,14 @@ fn counter_value(text: &[u8]) -> u32 {
     value.unwrap_or(1).max(1)
 }
 
-fn contains(text: &[u8], needle: &[u8]) -> bool {
-    memchr::memmem::find(text, needle).is_some()
+/// The `cause` parameter of an entry's URI (RFC 4458 §2).
+fn cause_of<'a>(entry: &&'a [u8]) -> Option<&'a [u8]> {
+    let address = NameAddr::parse(entry).ok()?;
+    Uri::parse(address.uri).ok()?.param("cause")
+}
+
+fn contains_ignoring_case(text: &[u8], needle: &[u8]) -> bool {
+    text.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
 }
 
 /// The listener to call a subscriber from: the caller's, or the first one of the peer's address family.
@@ -269,33 +321,4 @@ fn listener_for(context: &Context, caller: ListenerId, subscriber: &Subscriber) 
         return caller;
     }
     listeners.iter().position(fits).map_or(caller, |position| ListenerId(position as u8))
-}
-
-/// Sends ACK to a 2xx that no live leg waits for, then BYE, both made of the 2xx itself.
-pub(super) fn acknowledge_and_bye(on: &mut Signalling, answer: &Message<'_>, answer_to: AnswerTo) {
-    let mut dialog = Dialog::with_callee(&mut on.context, answer, answer_to);
-    let cseq = dialog.local_cseq.max(INVITE_CSEQ);
-    let random = on.context.mint.random();
-    let nobody = Handle { index: u32::MAX, generation: random as u32 };
-    let branch = on.context.mint.branch(Kind::Ack, nobody);
-    crate::transaction::send_stateless_ack(
-        &mut on.context,
-        &branch,
-        dialog.answer_to,
-        |context, out, branch| {
-            dialog.write_request(context, out, (crate::sip::Method::Ack, cseq), branch);
-            Writer::new(out).body(b"");
-        },
-    );
-    let sent = on.transactions.send_request(
-        &mut on.context,
-        User::None,
-        dialog.answer_to,
-        |context, out, branch| {
-            dialog.write_request(context, out, (crate::sip::Method::Bye, cseq.wrapping_add(1)), branch);
-            Writer::new(out).body(b"");
-        },
-    );
-    on.context.metrics.transactions_not_kept += u64::from(sent.is_err());
-    dialog.release(&mut on.context);
 }

@@ -32,6 +32,8 @@ pub enum CallEvent {
     AnswerDue,
     /// 64·T1 went by without an ACK.
     AckMissing,
+    /// The call has lasted as long as a call may.
+    TooLong,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +140,7 @@ pub const fn call_step(state: CallState, event: CallEvent) -> (CallState, CallAc
     use CallAction::{
         Abort, Acknowledge, HangUpBoth, HangUpCallee, HangUpCaller, Impossible, Late, None, RepeatAnswer,
     };
-    use CallEvent::{AckMissing, AnswerDue, CalleeBye, CallerAck, CallerBye, CallerCancel};
+    use CallEvent::{AckMissing, AnswerDue, CalleeBye, CallerAck, CallerBye, CallerCancel, TooLong};
     use CallState::{Answered, Ending, HangupHeld, Refused, Searching, Talking};
     match (state, event) {
         (Searching, CallerCancel | CallerBye) => (Refused, Abort),
@@ -146,7 +148,7 @@ pub const fn call_step(state: CallState, event: CallEvent) -> (CallState, CallAc
         (Answered, CallerBye) | (Talking, CallerBye) => (Ending, HangUpCallee),
         (Answered, CalleeBye) => (HangupHeld, None),
         (Answered | HangupHeld, AnswerDue) => (state, RepeatAnswer),
-        (Answered, AckMissing) => (Ending, HangUpBoth),
+        (Answered, AckMissing) | (Talking, TooLong) => (Ending, HangUpBoth),
         (HangupHeld, CallerAck | AckMissing) | (Talking, CalleeBye) => (Ending, HangUpCaller),
         (HangupHeld, CallerBye) => (Ending, None),
         // The transaction answers a CANCEL after the final response without asking the call.
@@ -154,9 +156,9 @@ pub const fn call_step(state: CallState, event: CallEvent) -> (CallState, CallAc
         | (Searching | Talking | Refused | Ending, CallerAck)
         | (Refused | Ending, CallerBye)
         | (HangupHeld | Refused | Ending, CalleeBye) => (state, Late),
-        (Searching, CalleeBye) | (Searching | Talking | Refused | Ending, AnswerDue | AckMissing) => {
-            (state, Impossible)
-        }
+        (Searching, CalleeBye)
+        | (Searching | Talking | Refused | Ending, AnswerDue | AckMissing)
+        | (Searching | Answered | HangupHeld | Refused | Ending, TooLong) => (state, Impossible),
     }
 }
 
@@ -188,13 +190,13 @@ pub const fn leg_step(state: LegState, event: LegEvent) -> (LegState, LegAction)
         (Answered, E::HangUp) => (Ending, SendAckAndBye),
         (Confirmed, E::HangUp) => (Ending, SendBye),
         (Answered, E::PeerBye) => (state, SendAckAndRemove),
-        (Confirmed, E::PeerBye) | (Ending, E::ByeDone) => (state, Remove),
+        (Confirmed, E::PeerBye) | (Ending, E::ByeDone | E::PeerBye) => (state, Remove),
         (Trying | Ringing, E::Trying)
         | (Held | Cancelling | Answered | Confirmed | Ending, E::Cancel)
         | (Cancelling, E::Trying | E::Ringing)
         | (Answered, E::Trying | E::Ringing)
         | (Confirmed, E::Trying | E::Ringing | E::Acknowledge)
-        | (Ending, E::Trying | E::Ringing | E::Acknowledge | E::HangUp | E::PeerBye) => (state, Late),
+        | (Ending, E::Trying | E::Ringing | E::Acknowledge | E::HangUp) => (state, Late),
         (Calling, E::Timer)
         | (Held, E::Timer)
         | (Trying | Ringing | Cancelling, E::Silence)

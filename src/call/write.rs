@@ -1,12 +1,12 @@
 //! The messages of a call, header by header (reference flow; SIP_RULES 9 to 14).
 
-use super::dialog::write_via;
 use super::record::{Call, RecordId};
 use crate::context::Context;
 use crate::ids::{Branch, Mint, Tag};
 use crate::outbox::ListenerId;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Method, NameAddr, Status};
+use crate::transaction::write_via;
 
 /// Methods that we take (RFC 3261 §20.5).
 pub(crate) const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS";
@@ -30,13 +30,13 @@ pub(super) struct LegInvite<'a> {
     pub diversions: &'a [u8],
 }
 
-/// Writes the INVITE of a leg. Returns where its To line starts and ends, counted from the message's start.
+/// Writes the INVITE of a leg. Returns where its To line ends, counted from the message's start.
 pub(super) fn leg_invite(
     context: &Context,
     out: &mut Vec<u8>,
     invite: &Message<'_>,
     leg: &LegInvite<'_>,
-) -> (u16, u16) {
+) -> u16 {
     let start = out.len();
     let settings = &context.settings;
     let sent_by = context.sent_by(leg.listener);
@@ -57,8 +57,6 @@ pub(super) fn leg_invite(
         writer.raw(b"<").raw(address.uri).raw(b">");
     }
     writer.raw(b";tag=").raw(leg.tag).end_line();
-    let to_start = out.len() - start;
-    let mut writer = Writer::new(out);
     writer.name(HeaderName::To).raw(b"<").raw(leg.request_uri).raw(b">").end_line();
     let to_end = out.len() - start;
     let mut writer = Writer::new(out);
@@ -79,8 +77,8 @@ pub(super) fn leg_invite(
         passes_to_callee(name) && !(own_alert && name == HeaderName::AlertInfo)
     });
     writer.body(invite.body());
-    // To stands among the first few lines; a From too long for u16 is too long for the datagram.
-    (u16::try_from(to_start).unwrap_or(u16::MAX), u16::try_from(to_end).unwrap_or(u16::MAX))
+    // To stands among the first lines; what is too long for u16 there is too long for the datagram.
+    u16::try_from(to_end).unwrap_or(u16::MAX)
 }
 
 /// Which of the caller's header fields a callee sees: everything that is not per leg.
@@ -96,6 +94,8 @@ fn passes_to_caller(name: HeaderName, status: Status) -> bool {
     match name {
         H::Contact => (300..400).contains(&status.code()) || status.code() == 485,
         H::RSeq | H::Timestamp | H::Unsupported => false,
+        // Another server's overload is not ours (RFC 3261 §16.7 step 6).
+        H::RetryAfter if status.code() == 500 => false,
         _ => !is_per_leg(name),
     }
 }
@@ -146,8 +146,11 @@ pub(super) fn relayed_response(
     status: Status,
 ) {
     let mut writer = Writer::new(out);
-    writer.status_line(status, response.reason());
+    writer.status_line(status, if Some(status) == response.status() { response.reason() } else { b"" });
     writer.raw(head(context, call, status));
+    if status == Status::METHOD_NOT_ALLOWED {
+        writer.header(HeaderName::Allow, ALLOW);
+    }
     if status.is_success() {
         writer.header(HeaderName::Allow, ALLOW);
         writer.header(HeaderName::Supported, SUPPORTED);

@@ -49,6 +49,7 @@ fn settings(
         no_answer_ms: ms_of_seconds(Key::NoAnswerTimeout)?,
         ring_limit_ms: ms_of_seconds(Key::RingLimit)?,
         trying_limit_ms: ms_of_seconds(Key::TryingLimit)?,
+        call_limit_ms: ms_of_seconds(Key::CallLimit)?,
         // The table bounds it by 10.
         max_diversions: values.count(Key::MaxDiversions)? as u8,
         ack: values.choice(Key::Ack, [AckPolicy::Relay, AckPolicy::Immediate])?,

@@ -89,6 +89,7 @@ pub enum Key {
     LateAnswer,
     RingLimit,
     TryingLimit,
+    CallLimit,
     Ack,
     Media,
     SessionExpires,
@@ -357,6 +358,18 @@ pub static TABLE: &[Setting] = &[
         example: "60",
         topic: CALLS,
         help: "How long a callee may stay at 100 Trying",
+        ..ROW
+    },
+    Setting {
+        key: Key::CallLimit,
+        name: "call-limit",
+        form: "SECONDS",
+        kind: number(0, 604_800),
+        default: "14400",
+        unit: "seconds",
+        example: "14400",
+        topic: CALLS,
+        help: "How long a call may last before both sides get BYE; 0: for ever",
         ..ROW
     },
     Setting {

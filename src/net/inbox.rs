@@ -7,7 +7,9 @@ use crate::outbox::ListenerId;
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Mutex, PoisonError};
@@ -51,21 +53,29 @@ pub struct Inbox {
     parked: CachePadded<AtomicBool>,
     /// Locked once per sleep on either side, not per datagram, so it is never contended for long.
     waker: Mutex<Option<Waker>>,
+    /// The owner naps in a system call that watches `bell`.
+    naps: CachePadded<AtomicBool>,
+    bell: OwnedFd,
     dropped: AtomicU64,
 }
 
 impl Inbox {
     /// An inbox for at most `capacity` datagrams (at least 1). Buffers are made as they are first needed.
     #[must_use]
-    pub fn new(capacity: usize) -> Inbox {
+    ///
+    /// # Errors
+    /// No file descriptor left.
+    pub fn new(capacity: usize) -> io::Result<Inbox> {
         let capacity = capacity.max(1);
-        Inbox {
+        Ok(Inbox {
             datagrams: ArrayQueue::new(capacity),
             empties: ArrayQueue::new(capacity),
             parked: CachePadded::new(AtomicBool::new(false)),
             waker: Mutex::new(None),
+            naps: CachePadded::new(AtomicBool::new(false)),
+            bell: bell()?,
             dropped: AtomicU64::new(0),
-        }
+        })
     }
 
     /// Copies a datagram in and wakes the owner if it sleeps. Returns whether there was room; else the
@@ -105,6 +115,9 @@ impl Inbox {
 
     /// Wakes the owner if it sleeps.
     pub fn wake(&self) {
+        if self.naps.load(SeqCst) && self.naps.swap(false, SeqCst) {
+            ring(&self.bell);
+        }
         // The swap comes after the push (SeqCst), the owner's last look at the queue after its `parked`:
         // one of the two sees the other.
         if self.parked.load(SeqCst) && self.parked.swap(false, SeqCst) {
@@ -139,6 +152,31 @@ impl Inbox {
         .await;
     }
 
+    /// What the owner's nap watches: readable when a datagram was pushed while it lay down.
+    #[must_use]
+    pub fn bell(&self) -> RawFd {
+        self.bell.as_raw_fd()
+    }
+
+    /// The owner is about to nap; `false`: something waits already, so it must not.
+    #[must_use]
+    pub fn lie_down(&self) -> bool {
+        self.naps.store(true, SeqCst);
+        if self.datagrams.is_empty() {
+            return true;
+        }
+        self.get_up();
+        false
+    }
+
+    /// The owner's nap is over.
+    pub fn get_up(&self) {
+        // Whoever took the flag has rung or is about to: the bell is silenced now, or wakes one nap too many.
+        if !self.naps.swap(false, SeqCst) {
+            silence(&self.bell);
+        }
+    }
+
     /// Forgets the owner's task. The owner calls it from its own thread before it ends: a task is not to be
     /// released from another one.
     pub fn close(&self) {
@@ -151,4 +189,26 @@ impl Inbox {
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Relaxed)
     }
+}
+
+fn bell() -> io::Result<OwnedFd> {
+    // SAFETY: the call has no memory to do with.
+    let descriptor = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
+    if descriptor < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is open and owned by nothing else.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+fn ring(bell: &OwnedFd) {
+    let one = 1u64.to_ne_bytes();
+    // SAFETY: the kernel reads eight bytes. A full counter is a rung bell, so the result does not matter.
+    unsafe { libc::write(bell.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+}
+
+fn silence(bell: &OwnedFd) {
+    let mut count = [0u8; 8];
+    // SAFETY: the kernel writes eight bytes. A silent bell is EAGAIN, which is as good.
+    unsafe { libc::read(bell.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
 }

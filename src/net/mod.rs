@@ -6,6 +6,7 @@ mod clock;
 mod egress;
 pub mod inbox;
 mod name;
+mod nap;
 mod run;
 mod server;
 mod shared;

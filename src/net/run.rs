@@ -7,6 +7,7 @@
 //! may park although a task is ready; the tick bounds that).
 
 use super::egress::Egress;
+use super::nap::Nap;
 use super::shared::{Phase, Shared};
 use super::udp::{self, ReceiveBatch, SendBatch};
 use crate::clock::{Deadline, Now};
@@ -16,9 +17,13 @@ use crate::shard::{Datagram, Owner, Shard};
 use glommio::net::UdpSocket;
 use glommio::{Latency, Shares};
 use socket2::Socket;
+use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, FromRawFd, IntoRawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -37,6 +42,10 @@ const ERROR_PAUSE: Duration = Duration::from_millis(50);
 /// How long a shard's end waits for its tasks, in steps.
 const END_STEP: Duration = Duration::from_millis(1);
 const END_STEPS_MAX: usize = 1000;
+
+/// How long a shard naps on its sockets before its executor parks. While datagrams come more often than
+/// this, none of them pays for a park.
+const NAP: Duration = Duration::from_millis(1);
 
 /// Steps of due timers between two batches; the tick fires the rest.
 const TIMER_STEPS_PER_BATCH: usize = 4;
@@ -101,6 +110,7 @@ struct Engine<C> {
     receive: ReceiveBatch,
     wire: Wire,
     egress: Egress,
+    nap: Nap,
     receives_refused: u64,
     receive_errors: u64,
     drains: bool,
@@ -130,6 +140,7 @@ impl<C: Core> Engine<C> {
             receive: ReceiveBatch::new(start.batch)?,
             wire: Wire { send: SendBatch::new(start.batch), refused: 0 },
             egress: Egress::new(start.sockets.len()),
+            nap: Nap::new(start.sockets.len()),
             sockets: start.sockets,
             receives_refused: 0,
             receive_errors: 0,
@@ -167,6 +178,24 @@ impl<C: Core> Engine<C> {
         Ok(count)
     }
 
+    /// Sleeps on all sockets and the inbox for at most `NAP`, then takes what came. Returns whether
+    /// anything did.
+    ///
+    /// This blocks the executor's thread, briefly and on purpose: a park and a wake of glommio's cost eleven
+    /// system calls, this costs one.
+    fn nap(&mut self) -> io::Result<bool> {
+        let shared = self.shared.clone();
+        let inbox = &shared.inboxes[usize::from(self.shard)];
+        if !self.nap.sleep(&self.sockets, inbox, NAP)? {
+            return Ok(false);
+        }
+        let mut any = false;
+        for index in 0..self.sockets.len() {
+            any |= self.nap.is_readable(index) && self.take_batch(ListenerId(index as u8))? > 0;
+        }
+        Ok(self.take_mail() > 0 || any)
+    }
+
     /// Takes up to a batch of datagrams that other shards handed over. Returns how many there were.
     fn take_mail(&mut self) -> usize {
         let now = self.shared.clock.now();
@@ -192,7 +221,7 @@ impl<C: Core> Engine<C> {
         count
     }
 
-    /// Fires due timers in at most `steps` steps. Returns whether more are due.
+    /// Fires due timers in at most `steps` steps. Returns whether it took them all: more may be due.
     fn fire_due(&mut self, steps: usize) -> bool {
         for _ in 0..steps {
             let now = self.shared.clock.now();
@@ -248,33 +277,79 @@ impl<C: Core> Engine<C> {
 /// in place.
 ///
 /// # Errors
-/// No memory, no file descriptors.
+/// No memory, no file descriptors, or the core panicked: then the server stops.
 pub(super) async fn run<C: Core>(start: Start<C>, ready: impl FnOnce()) -> io::Result<()> {
     let shared = start.shared.clone();
     let shard = start.shard;
     let engine = Rc::new(RefCell::new(Engine::new(start)?));
-    let tasks_left = Rc::new(Cell::new(0usize));
+    let tasks = Tasks::default();
     for (index, socket) in doubles(&engine)?.into_iter().enumerate() {
-        let listener = ListenerId(index as u8);
-        let task = socket_task(engine.clone(), shared.clone(), socket, listener);
-        glommio::spawn_local(counted(task, tasks_left.clone())).detach();
+        let task = socket_task(engine.clone(), shared.clone(), socket, ListenerId(index as u8));
+        glommio::spawn_local(tasks.clone().watch(task, shared.clone())).detach();
     }
     let queue = glommio::executor().create_task_queue(Shares::default(), Latency::Matters(PREEMPT), "inbox");
     let task = inbox_task(engine.clone(), shared.clone(), shard);
-    glommio::spawn_local_into(counted(task, tasks_left.clone()), queue)
+    glommio::spawn_local_into(tasks.clone().watch(task, shared.clone()), queue)
         .map_err(|error| io::Error::other(error.to_string()))?
         .detach();
     ready();
-    while !shared.is_stopping() {
+    tasks.clone().watch(tick(&engine, &shared), shared.clone()).await;
+    end(&engine, &shared.inboxes[usize::from(shard)], &tasks).await;
+    engine.borrow().publish();
+    tasks.failure.take().map_or(Ok(()), |failure| Err(io::Error::other(failure)))
+}
+
+/// The tasks of one shard.
+#[derive(Clone, Default)]
+struct Tasks {
+    /// How many have not returned.
+    left: Rc<Cell<usize>>,
+    /// What the first one that panicked said.
+    failure: Rc<Cell<Option<String>>>,
+}
+
+impl Tasks {
+    /// Counts `task` from now until it returns. If it panics it has returned and the server stops: glommio
+    /// would leave everything that the other tasks hold open for ever, or abort the process.
+    fn watch(self, task: impl Future<Output = ()>, shared: Arc<Shared>) -> impl Future<Output = ()> {
+        self.left.set(self.left.get() + 1);
+        async move {
+            let mut task = pin!(task);
+            let outcome = poll_fn(|context| {
+                // After a panic nothing of the core is used again.
+                match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context))) {
+                    Ok(Poll::Pending) => Poll::Pending,
+                    Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
+                    Err(panic) => Poll::Ready(Err(message(&*panic))),
+                }
+            });
+            if let Err(panic) = outcome.await {
+                shared.stop();
+                let first = self.failure.take().unwrap_or(panic);
+                self.failure.set(Some(first));
+            }
+            self.left.set(self.left.get() - 1);
+        }
+    }
+}
+
+/// What a panic said.
+pub(super) fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())
+}
+
+async fn tick<C: Core>(engine: &RefCell<Engine<C>>, shared: &Shared) {
+    loop {
         glommio::timer::sleep(TICK).await;
+        if shared.is_stopping() {
+            return;
+        }
         while engine.borrow_mut().fire_due(1) {
             glommio::yield_if_needed().await;
         }
         engine.borrow_mut().keep_house();
     }
-    end(&engine, &shared.inboxes[usize::from(shard)], &tasks_left).await;
-    engine.borrow().publish();
-    Ok(())
 }
 
 /// The sockets once more, for glommio: it watches them, the engine uses them.
@@ -285,15 +360,6 @@ fn doubles<C>(engine: &RefCell<Engine<C>>) -> io::Result<Vec<UdpSocket>> {
         Ok(unsafe { UdpSocket::from_raw_fd(descriptor) })
     };
     engine.borrow().sockets.iter().map(double).collect()
-}
-
-/// Counts `task` in `tasks_left` from now until it returns.
-fn counted(task: impl Future<Output = ()>, tasks_left: Rc<Cell<usize>>) -> impl Future<Output = ()> {
-    tasks_left.set(tasks_left.get() + 1);
-    async move {
-        task.await;
-        tasks_left.set(tasks_left.get() - 1);
-    }
 }
 
 async fn socket_task<C: Core>(
@@ -314,10 +380,18 @@ async fn socket_task<C: Core>(
         if taken.is_err() || (peeked.is_err() && matches!(taken, Ok(0))) {
             glommio::timer::sleep(ERROR_PAUSE).await;
         }
-        // The peek returns at once while datagrams wait: without these a loaded socket would keep out the
-        // executor's rings (the first) and the other sockets (the second).
-        glommio::yield_if_needed().await;
-        yield_now().await;
+        let mut awake = matches!(taken, Ok(1..));
+        while awake && !shared.is_stopping() {
+            // Without these a loaded socket would keep out the executor's rings (the first) and the other
+            // tasks (the second).
+            glommio::yield_if_needed().await;
+            yield_now().await;
+            let napped = engine.borrow_mut().nap();
+            if napped.is_err() {
+                glommio::timer::sleep(ERROR_PAUSE).await;
+            }
+            awake = matches!(napped, Ok(true));
+        }
     }
 }
 
@@ -335,7 +409,7 @@ async fn inbox_task<C: Core>(engine: Rc<RefCell<Engine<C>>>, shared: Arc<Shared>
 /// Lets the other ready tasks of the same queue run first.
 async fn yield_now() {
     let mut yielded = false;
-    std::future::poll_fn(|context| {
+    poll_fn(|context| {
         if std::mem::replace(&mut yielded, true) {
             return Poll::Ready(());
         }
@@ -346,9 +420,9 @@ async fn yield_now() {
 }
 
 /// Wakes the tasks until all have returned: glommio would leave a sleeping one's socket open for ever.
-async fn end<C: Core>(engine: &RefCell<Engine<C>>, inbox: &super::inbox::Inbox, tasks_left: &Cell<usize>) {
+async fn end<C: Core>(engine: &RefCell<Engine<C>>, inbox: &super::inbox::Inbox, tasks: &Tasks) {
     for _ in 0..END_STEPS_MAX {
-        if tasks_left.get() == 0 {
+        if tasks.left.get() == 0 {
             return;
         }
         inbox.wake();

@@ -7,7 +7,9 @@ use crate::clock::UnixSeconds;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::shard::{Place, Shard};
-use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, PoolPlacement};
+use glommio::{
+    BuilderErrorKind, ExecutorJoinHandle, GlommioError, LocalExecutorBuilder, Placement, PoolPlacement,
+};
 use socket2::Socket;
 use std::io;
 use std::net::SocketAddr;
@@ -49,7 +51,11 @@ impl Server {
         if let Some(socket) = sockets.first().and_then(|shard| shard.first()) {
             checks::warn_of_small_buffers(socket, net);
         }
-        let shared = Arc::new(Shared::new(net.cpus.len(), net.inbox_datagrams, net.drain_timeout));
+        let shared =
+            Shared::new(net.cpus.len(), net.inbox_datagrams, net.drain_timeout).map_err(|error| {
+                ServerError(format!("no event descriptor: {error}; raise the limit (ulimit -n)"))
+            })?;
+        let shared = Arc::new(shared);
         let (events, started) = mpsc::channel();
         let mut server = Server { shared, executors: Vec::new(), addresses };
         for (shard, (&cpu, sockets)) in net.cpus.iter().zip(sockets).enumerate() {
@@ -115,6 +121,9 @@ impl Server {
             let cause = match executor.join() {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => error.to_string(),
+                Err(GlommioError::BuilderError(BuilderErrorKind::ThreadPanic(panic))) => {
+                    run::message(&*panic)
+                }
                 Err(error) => error.to_string(),
             };
             result = result.and(Err(ServerError(format!("shard {shard} ended: {cause}"))));

@@ -5,6 +5,7 @@ use super::clock::Clock;
 use super::inbox::Inbox;
 use crate::metrics::Metrics;
 use crossbeam::utils::CachePadded;
+use std::io;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize};
 use std::time::Duration;
@@ -43,19 +44,19 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(shards: usize, inbox_datagrams: usize, drain_timeout: Duration) -> Shared {
+    pub(super) fn new(shards: usize, inbox_datagrams: usize, drain_timeout: Duration) -> io::Result<Shared> {
         let published =
             || Published { calls: AtomicUsize::new(0), metrics: [const { AtomicU64::new(0) }; _] };
-        Shared {
+        Ok(Shared {
             clock: Clock::start(),
-            inboxes: (0..shards).map(|_| Inbox::new(inbox_datagrams)).collect(),
+            inboxes: (0..shards).map(|_| Inbox::new(inbox_datagrams)).collect::<io::Result<_>>()?,
             phase: AtomicU8::new(Phase::Running as u8),
             drain_timeout,
             drain_deadline_ms: AtomicU64::new(u64::MAX),
             drained: AtomicUsize::new(0),
             ended: AtomicUsize::new(0),
             published: (0..shards).map(|_| CachePadded::new(published())).collect(),
-        }
+        })
     }
 
     pub(super) fn phase(&self) -> Phase {

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Answers each datagram with itself. One whose first byte is 'x' belongs to the shard that its second byte
-/// names; one that starts with `later` is answered 50 ms later; `call` and `bye` begin and end a call.
+/// names, which fails if the third is 'f'; `later` is answered 50 ms later; `call` and `bye` begin and end a
+/// call.
 struct Echo {
     place: Place,
     outbox: Outbox,
@@ -49,6 +50,7 @@ impl Core for Echo {
         }
         self.metrics.datagrams_received += 1;
         match bytes {
+            [b'x', _, b'f'] => panic!("a failure on purpose"),
             b"later" => {
                 self.later.push((now.after_ms(50), datagram.source));
                 return Owner::Here;
@@ -197,14 +199,16 @@ fn draining_waits_for_the_last_call() {
     let server = start(&[address], &settings(2)).expect("a server");
     let client = client();
     assert_eq!(ask(&client, address, b"call"), b"call");
-    wait_until("the call", || server.calls() == 1);
     server.drain();
-    wait_until("the refusal", || ask(&client, address, b"call") == b"503" || server.calls() > 1);
-    assert!(!server.is_finished());
-    for _ in 0..server.calls() {
+    let mut calls = 1;
+    // The shard hears of it at its next tick.
+    while ask(&client, address, b"call") == b"call" {
+        calls += 1;
+    }
+    for left in (0..calls).rev() {
+        assert!(!server.is_finished(), "with {} calls", left + 1);
         assert_eq!(ask(&client, address, b"bye"), b"bye");
     }
-    wait_until("the end", || server.is_finished());
     server.join().expect("a clean end");
 }
 
@@ -246,4 +250,31 @@ fn a_second_server_does_not_share_the_port() {
     assert_eq!(ask(&client(), address, b"still there"), b"still there");
     server.stop();
     server.join().expect("a clean end");
+}
+
+#[test]
+fn a_shard_that_fails_while_it_is_started_is_reported() {
+    let address = free();
+    let started = Server::start_with(vec![address], &settings(2), |place, _| {
+        assert_eq!(place.shard, 0, "this shard fails on purpose");
+        Echo::new(place)
+    });
+    let error = started.expect_err("a failed start");
+    assert!(error.0.contains("shard 1"), "{error}");
+    let server = start(&[address], &settings(1)).expect("the address is free again");
+    server.stop();
+    server.join().expect("a clean end");
+}
+
+#[test]
+fn a_shard_that_fails_ends_the_server() {
+    let address = free();
+    // Wherever the client's datagrams arrive: some are the receiver's own, some are handed over.
+    for owner in 0..3 {
+        let server = start(&[address], &settings(3)).expect("a server");
+        client().send_to(&[b'x', owner, b'f'], address).expect("sent");
+        wait_until("the end", || server.is_finished());
+        let error = server.join().expect_err("a failure");
+        assert_eq!(error.0, format!("shard {owner} ended: a failure on purpose"));
+    }
 }

@@ -157,7 +157,18 @@ fn find_param(params: &[u8], name: &[u8]) -> Option<Range<usize>> {
         if is_it {
             return Some(value);
         }
-        at = end + memchr::memchr(b';', &params[end..])?;
+        at = next_param(params, end)?;
+    }
+}
+
+/// The next `;` outside quotes.
+fn next_param(params: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match params.get(at)? {
+            b';' => return Some(at),
+            b'"' => at = quoted_end(params, at)?,
+            _ => at += 1,
+        }
     }
 }
 
@@ -176,7 +187,7 @@ fn param_value(params: &[u8], name_end: usize) -> (Range<usize>, usize) {
         };
     }
     let mut end = start;
-    while !matches!(params.get(end), None | Some(b' ' | b'\t' | b';')) {
+    while !matches!(params.get(end), None | Some(b' ' | b'\t' | b';' | b'"')) {
         end += 1;
     }
     (start..end, end)

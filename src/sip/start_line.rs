@@ -37,28 +37,26 @@ impl Line<'_> {
     /// `Method SP Request-URI SP SIP-Version`, each blank a single space.
     #[inline]
     fn read_request(&self, facts: &mut Facts) -> Result<(), Fault> {
-        let Some((head, version)) = self.text.split_last_chunk::<8>() else { return Err(Fault::NotSip) };
+        let Some((head, version)) = self.text.split_last_chunk::<8>() else {
+            return self.read_odd_request(facts);
+        };
         if u64::from_le_bytes(*version) | BEFORE_END_FOLD != BEFORE_END {
             return self.read_odd_request(facts);
         }
-        facts.kind = Kind::Request;
         let method_end = head.iter().position(|byte| *byte == b' ').unwrap_or(head.len());
-        self.read_method(method_end, facts);
-        let uri_start = (method_end + 1).min(head.len());
-        facts.request_uri = self.span(uri_start, head.len());
-        let uri = &head[uri_start..];
-        if !is_method(&head[..method_end], facts.method) || !is_like_uri(uri) {
-            return Err(Fault::BrokenStartLine);
+        let method = Method::from_token(&head[..method_end]);
+        let uri = head.get(method_end + 1..).unwrap_or_default();
+        if !is_method(&head[..method_end], method) || !is_like_uri(uri) {
+            return self.read_odd_request(facts);
         }
+        facts.kind = Kind::Request;
+        facts.method = method;
+        facts.method_text = self.span(0, method_end);
+        facts.request_uri = self.span(method_end + 1, head.len());
         if uri.len() > limits::REQUEST_URI_BYTES_MAX { Err(Fault::RequestUriTooLong) } else { Ok(()) }
     }
 
-    fn read_method(&self, method_end: usize, facts: &mut Facts) {
-        facts.method = Method::from_token(&self.text[..method_end]);
-        facts.method_text = self.span(0, method_end);
-    }
-
-    /// A line that does not end in ` SIP/2.0`: still an attempt at a request if its last word is a version.
+    /// Another line than that: still an attempt at a request if its last word is a version.
     #[cold]
     fn read_odd_request(&self, facts: &mut Facts) -> Result<(), Fault> {
         let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');

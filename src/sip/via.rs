@@ -115,7 +115,7 @@ impl Sent {
 #[inline]
 fn transport(value: &[u8]) -> Option<Range<usize>> {
     let start = match value.first_chunk() {
-        Some(b"SIP/2.0/") => 8,
+        Some(b"SIP/2.0/") => blanks_end(value, 8),
         _ => transport_start(value)?,
     };
     let end = word_end(value, start);

@@ -2,7 +2,7 @@
 
 use super::record::{Machine, Record, Side};
 use super::table::lift;
-use super::{Effect, Transactions, User, invite_client, non_invite_client};
+use super::{Effect, Exchange, Transactions, User, invite_client, non_invite_client};
 use crate::context::Context;
 use crate::ids::{Branch, Kind};
 use crate::keep::Kept;
@@ -13,7 +13,10 @@ use crate::slab::Handle;
 use crate::timer::TimerHandle;
 use std::net::SocketAddr;
 
-/// Where a request goes.
+/// Max-Forwards of requests that begin with us (RFC 3261 §8.1.1.6).
+pub const MAX_FORWARDS: u64 = 70;
+
+/// Where a message goes, and by which listener's socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerTo {
     pub listener: ListenerId,
@@ -24,8 +27,7 @@ pub struct AnswerTo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
     pub user: User,
-    /// It was an INVITE.
-    pub invite: bool,
+    pub exchange: Exchange,
 }
 
 /// What a response means to whoever sent the request.
@@ -37,14 +39,16 @@ pub enum Verdict {
     Stray,
     /// A response to an INVITE; a non-2xx final one was acknowledged already.
     Invite { user: User, transaction: Handle },
+    /// The 2xx to an INVITE came again after its ACK, which is to be sent again.
+    AnswerAgain { transaction: Handle, answer_to: AnswerTo },
     /// A 2xx that no transaction waits for: unless its dialog lives it needs an ACK and a BYE (RFC 3261
-    /// §13.2.2.4). `answer_to` is where the INVITE went, while that is known.
-    Orphan { answer_to: Option<AnswerTo> },
+    /// §13.2.2.4). `known`: the INVITE is remembered and the response fits it, so its Contact can be trusted.
+    Orphan { transaction: Handle, known: bool },
     /// The final response to another request.
-    Final { user: User },
+    Final { user: User, exchange: Exchange },
 }
 
-/// Why an INVITE was not sent.
+/// Why a request was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotSent {
     TableFull,
@@ -52,8 +56,8 @@ pub enum NotSent {
 }
 
 impl Transactions {
-    /// Sends an INVITE. `write` writes it and says where, from the message's start, its To line starts
-    /// and ends; Via, Max-Forwards, Call-ID, Route and From stand before it (ACK and CANCEL copy them).
+    /// Sends an INVITE. `write` writes it and says where, from the message's start, its To line ends; Via,
+    /// Max-Forwards, Call-ID, Route and From stand before it (its CANCEL copies them).
     ///
     /// # Errors
     /// [`NotSent`], with nothing sent.
@@ -61,62 +65,77 @@ impl Transactions {
         &mut self,
         context: &mut Context,
         user: User,
-        answer_to: AnswerTo,
-        write: impl FnOnce(&Context, &mut Vec<u8>, &Branch) -> (u16, u16),
+        to: (AnswerTo, u32),
+        write: impl FnOnce(&Context, &mut Vec<u8>, &Branch) -> u16,
     ) -> Result<Handle, NotSent> {
-        let mut to = (0, 0);
-        let machine = Machine::InviteClient(invite_client::State::Calling);
-        self.open(context, user, answer_to, machine, |context, out, branch| {
-            to = write(context, out, branch);
-        })
-        .inspect(|&handle| self.set_to(handle, to))
+        let mut end = 0;
+        let handle = self.open(context, (user, Exchange::Invite), to, |context, out, branch| {
+            end = write(context, out, branch);
+        })?;
+        if let Some(Record { side: Side::Client { to_end, .. }, .. }) = self.records.get_mut(handle) {
+            *to_end = end;
+        }
+        Ok(handle)
     }
 
-    /// Sends any other request but ACK and CANCEL. When no record can be had it is sent once all the same.
+    /// Sends any other request but ACK and CANCEL, with this CSeq number. When no record can be had it is
+    /// sent once all the same.
+    ///
+    /// # Errors
+    /// [`NotSent`]: nobody will be told what becomes of it.
     pub fn send_request(
         &mut self,
         context: &mut Context,
-        user: User,
-        answer_to: AnswerTo,
+        user: (User, Exchange),
+        to: (AnswerTo, u32),
         write: impl FnOnce(&Context, &mut Vec<u8>, &Branch),
     ) -> Result<Handle, NotSent> {
-        let machine = Machine::NonInviteClient(non_invite_client::State::Trying);
-        self.open(context, user, answer_to, machine, write)
+        self.open(context, user, to, write)
     }
 
     /// Sends the CANCEL of an INVITE: same Request-URI, Via, Call-ID, From, To and CSeq number
     /// (RFC 3261 §9.1). The caller sees to it that a provisional response came first.
-    pub fn send_cancel(&mut self, context: &mut Context, invite: Handle, cseq: u32) {
+    pub fn send_cancel(&mut self, context: &mut Context, invite: Handle) {
         let Some(record) = self.records.get_mut(invite) else { return };
-        let Side::Client { to, .. } = record.side else { return };
+        let Side::Client { to_end, cseq, .. } = record.side else { return };
         let answer_to = AnswerTo { listener: record.listener, destination: record.peer.into() };
         let kept = record.kept.take();
-        let machine = Machine::NonInviteClient(non_invite_client::State::Trying);
-        let opened = self.open(context, User::None, answer_to, machine, |context, out, _| {
-            write_from_invite(out, context.keep.bytes(&kept), Method::Cancel, to.1);
+        let user = (User::None, Exchange::Cancel);
+        let opened = self.open(context, user, (answer_to, cseq), |context, out, _| {
+            let copied = Method::Invite.name().len()..usize::from(to_end);
+            out.extend_from_slice(Method::Cancel.name().as_bytes());
+            out.extend_from_slice(context.keep.bytes(&kept).get(copied).unwrap_or_default());
             end_request(out, Method::Cancel, cseq);
         });
-        if let Some(record) = self.records.get_mut(invite) {
-            record.kept = kept;
-            if let Side::Client { cancel, .. } = &mut record.side {
-                *cancel = opened.ok();
+        match self.records.get_mut(invite) {
+            Some(record) => {
+                record.kept = kept;
+                if let Side::Client { cancel, .. } = &mut record.side {
+                    *cancel = opened.ok();
+                }
             }
+            None => context.keep.release(kept),
         }
     }
 
-    /// Sends the ACK to a 2xx, and again whenever the 2xx comes again.
+    /// Sends the ACK to a 2xx. When the 2xx comes again, an ACK with a body is sent again from here; for one
+    /// without, [`Verdict::AnswerAgain`] asks to write it again, which is cheaper than keeping it.
     pub fn send_ack(
         &mut self,
         context: &mut Context,
         invite: Handle,
-        answer_to: AnswerTo,
+        (answer_to, has_body): (AnswerTo, bool),
         write: impl FnOnce(&Context, &mut Vec<u8>, &Branch),
     ) {
         let branch = context.mint.branch(Kind::Ack, invite);
-        send_stateless_ack(context, &branch, answer_to, write);
-        if let Some(record) = self.records.get_mut(invite) {
-            record.listener = answer_to.listener;
-            record.peer = answer_to.destination.into();
+        let sent = send_once(context, &branch, answer_to, write);
+        let Some(record) = self.records.get_mut(invite) else { return };
+        record.listener = answer_to.listener;
+        record.peer = answer_to.destination.into();
+        if let Side::Client { acknowledged, .. } = &mut record.side {
+            *acknowledged = true;
+        }
+        if has_body && sent {
             let kept = context.keep_last_sent();
             self.keep(context, invite, kept);
         }
@@ -140,18 +159,34 @@ impl Transactions {
             (Method::Cancel, Some(Record { side: Side::Client { cancel: Some(cancel), .. }, .. })) => *cancel,
             _ => handle,
         };
-        let answered = response.status().is_some_and(|status| status.is_success());
-        match self.records.get(handle).map(|record| record.machine) {
+        let Some(record) = self.records.get(handle) else {
             // Its proof shows that the INVITE was ours, though nothing is left of it.
-            None if answered && response.method() == Method::Invite => Verdict::Orphan { answer_to: None },
-            Some(Machine::InviteClient(state)) if response.method() == Method::Invite => {
+            let answered = response.status().is_some_and(|status| status.is_success());
+            let orphan = answered && response.method() == Method::Invite && self.was_last_in_slot(handle);
+            return if orphan {
+                Verdict::Orphan { transaction: handle, known: false }
+            } else {
+                Verdict::Stray
+            };
+        };
+        if !is_of_request(context, record, response) {
+            return Verdict::Stray;
+        }
+        match record.machine {
+            Machine::InviteClient(state) if response.method() == Method::Invite => {
                 self.invite_response(context, handle, state, response)
             }
-            Some(Machine::NonInviteClient(state)) if response.method() != Method::Invite => {
+            Machine::NonInviteClient(state) if response.method() != Method::Invite => {
                 self.other_response(context, handle, state, response)
             }
             _ => Verdict::Stray,
         }
+    }
+
+    /// Whether the transaction is the one that used its slot last, so that a 2xx of long ago cannot be
+    /// replayed at will.
+    fn was_last_in_slot(&self, handle: Handle) -> bool {
+        self.records.free_generation(handle.index) == Some(handle.generation.wrapping_add(1))
     }
 
     fn invite_response(
@@ -170,7 +205,7 @@ impl Transactions {
         match effect {
             Effect::AcknowledgeAndReport => self.acknowledge_failure(context, handle, response),
             Effect::SendAgain => {
-                self.send_again(context, handle);
+                self.acknowledge_failure(context, handle, response);
                 context.metrics.response_retransmissions += 1;
             }
             Effect::Late => context.metrics.response_retransmissions += 1,
@@ -202,21 +237,24 @@ impl Transactions {
         let tag = (context.mint.hash(&[response.to_tag()]) as u32).max(1);
         let Some(record) = self.records.get_mut(handle) else { return Verdict::Stray };
         let answer_to = AnswerTo { listener: record.listener, destination: record.peer.into() };
-        let Side::Client { winner, .. } = &mut record.side else { return Verdict::Stray };
+        let Side::Client { winner, acknowledged, .. } = &mut record.side else { return Verdict::Stray };
         match before {
             invite_client::State::Calling | invite_client::State::Proceeding => {
                 *winner = tag;
-                // The INVITE is not needed any more; from now on an ACK is what may be repeated.
+                // The INVITE is not needed any more.
                 let invite = record.kept.take();
                 context.keep.release(invite);
                 Verdict::Invite { user: record.user, transaction: handle }
             }
             invite_client::State::Accepted if *winner == tag => {
                 context.metrics.response_retransmissions += 1;
+                if *acknowledged && !record.kept.is_some() {
+                    return Verdict::AnswerAgain { transaction: handle, answer_to };
+                }
                 self.send_again(context, handle);
                 Verdict::Absorbed
             }
-            _ => Verdict::Orphan { answer_to: Some(answer_to) },
+            _ => Verdict::Orphan { transaction: handle, known: true },
         }
     }
 
@@ -246,62 +284,71 @@ impl Transactions {
             let request = record.kept.take();
             context.keep.release(request);
         }
-        if effect == Effect::Report { Verdict::Final { user: record.user } } else { Verdict::Absorbed }
+        match (effect, &record.side) {
+            (Effect::Report, &Side::Client { exchange, .. }) => {
+                Verdict::Final { user: record.user, exchange }
+            }
+            _ => Verdict::Absorbed,
+        }
     }
 
-    /// ACK for a non-2xx final response: the INVITE's own branch, Request-URI and Route, the response's
-    /// To (RFC 3261 §17.1.1.3).
+    /// ACK for a non-2xx final response: the INVITE's own branch and Request-URI, the response's To
+    /// (RFC 3261 §17.1.1.3). Of the INVITE only the Request-URI is kept from now on.
     fn acknowledge_failure(&mut self, context: &mut Context, handle: Handle, response: &Message<'_>) {
-        let Some(record) = self.records.get(handle) else { return };
-        let Side::Client { to, .. } = record.side else { return };
-        let (listener, peer) = (record.listener, record.peer);
-        let keep = &context.keep;
-        context.outbox.send(listener, peer.into(), |out| {
-            write_from_invite(out, keep.bytes(&record.kept), Method::Ack, to.0);
+        let Some(record) = self.records.get_mut(handle) else { return };
+        let Side::Client { cseq, .. } = record.side else { return };
+        let answer_to = AnswerTo { listener: record.listener, destination: record.peer.into() };
+        let kept = record.kept.take();
+        let branch = context.mint.branch(Kind::Transaction, handle);
+        send_once(context, &branch, answer_to, |context, out, branch| {
             let mut writer = Writer::new(out);
-            writer.header(HeaderName::To, response.header(HeaderName::To).unwrap_or_default());
-            end_request(out, Method::Ack, response.cseq().map_or(0, |cseq| cseq.number));
+            writer.request_line(Method::Ack, request_uri(context.keep.bytes(&kept)));
+            write_via(&mut writer, context.sent_by(answer_to.listener), branch);
+            writer.name(HeaderName::MaxForwards).number(MAX_FORWARDS).end_line();
+            for name in [HeaderName::CallId, HeaderName::From, HeaderName::To] {
+                writer.header(name, response.header(name).unwrap_or_default());
+            }
+            end_request(out, Method::Ack, cseq);
         });
-        context.metrics.datagrams_sent += 1;
-        let kept = context.keep_last_sent();
-        self.keep(context, handle, kept);
+        let mut scratch = std::mem::take(&mut context.scratch);
+        scratch.clear();
+        scratch.extend_from_slice(request_uri(context.keep.bytes(&kept)));
+        context.keep.release(kept);
+        let uri = context.keep.keep(&scratch);
+        context.scratch = scratch;
+        self.keep(context, handle, uri);
     }
 
     fn open(
         &mut self,
         context: &mut Context,
-        user: User,
-        answer_to: AnswerTo,
-        machine: Machine,
+        (user, exchange): (User, Exchange),
+        (answer_to, cseq): (AnswerTo, u32),
         write: impl FnOnce(&Context, &mut Vec<u8>, &Branch),
     ) -> Result<Handle, NotSent> {
+        let invite = exchange == Exchange::Invite;
         let handle = self.records.next_handle();
         let branch = match handle {
             Some(handle) => context.mint.branch(Kind::Transaction, handle),
-            None if matches!(machine, Machine::InviteClient(_)) => return Err(NotSent::TableFull),
-            // Sent once without a record: a branch that names nothing, from a random number.
-            None => {
-                let random = context.mint.random();
-                let nobody = Handle { index: u32::MAX, generation: random as u32 };
-                context.mint.branch(Kind::Ack, nobody)
-            }
+            None if invite => return Err(NotSent::TableFull),
+            None => context.mint.branch_of_nobody(),
         };
-        let mut outbox = std::mem::take(&mut context.outbox);
-        let sent = outbox.send(answer_to.listener, answer_to.destination, |out| write(context, out, &branch));
-        let sent = sent.is_some();
-        context.outbox = outbox;
-        if !sent {
+        if !send_once(context, &branch, answer_to, write) {
             return Err(NotSent::TooLong);
         }
         let kept = context.keep_last_sent();
-        if kept.is_none() && matches!(machine, Machine::InviteClient(_)) {
-            // Its CANCEL and its ACK are made of what is kept: without that it must not leave.
+        if invite && kept.is_none() {
             context.outbox.take_back();
+            context.metrics.datagrams_sent -= 1;
             return Err(NotSent::TableFull);
         }
-        context.metrics.datagrams_sent += 1;
         context.metrics.transactions_not_kept += u64::from(kept.is_none() || handle.is_none());
-        let record = Record {
+        let machine = match exchange {
+            Exchange::Invite => Machine::InviteClient(invite_client::State::Calling),
+            Exchange::Cancel | Exchange::Bye => Machine::NonInviteClient(non_invite_client::State::Trying),
+        };
+        let (winner, to_end, acknowledged) = (0, 0, false);
+        let inserted = self.records.insert(Record {
             machine,
             listener: answer_to.listener,
             attempt: 0,
@@ -310,9 +357,9 @@ impl Transactions {
             timer: TimerHandle::NONE,
             kept: kept.unwrap_or(Kept::NONE),
             give_up: context.now.after_ms(self.timers.t1x64_ms()),
-            side: Side::Client { cancel: None, winner: 0, to: (0, 0) },
-        };
-        match self.records.insert(record) {
+            side: Side::Client { exchange, cancel: None, winner, cseq, to_end, acknowledged },
+        });
+        match inserted {
             Ok(handle) => {
                 self.enter(context, handle, Some(machine));
                 Ok(handle)
@@ -323,34 +370,46 @@ impl Transactions {
             }
         }
     }
-
-    fn set_to(&mut self, handle: Handle, place: (u16, u16)) {
-        if let Some(record) = self.records.get_mut(handle)
-            && let Side::Client { to, .. } = &mut record.side
-        {
-            *to = place;
-        }
-    }
 }
 
-/// Sends the ACK to a 2xx without keeping it.
-pub fn send_stateless_ack(
+/// Sends a message without a record of it; `false`: it is too long for a datagram.
+pub fn send_once(
     context: &mut Context,
     branch: &Branch,
     answer_to: AnswerTo,
     write: impl FnOnce(&Context, &mut Vec<u8>, &Branch),
-) {
-    let mut outbox = std::mem::take(&mut context.outbox);
-    outbox.send(answer_to.listener, answer_to.destination, |out| write(context, out, branch));
-    context.outbox = outbox;
-    context.metrics.datagrams_sent += 1;
+) -> bool {
+    let sent = context.lend_outbox(|context, outbox| {
+        outbox.send(answer_to.listener, answer_to.destination, |out| write(context, out, branch)).is_some()
+    });
+    context.metrics.datagrams_sent += u64::from(sent);
+    sent
 }
 
-/// The start of an ACK or CANCEL: the INVITE up to `end` with another method.
-fn write_from_invite(out: &mut Vec<u8>, invite: &[u8], method: Method, end: u16) {
-    let copied = invite.get(Method::Invite.name().len()..usize::from(end)).unwrap_or_default();
-    out.extend_from_slice(method.name().as_bytes());
-    out.extend_from_slice(copied);
+/// Our own Via line.
+pub fn write_via(writer: &mut Writer<'_>, sent_by: &str, branch: &Branch) {
+    writer.name(HeaderName::Via).raw(b"SIP/2.0/UDP ").raw(sent_by.as_bytes()).raw(b";branch=").raw(branch);
+    writer.end_line();
+}
+
+/// Whether a response repeats what its request said: the CSeq number, and our tag in From. The branch alone
+/// may have been overheard.
+fn is_of_request(context: &Context, record: &Record, response: &Message<'_>) -> bool {
+    let Side::Client { cseq, .. } = record.side else { return false };
+    let from_fits = match record.user {
+        User::None => true,
+        User::Call(handle) => response.from_tag() == context.mint.tag(Kind::Call, handle),
+        User::Leg(handle) => response.from_tag() == context.mint.tag(Kind::Leg, handle),
+    };
+    from_fits && response.cseq().is_some_and(|other| other.number == cseq)
+}
+
+/// The Request-URI of a kept INVITE, or of what is left of one: its Request-URI alone.
+fn request_uri(kept: &[u8]) -> &[u8] {
+    match kept.strip_prefix(b"INVITE ") {
+        Some(invite) => invite.split(|&byte| byte == b' ').next().unwrap_or_default(),
+        None => kept,
+    }
 }
 
 fn end_request(out: &mut Vec<u8>, method: Method, cseq: u32) {

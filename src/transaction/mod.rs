@@ -16,10 +16,10 @@ pub mod reply;
 mod server;
 mod table;
 
-pub use client::{AnswerTo, NotSent, Report, Verdict, send_stateless_ack};
-pub use key::{MergeKey, ServerKey};
+pub use client::{AnswerTo, MAX_FORWARDS, NotSent, Report, Verdict, send_once, write_via};
+pub use key::ServerKey;
 pub use server::{Arrival, Cancelled};
-pub use table::{Transactions, User};
+pub use table::{Exchange, Transactions, User};
 
 /// What a step asks the table to do besides entering the next state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

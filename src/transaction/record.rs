@@ -1,6 +1,6 @@
 //! A transaction's record: small, because millions of them linger.
 
-use super::{ServerKey, User, invite_client, invite_server, non_invite_client, non_invite_server};
+use super::{Exchange, ServerKey, User, invite_client, invite_server, non_invite_client, non_invite_server};
 use crate::clock::Deadline;
 use crate::keep::Kept;
 use crate::outbox::ListenerId;
@@ -28,18 +28,23 @@ pub(super) enum Machine {
 #[derive(Debug)]
 pub(super) enum Side {
     Client {
+        exchange: Exchange,
         /// The CANCEL of this INVITE: its responses carry this transaction's branch (RFC 3261 §9.1).
         cancel: Option<Handle>,
         /// Hash of the To tag of the 2xx that was taken; 0: none yet.
         winner: u32,
-        /// Where the INVITE's To header starts and ends: ACK and CANCEL are made of what stands before.
-        to: (u16, u16),
+        /// The request's CSeq number: what a response must repeat.
+        cseq: u32,
+        /// Where the INVITE's To line ends: its CANCEL copies everything before.
+        to_end: u16,
+        /// The ACK to the 2xx was sent.
+        acknowledged: bool,
     },
     Server {
         key: ServerKey,
         next: u32,
-        merge: u64,
-        merge_next: u32,
+        /// What was answered, if that is enough to answer again; 0: see `kept`.
+        status: u16,
     },
 }
 
@@ -52,7 +57,8 @@ pub(super) struct Record {
     pub peer: Peer,
     pub user: User,
     pub timer: TimerHandle,
-    /// What is sent again when the machine says so.
+    /// A request until its final response, a response as long as it may be repeated; after a failure, the
+    /// INVITE's Request-URI, which is all of it that the ACK needs; after a late offer the ACK.
     pub kept: Kept,
     /// When Timer B, F or H runs out.
     pub give_up: Deadline,

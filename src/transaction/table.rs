@@ -20,12 +20,19 @@ pub enum User {
     Leg(Handle),
 }
 
+/// What a client transaction's request was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exchange {
+    Invite,
+    Cancel,
+    Bye,
+}
+
 /// All transactions of a shard, lingering ones included.
 #[derive(Debug)]
 pub struct Transactions {
     pub(super) records: Slab<Record>,
     pub(super) keys: Buckets,
-    pub(super) merges: Buckets,
     pub(super) timers: Timers,
     capacity: u32,
 }
@@ -38,7 +45,6 @@ impl Transactions {
         Transactions {
             records: Slab::new(capacity),
             keys: Buckets::new(capacity),
-            merges: Buckets::new(capacity),
             timers: settings.timers,
             capacity,
         }
@@ -67,6 +73,10 @@ impl Transactions {
         let given_up = record.give_up.is_due(context.now);
         let (next, effect) = timer_step(machine, given_up);
         let user = record.user;
+        let exchange = match record.side {
+            Side::Client { exchange, .. } => Some(exchange),
+            Side::Server { .. } => None,
+        };
         if effect == Effect::SendAgain {
             self.send_again(context, handle);
             context.metrics.retransmissions_sent += 1;
@@ -78,7 +88,7 @@ impl Transactions {
         match effect {
             Effect::ReportTimeout => {
                 context.metrics.transactions_timed_out += 1;
-                Some(Report { user, invite: matches!(machine, Machine::InviteClient(_)) })
+                exchange.map(|exchange| Report { user, exchange })
             }
             Effect::Impossible => {
                 context.metrics.impossible_events += 1;
@@ -95,7 +105,10 @@ impl Transactions {
         let Some(record) = self.records.get_mut(handle) else { return };
         if record.machine != next {
             record.attempt = 0;
-            record.give_up = context.now.after_ms(timers.t1x64_ms());
+            // Timer H starts here; Timers B and F started with the request and run on.
+            if next == Machine::InviteServer(invite_server::State::Completed) {
+                record.give_up = context.now.after_ms(timers.t1x64_ms());
+            }
         }
         record.machine = next;
         match deadline(next, record.attempt, timers, context.now, record.give_up) {
@@ -133,49 +146,29 @@ impl Transactions {
         }
     }
 
-    /// Takes a server transaction out of both chains.
+    /// Takes a server transaction out of its chain.
     fn unlink(&mut self, handle: Handle) {
-        let Some(Record { side: Side::Server { key, next, merge, merge_next }, .. }) =
-            self.records.get(handle)
-        else {
+        let Some(Record { side: Side::Server { key, next, .. }, .. }) = self.records.get(handle) else {
             return;
         };
-        let (key, next, merge, merge_next) = (key.0, *next, *merge, *merge_next);
-        unlink(&mut self.records, self.keys.head_mut(key), handle.index, next, |side| match side {
-            Side::Server { next, .. } => Some(next),
-            Side::Client { .. } => None,
-        });
-        if merge != 0 {
-            let head = self.merges.head_mut(merge);
-            unlink(&mut self.records, head, handle.index, merge_next, |side| match side {
-                Side::Server { merge_next, .. } => Some(merge_next),
-                Side::Client { .. } => None,
-            });
-        }
-    }
-}
-
-/// Walks a chain from `head` to the link that names `slot` and lets it name `next`.
-fn unlink(
-    records: &mut Slab<Record>,
-    head: &mut u32,
-    slot: u32,
-    next: u32,
-    link: impl Fn(&mut Side) -> Option<&mut u32>,
-) {
-    let mut at = *head;
-    if at == slot + 1 {
-        *head = next;
-        return;
-    }
-    while let Some(index) = at.checked_sub(1) {
-        let Some(handle) = records.at(index).map(|(handle, _)| handle) else { return };
-        let Some(cell) = records.get_mut(handle).and_then(|record| link(&mut record.side)) else { return };
-        if *cell == slot + 1 {
-            *cell = next;
+        let (named, after) = (handle.index + 1, *next);
+        let head = self.keys.head_mut(key.request);
+        if *head == named {
+            *head = after;
             return;
         }
-        at = *cell;
+        let mut at = *head;
+        while let Some(previous) = at.checked_sub(1).and_then(|index| self.records.at(index)) {
+            let previous = previous.0;
+            let Some(Record { side: Side::Server { next, .. }, .. }) = self.records.get_mut(previous) else {
+                return;
+            };
+            if *next == named {
+                *next = after;
+                return;
+            }
+            at = *next;
+        }
     }
 }
 

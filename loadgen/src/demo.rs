@@ -1,0 +1,134 @@
+//! The first thing to try: a server and three phones in one process play the reference call and draw it.
+
+use crate::ladder::{self, Colours};
+use crate::plan::{Flow, Hangup, Plan};
+use crate::report::Report;
+use crate::run::{self, Outcome, Progress, Watch};
+use crate::tally::Latency;
+use ringway::config::Config;
+use ringway::net::Server;
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+const SERVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 60);
+const CALLER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 137);
+const CALLEE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 136);
+const TARGET: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 138);
+const RING: Duration = Duration::from_millis(500);
+/// A call on loopback that is not over by then will never be.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+const CLOSING: &str = "\
+Next, the server by itself, and calls through it from a second terminal:
+
+  cargo run --release                                     # the server, with these three numbers
+  cargo run --release -p loadgen -- --ladder              # one call, drawn like this
+  cargo run --release -p loadgen -- --rate 1000           # a thousand calls per second, measured
+  cargo run --release -p loadgen -- --help                # other flows, rates, and the search for the maximum
+";
+
+/// Plays the demonstration. Whether the call went well.
+///
+/// # Errors
+/// One line: what kept the server or the phones from starting.
+pub fn demo(colours: Colours) -> Result<bool, String> {
+    let plan = Arc::new(plan()?);
+    let server = start(&plan)?;
+    println!(
+        "One call through ringway: a server (S) and three phones, in one process, over UDP on loopback.\n"
+    );
+    println!("  1003 (A) calls 1004 (B). B rings for half a second, then its side gives up with 408.");
+    println!(
+        "  1004 has forwarding on no answer to 1005 (C): the server tries C, who answers and hangs up.\n"
+    );
+    let watch = Watch { progress: Progress::Silent, server_pid: None, trace: true };
+    let outcome = run::run(&plan, watch)?;
+    server.drain();
+    show(&plan, &outcome, colours);
+    let is_good = outcome.tally.good == 1;
+    if is_good {
+        println!("\n{CLOSING}");
+    }
+    Ok(is_good)
+}
+
+/// Draws the one call of a run and says how it went.
+pub fn show(plan: &Plan, outcome: &Outcome, colours: Colours) {
+    let Some(trace) = &outcome.trace else { return };
+    print!("{}", ladder::draw(plan, trace, colours));
+    let report = Report::new(plan, outcome);
+    for failure in report.failures.keys() {
+        println!("\nThe call failed: {failure}.");
+    }
+    if outcome.tally.good == 1 {
+        let rang_ms = outcome.tally.added_ns as f64 / 1e6;
+        let own_ms = report.latency(Latency::Answer).max;
+        let messages = trace.datagrams.len();
+        print!("\nThe call went well: {messages} messages");
+        if outcome.tally.answered > 0 {
+            print!(", answered after {rang_ms:.0} ms of ringing and {own_ms:.1} ms of the server's and ours");
+        }
+        println!(".");
+    }
+}
+
+fn plan() -> Result<Plan, String> {
+    let [server, caller, callee, target] = [SERVER, CALLER, CALLEE, TARGET].map(free_address);
+    Ok(Plan {
+        flow: Flow::Cfna408,
+        hangup: Hangup::Target,
+        server: server?,
+        caller: caller?,
+        callers: 1,
+        callee: callee?,
+        target: target?,
+        caller_number: "1003".into(),
+        callee_number: "1004".into(),
+        target_number: "1005".into(),
+        rate: 1.0,
+        duration_ns: 1_000_000_000,
+        calls: 1,
+        ring_ns: RING.as_nanos() as u64,
+        target_ring_ns: RING.as_nanos() as u64 / 5,
+        hold_ns: RING.as_nanos() as u64 / 5,
+        timeout_ns: TIMEOUT.as_nanos() as u64,
+        drain_ns: 4 * TIMEOUT.as_nanos() as u64,
+        threads: 1,
+        cpus: Vec::new(),
+        check: true,
+    })
+}
+
+/// SIP's own port when nobody has it, else any.
+fn free_address(ip: Ipv4Addr) -> Result<SocketAddrV4, String> {
+    let free = |port| {
+        let socket = UdpSocket::bind(SocketAddrV4::new(ip, port))?;
+        socket.local_addr().map(|address| SocketAddrV4::new(ip, address.port()))
+    };
+    free(5060).or_else(|_| free(0)).map_err(|error: std::io::Error| {
+        format!("cannot bind a UDP socket to {ip}: {error}; the demonstration needs the loopback network 127.0.0.0/8")
+    })
+}
+
+/// A server with one shard that knows the three phones.
+fn start(plan: &Plan) -> Result<Server, String> {
+    let Config { mut settings, mut net, .. } = Config::lab(plan.server.into());
+    let phones = [
+        (&plan.caller_number, plan.caller),
+        (&plan.callee_number, plan.callee),
+        (&plan.target_number, plan.target),
+    ];
+    let mut subscribers = (*settings.subscribers).clone();
+    for (number, address) in phones {
+        let Some(mut subscriber) = subscribers.get(number.as_bytes()).cloned() else {
+            return Err(format!("the lab has no subscriber {number}"));
+        };
+        subscriber.contact = format!("sip:{number}@{address}");
+        subscriber.peer = address.into();
+        subscribers.insert(subscriber);
+    }
+    settings.subscribers = subscribers.into();
+    net.cpus.truncate(1);
+    Server::start(Arc::new(settings), net).map_err(|error| error.to_string())
+}

@@ -1,0 +1,135 @@
+//! What is to be played: plain values, already checked by `args`.
+
+use std::net::SocketAddrV4;
+
+/// How a call goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Flow {
+    /// The callee rings, then answers 408; the server forwards to the target, which answers (the reference flow).
+    #[value(name = "cfna-408")]
+    Cfna408,
+    /// The callee rings until the server's no-answer timer CANCELs it; the target answers.
+    CfnaTimer,
+    /// The callee answers.
+    Answer,
+    /// The callee is busy; the caller must get its 486.
+    Busy,
+    /// The caller gives up while the callee rings; it must get 487.
+    Cancel,
+}
+
+/// Who sends BYE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Hangup {
+    Caller,
+    /// Whoever answered.
+    Target,
+}
+
+/// The two that are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Party {
+    /// B.
+    Callee,
+    /// C.
+    Target,
+}
+
+/// What a called party does with an INVITE when it has rung.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Answers,
+    /// Rejects with this status line's code: 408 or 486.
+    Rejects(u16),
+    /// Rings until it is cancelled.
+    Rings,
+}
+
+/// RFC 3261 §17.1.1.1, Table 4.
+pub const T1_NS: u64 = 500_000_000;
+pub const T2_NS: u64 = 4_000_000_000;
+
+/// Everything that the three phones need to know.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub flow: Flow,
+    pub hangup: Hangup,
+    /// The server under test.
+    pub server: SocketAddrV4,
+    /// The first caller socket; the others follow on the next ports.
+    pub caller: SocketAddrV4,
+    pub callers: u16,
+    pub callee: SocketAddrV4,
+    pub target: SocketAddrV4,
+    pub caller_number: String,
+    pub callee_number: String,
+    pub target_number: String,
+    /// Calls per second.
+    pub rate: f64,
+    pub duration_ns: u64,
+    pub calls: u64,
+    pub ring_ns: u64,
+    pub target_ring_ns: u64,
+    pub hold_ns: u64,
+    /// How long a party waits for a message that is due.
+    pub timeout_ns: u64,
+    /// How long to wait for the last calls when all were started; then they count as failed.
+    pub drain_ns: u64,
+    pub threads: usize,
+    pub cpus: Vec<usize>,
+    /// Check what only a B2BUA promises: Diversion, one To tag.
+    pub check: bool,
+}
+
+impl Flow {
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Flow::Cfna408 => "cfna-408",
+            Flow::CfnaTimer => "cfna-timer",
+            Flow::Answer => "answer",
+            Flow::Busy => "busy",
+            Flow::Cancel => "cancel",
+        }
+    }
+
+    /// Whether the server forwards the call to the target.
+    pub fn forwards(self) -> bool {
+        matches!(self, Flow::Cfna408 | Flow::CfnaTimer)
+    }
+
+    /// The final status that the caller must see.
+    pub fn expected_final(self) -> u16 {
+        match self {
+            Flow::Cfna408 | Flow::CfnaTimer | Flow::Answer => 200,
+            Flow::Busy => 486,
+            Flow::Cancel => 487,
+        }
+    }
+
+    /// Whether the caller must hear ringing before the final response.
+    pub fn rings(self) -> bool {
+        self != Flow::Busy
+    }
+
+    /// What a called party does. A target that this flow does not call answers all the same, and fails the call.
+    pub fn part(self, party: Party) -> Part {
+        match (party, self) {
+            (Party::Callee, Flow::Cfna408) => Part::Rejects(408),
+            (Party::Callee, Flow::Busy) => Part::Rejects(486),
+            (Party::Callee, Flow::CfnaTimer | Flow::Cancel) => Part::Rings,
+            (Party::Callee, Flow::Answer) | (Party::Target, _) => Part::Answers,
+        }
+    }
+}
+
+impl Plan {
+    /// How long a party rings before it does its part.
+    pub fn ring_ns(&self, party: Party) -> u64 {
+        match party {
+            Party::Callee if self.flow == Flow::Busy => 0,
+            Party::Callee => self.ring_ns,
+            Party::Target => self.target_ring_ns,
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! One run: sockets bound, threads started, progress shown, the threads' accounts added up.
+
+use crate::call::LegReport;
+use crate::lane::{Equipment, Gauges, Harvest, Lane, Shared};
+use crate::os;
+use crate::pacer::Pacer;
+use crate::plan::Plan;
+use crate::proc;
+use crate::tally::Tally;
+use crate::trace::Trace;
+use crossbeam::queue::ArrayQueue;
+use std::io;
+use std::net::{SocketAddrV4, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Time for all threads to be ready before the first call is due.
+const RUN_UP_NS: u64 = 20_000_000;
+const MAILBOX_REPORTS: usize = 1 << 16;
+
+/// Where progress goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    Silent,
+    /// A line that is written over: for terminals.
+    Live,
+    /// A line each second.
+    Lines,
+}
+
+/// How a run is watched.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch {
+    pub progress: Progress,
+    pub server_pid: Option<u32>,
+    pub trace: bool,
+}
+
+/// What one thread was busy with.
+#[derive(Clone, Copy, Debug)]
+pub struct ThreadLoad {
+    /// Share of the time that it ran.
+    pub busy: f64,
+    /// Share of the time that it wanted to run and had no CPU.
+    pub starved: f64,
+}
+
+/// What a run gave.
+pub struct Outcome {
+    pub tally: Tally,
+    pub threads: Vec<ThreadLoad>,
+    /// How late a call left at worst, and how many left late.
+    pub lag_max_ns: u64,
+    pub late: u64,
+    /// From the first call's time to the last call's start.
+    pub offering_ns: u64,
+    /// From the first call's time to the end of the last good call.
+    pub achieving_ns: u64,
+    pub server_cpu_us: Option<u64>,
+    pub trace: Option<Trace>,
+}
+
+/// The sockets of a run, bound before anything starts.
+pub struct Sockets {
+    callers: Vec<UdpSocket>,
+    callee: UdpSocket,
+    target: UdpSocket,
+}
+
+impl Sockets {
+    /// # Errors
+    /// A line that names the socket, the reason and the cure.
+    pub fn bind(plan: &Plan) -> Result<Sockets, String> {
+        let callers = (0..plan.callers)
+            .map(|n| {
+                let port = if plan.caller.port() == 0 { 0 } else { plan.caller.port().saturating_add(n) };
+                bind("caller", SocketAddrV4::new(*plan.caller.ip(), port))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Sockets { callers, callee: bind("callee", plan.callee)?, target: bind("target", plan.target)? })
+    }
+}
+
+fn bind(who: &str, address: SocketAddrV4) -> Result<UdpSocket, String> {
+    os::bind(address).map_err(|error| {
+        let cure = match error.kind() {
+            io::ErrorKind::AddrInUse => format!(
+                "something else has that port (ss -ulpn 'sport = :{}' shows what); stop it or choose another",
+                address.port()
+            ),
+            io::ErrorKind::AddrNotAvailable => "it is no address of this machine; choose one that is".into(),
+            io::ErrorKind::PermissionDenied => "ports below 1024 need privileges; choose another".into(),
+            _ => "choose another".into(),
+        };
+        format!("cannot bind the {who}'s socket to {address}: {error}; {cure} with --{who}-address")
+    })
+}
+
+/// Plays `plan` to its end.
+///
+/// # Errors
+/// One line: a socket that cannot be bound or used, a CPU that cannot be had.
+pub fn run(plan: &Arc<Plan>, watch: Watch) -> Result<Outcome, String> {
+    let sockets = Sockets::bind(plan)?;
+    let epoch = Instant::now();
+    let start_ns = RUN_UP_NS;
+    let mut lanes = equip(plan, sockets, start_ns);
+    for lane in &mut lanes {
+        lane.trace = watch.trace;
+    }
+    let calling = lanes.iter().filter(|lane| lane.pacer.is_some()).count();
+    let shared = Arc::new(Shared {
+        epoch,
+        run: run_number(),
+        mailboxes: lanes.iter().map(|_| ArrayQueue::<LegReport>::new(MAILBOX_REPORTS)).collect(),
+        gauges: lanes.iter().map(|_| Gauges::default()).collect(),
+        calling: AtomicUsize::new(calling),
+        unmarked: AtomicBool::new(false),
+        aborted: AtomicBool::new(false),
+    });
+    let server_before = watch.server_pid.and_then(proc::process_cpu_us);
+    if let (Some(pid), None) = (watch.server_pid, server_before) {
+        return Err(format!("no process {pid}; give the server's number with --server-pid"));
+    }
+    let threads: Vec<_> = lanes.into_iter().map(|lane| spawn(plan, &shared, lane)).collect();
+    crate::progress::watch(&shared, watch.progress, || threads.iter().all(|thread| thread.is_finished()));
+    let mut harvests = Vec::new();
+    for thread in threads {
+        match thread.join() {
+            Ok(harvest) => harvests.push(harvest.map_err(|e| format!("a generator thread stopped: {e}"))?),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+    let server_after = watch.server_pid.and_then(proc::process_cpu_us);
+    let mut outcome = sum(harvests, start_ns);
+    outcome.server_cpu_us = server_before.zip(server_after).map(|(before, after)| after - before);
+    Ok(outcome)
+}
+
+/// Tells this run's messages from those of any run before it.
+fn run_number() -> u32 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let mixed =
+        (since.as_nanos() as u64 ^ u64::from(std::process::id()) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 40) as u32
+}
+
+/// Shares roles, sockets and calls out to the threads.
+fn equip(plan: &Plan, sockets: Sockets, start_ns: u64) -> Vec<Equipment> {
+    // Called parties cannot be split by socket: a server sends to each from one socket. So they get threads of
+    // their own, and the callers, whose sockets are many, share what is left.
+    let caller_lanes = if plan.threads > 2 { plan.threads - 2 } else { 1 };
+    let mut lanes: Vec<Equipment> = (0..plan.threads)
+        .map(|lane| Equipment {
+            lane: lane as u8,
+            callers: Vec::new(),
+            callee: None,
+            target: None,
+            pacer: (lane < caller_lanes).then(|| {
+                let (lane, lanes) = (lane as u64, caller_lanes as u64);
+                Pacer::new(start_ns, plan.rate, plan.calls, plan.duration_ns, lane, lanes)
+            }),
+            cpu: (!plan.cpus.is_empty()).then(|| plan.cpus[lane % plan.cpus.len()]),
+            trace: false,
+        })
+        .collect();
+    for (n, socket) in sockets.callers.into_iter().enumerate() {
+        lanes[n % caller_lanes].callers.push(socket);
+    }
+    let last = plan.threads - 1;
+    lanes[last].target = Some(sockets.target);
+    lanes[if plan.threads > 2 { last - 1 } else { last }].callee = Some(sockets.callee);
+    lanes
+}
+
+fn spawn(
+    plan: &Arc<Plan>,
+    shared: &Arc<Shared>,
+    equipment: Equipment,
+) -> thread::JoinHandle<io::Result<Harvest>> {
+    let (plan, shared) = (plan.clone(), shared.clone());
+    thread::spawn(move || {
+        let result = Lane::new(&plan, shared.clone(), equipment).and_then(Lane::run);
+        if result.is_err() {
+            shared.aborted.store(true, Ordering::Relaxed);
+        }
+        result
+    })
+}
+
+fn sum(harvests: Vec<Harvest>, start_ns: u64) -> Outcome {
+    let mut outcome = Outcome {
+        tally: Tally::new(),
+        threads: Vec::new(),
+        lag_max_ns: 0,
+        late: 0,
+        offering_ns: 0,
+        achieving_ns: 0,
+        server_cpu_us: None,
+        trace: None,
+    };
+    for harvest in harvests {
+        outcome.tally.add(&harvest.tally);
+        outcome.threads.push(ThreadLoad { busy: harvest.busy, starved: harvest.starved });
+        if let Some(pacer) = &harvest.pacer {
+            outcome.lag_max_ns = outcome.lag_max_ns.max(pacer.lag_max_ns());
+            outcome.late += pacer.late();
+        }
+        outcome.offering_ns = outcome.offering_ns.max(harvest.offered_ns.saturating_sub(start_ns));
+        outcome.trace = outcome.trace.or(harvest.trace);
+    }
+    outcome.achieving_ns = outcome.tally.last_good_ns.saturating_sub(start_ns);
+    outcome
+}
