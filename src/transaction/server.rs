@@ -1,15 +1,16 @@
 //! Server transactions: requests that come, responses that we send.
 
-use super::key::{MergeKey, ServerKey};
+use super::key::ServerKey;
 use super::record::{Machine, Record, Side};
 use super::table::lift;
-use super::{AnswerTo, Effect, Transactions, User, invite_server, non_invite_server};
+use super::{AnswerTo, Effect, Transactions, User, invite_server, non_invite_server, reply};
 use crate::clock::Deadline;
 use crate::context::Context;
 use crate::keep::Kept;
 use crate::sip::{Message, Method, Status};
 use crate::slab::Handle;
 use crate::timer::TimerHandle;
+use std::net::SocketAddr;
 
 /// What a request is to the server transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +31,13 @@ pub struct Cancelled {
 
 impl Transactions {
     /// Takes a request to its transaction, if there is one.
-    pub fn receive_request(&mut self, context: &mut Context, key: ServerKey, method: Method) -> Arrival {
+    pub fn receive_request(
+        &mut self,
+        context: &mut Context,
+        key: ServerKey,
+        (request, source): (&Message<'_>, SocketAddr),
+    ) -> Arrival {
+        let method = request.method();
         let Some(handle) = self.find(key) else { return Arrival::New(key) };
         let (next, effect) = match self.records.get(handle).map(|record| record.machine) {
             Some(Machine::InviteServer(state)) => {
@@ -51,7 +58,7 @@ impl Transactions {
             context.metrics.request_retransmissions += 1;
         }
         match effect {
-            Effect::SendAgain => self.send_again(context, handle),
+            Effect::SendAgain => self.respond_again(context, handle, request, source),
             // An ACK to our 2xx that repeats the INVITE's branch belongs to the dialog.
             Effect::Report => return Arrival::New(key),
             _ => {}
@@ -77,29 +84,18 @@ impl Transactions {
         Some(Cancelled { user: record.user, pending: state == invite_server::State::Proceeding })
     }
 
-    /// Whether another transaction has the same From tag, Call-ID and CSeq (RFC 3261 §8.2.2.2).
+    /// Whether another INVITE has the same Call-ID, From tag and CSeq (RFC 3261 §8.2.2.2). Ask only after
+    /// [`Transactions::receive_request`] has said that the request is new.
     #[must_use]
-    pub fn is_merged(&self, merge: MergeKey) -> bool {
-        let mut at = self.merges.first(merge.0);
-        while let Some(index) = at {
-            match self.records.at(index) {
-                Some((_, Record { side: Side::Server { merge: other, merge_next, .. }, .. })) => {
-                    if *other == merge.0 {
-                        return true;
-                    }
-                    at = merge_next.checked_sub(1);
-                }
-                _ => return false,
-            }
-        }
-        false
+    pub fn is_merged(&self, key: ServerKey) -> bool {
+        self.chain(key).any(|(_, record)| matches!(record.machine, Machine::InviteServer(_)))
     }
 
     /// Opens the server transaction of a new request; `None`: the table is full.
     pub fn open_server(
         &mut self,
         request: &Message<'_>,
-        (key, merge): (ServerKey, Option<MergeKey>),
+        key: ServerKey,
         answer_to: AnswerTo,
         user: User,
     ) -> Option<Handle> {
@@ -107,7 +103,6 @@ impl Transactions {
             Method::Invite => Machine::InviteServer(invite_server::State::Proceeding),
             _ => Machine::NonInviteServer(non_invite_server::State::Trying),
         };
-        let merge = merge.map_or(0, |merge| merge.0);
         let handle = self
             .records
             .insert(Record {
@@ -119,15 +114,12 @@ impl Transactions {
                 timer: TimerHandle::NONE,
                 kept: Kept::NONE,
                 give_up: Deadline::from_ms(0),
-                side: Side::Server { key, next: 0, merge, merge_next: 0 },
+                side: Side::Server { key, next: 0, status: 0 },
             })
             .ok()?;
-        let linked = self.keys.push(key.0, handle.index);
-        let merge_linked = if merge == 0 { 0 } else { self.merges.push(merge, handle.index) };
-        if let Some(Record { side: Side::Server { next, merge_next, .. }, .. }) = self.records.get_mut(handle)
-        {
+        let linked = self.keys.push(key.request, handle.index);
+        if let Some(Record { side: Side::Server { next, .. }, .. }) = self.records.get_mut(handle) {
             *next = linked;
-            *merge_next = merge_linked;
         }
         Some(handle)
     }
@@ -162,31 +154,83 @@ impl Transactions {
             context.metrics.impossible_events += 1;
             return false;
         }
-        let mut outbox = std::mem::take(&mut context.outbox);
-        let sent = outbox.send(listener, peer.into(), |out| write(context, out)).is_some();
-        context.outbox = outbox;
+        let sent = context.lend_outbox(|context, outbox| {
+            outbox.send(listener, peer.into(), |out| write(context, out)).is_some()
+        });
         if !sent {
+            if matches!(machine, Machine::NonInviteServer(_)) {
+                // Nothing else would ever end it. To an INVITE the call sends a shorter one instead.
+                self.enter(context, handle, None);
+            }
             return false;
         }
         context.metrics.datagrams_sent += 1;
         let accepted = next == Some(Machine::InviteServer(invite_server::State::Accepted));
-        // A 2xx to INVITE is the call's to repeat (RFC 6026 §7.1): the transaction keeps nothing.
-        let kept = if accepted { Some(Kept::NONE) } else { context.keep_last_sent() };
+        // A 2xx to INVITE is the call's to repeat (RFC 6026 §7.1), and a plain response is written again
+        // from the request: the transaction keeps nothing.
+        let plain =
+            matches!(self.records.get(handle), Some(Record { side: Side::Server { status: 1.., .. }, .. }));
+        let kept = if accepted || plain { Some(Kept::NONE) } else { context.keep_last_sent() };
         self.keep(context, handle, kept);
         self.enter(context, handle, next);
         true
     }
 
-    fn find(&self, key: ServerKey) -> Option<Handle> {
-        let mut at = self.keys.first(key.0);
-        while let Some(index) = at {
-            let (handle, record) = self.records.at(index)?;
-            let Side::Server { key: other, next, .. } = record.side else { return None };
-            if other == key {
-                return Some(handle);
-            }
-            at = next.checked_sub(1);
+    /// Sends a final response that its request and status alone determine: no body, no Contact, the To tag
+    /// that the request came with. Repetitions are written anew.
+    pub fn respond_plainly(
+        &mut self,
+        context: &mut Context,
+        handle: Handle,
+        final_status: Status,
+        (request, source): (&Message<'_>, SocketAddr),
+    ) -> bool {
+        if let Some(Record { side: Side::Server { status, .. }, .. }) = self.records.get_mut(handle) {
+            *status = final_status.code();
         }
-        None
+        self.respond(context, handle, final_status, |_, out| {
+            reply::write(out, request, source, (final_status, b""), b"", |_| {});
+        })
+    }
+
+    fn respond_again(
+        &self,
+        context: &mut Context,
+        handle: Handle,
+        request: &Message<'_>,
+        source: SocketAddr,
+    ) {
+        let Some(record) = self.records.get(handle) else { return };
+        let Side::Server { status, .. } = record.side else { return };
+        match Status::new(status) {
+            Some(status) => {
+                context.send(record.listener, record.peer.into(), |out| {
+                    reply::write(out, request, source, (status, b""), b"", |_| {});
+                });
+            }
+            None => self.send_again(context, handle),
+        }
+    }
+
+    fn find(&self, key: ServerKey) -> Option<Handle> {
+        self.chain(key)
+            .find(|(_, record)| matches!(record.side, Side::Server { key: other, .. } if other == key))
+            .map(|(handle, _)| handle)
+    }
+
+    /// The server transactions of requests with the same Call-ID, From tag and CSeq number.
+    fn chain(&self, key: ServerKey) -> impl Iterator<Item = (Handle, &Record)> {
+        let mut at = self.keys.first(key.request);
+        std::iter::from_fn(move || {
+            while let Some(index) = at {
+                let (handle, record) = self.records.at(index)?;
+                let Side::Server { key: other, next, .. } = record.side else { return None };
+                at = next.checked_sub(1);
+                if other.request == key.request {
+                    return Some((handle, record));
+                }
+            }
+            None
+        })
     }
 }
