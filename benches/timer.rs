@@ -2,7 +2,9 @@
 //! intrusive list and once as a queue that drops cancelled entries only when their time comes.
 //!
 //! `call`: the timers of one forwarded call in steady state, with a million pending. Time is virtual, so
-//! the figure is CPU alone. `idle`: a poll and an empty pull, as every pass of the shard's loop makes them.
+//! the figure is CPU alone. `transaction`: the same, each timer with a record and a hash bucket that its
+//! owner visits when it begins and ends, as no timer is alone in a server. `idle`: a poll and an empty
+//! pull, as every pass of the shard's loop makes them.
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use ringway::clock::{Deadline, Now};
@@ -209,19 +211,51 @@ impl Timers for IntrusiveLists {
     }
 }
 
+/// What a timer belongs to: a record of the size of a lingering transaction's, found by a hash.
+struct Records {
+    keys: Vec<[u64; 12]>,
+    free: Vec<u32>,
+    buckets: Vec<u32>,
+}
+
+impl Records {
+    fn new(count: usize) -> Records {
+        let keys = vec![[0; 12]; count];
+        Records { keys, free: (0..count as u32).collect(), buckets: vec![0; 2 * count] }
+    }
+    fn begin(&mut self, call: u64) -> u64 {
+        let index = self.free.pop().unwrap();
+        let key = (call + u64::from(index)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.keys[index as usize] = [key; 12];
+        let bucket = (key >> 32) as usize % self.buckets.len();
+        self.buckets[bucket] = index;
+        u64::from(index)
+    }
+    fn end(&mut self, index: u64) {
+        let bucket = (self.keys[index as usize][0] >> 32) as usize % self.buckets.len();
+        // As a lookup does: what stands in the bucket decides.
+        if self.buckets[bucket] == index as u32 {
+            self.buckets[bucket] = 0;
+        }
+        self.free.push(index as u32);
+    }
+}
+
 /// A server under a steady load.
 struct Load<S: Timers> {
     timers: S,
+    records: Option<Records>,
     calls: u64,
-    trying: VecDeque<S::Handle>,
-    ringing: VecDeque<S::Handle>,
+    trying: VecDeque<(S::Handle, u64)>,
+    ringing: VecDeque<(S::Handle, u64)>,
 }
 
 impl<S: Timers> Load<S> {
-    /// Runs 33 s of virtual time, so that as many timers end as begin.
-    fn steady() -> Load<S> {
-        let mut load = Load { timers: S::new(), calls: 0, trying: VecDeque::new(), ringing: VecDeque::new() };
-        for _ in 0..33_000 * CALLS_PER_MS {
+    /// Runs so long that as many timers end as begin, and memory is as mixed as after hours.
+    fn steady(records: Option<Records>) -> Load<S> {
+        let (trying, ringing) = (VecDeque::new(), VecDeque::new());
+        let mut load = Load { timers: S::new(), records, calls: 0, trying, ringing };
+        for _ in 0..330_000 * CALLS_PER_MS {
             load.call();
         }
         let pending = load.timers.pending();
@@ -232,39 +266,56 @@ impl<S: Timers> Load<S> {
     /// One call's six timers: two are cancelled, four linger and expire. Then what is due is fired.
     fn call(&mut self) -> u64 {
         let now_ms = self.calls / CALLS_PER_MS;
-        let call = self.calls;
         self.calls += 1;
-        self.trying.push_back(self.timers.insert(now_ms, T1, call));
-        self.ringing.push_back(self.timers.insert(now_ms, NO_ANSWER, call));
+        let trying = self.begin(now_ms, T1);
+        self.trying.push_back(trying);
+        let ringing = self.begin(now_ms, NO_ANSWER);
+        self.ringing.push_back(ringing);
         for duration in [T4, T1_X_64, T1_X_64, T1_X_64] {
-            self.timers.insert(now_ms, duration, call);
+            self.begin(now_ms, duration);
         }
         self.stop(TRYING_AFTER_CALLS, |load| &mut load.trying);
         self.stop(ANSWER_AFTER_CALLS, |load| &mut load.ringing);
         let mut sum = 0;
         while let Some(payload) = self.timers.next_due(now_ms) {
             sum ^= payload;
+            self.end(payload);
         }
         sum
     }
 
-    fn stop(&mut self, after_calls: usize, queue: impl Fn(&mut Self) -> &mut VecDeque<S::Handle>) {
+    fn begin(&mut self, now_ms: u64, duration: usize) -> (S::Handle, u64) {
+        let payload = self.records.as_mut().map_or(self.calls, |records| records.begin(self.calls));
+        (self.timers.insert(now_ms, duration, payload), payload)
+    }
+
+    fn end(&mut self, payload: u64) {
+        if let Some(records) = &mut self.records {
+            records.end(payload);
+        }
+    }
+
+    fn stop(&mut self, after_calls: usize, queue: impl Fn(&mut Self) -> &mut VecDeque<(S::Handle, u64)>) {
         if queue(self).len() > after_calls
-            && let Some(handle) = queue(self).pop_front()
+            && let Some((handle, payload)) = queue(self).pop_front()
         {
             assert!(self.timers.cancel(handle));
+            self.end(payload);
         }
     }
 }
 
 fn bench_kind<S: Timers>(criterion: &mut Criterion, name: &str) {
-    let mut load = Load::<S>::steady();
     let mut group = criterion.benchmark_group("timer");
+    let mut load = Load::<S>::steady(None);
     group.bench_function(format!("call/{name}"), |bencher| bencher.iter(|| black_box(load.call())));
     group.bench_function(format!("idle/{name}"), |bencher| {
         let now_ms = load.calls / CALLS_PER_MS - 1;
         bencher.iter(|| (black_box(load.timers.poll_timeout_ms()), load.timers.next_due(now_ms)));
     });
+    drop(load);
+    let mut load = Load::<S>::steady(Some(Records::new(CAPACITY)));
+    group.bench_function(format!("transaction/{name}"), |bencher| bencher.iter(|| black_box(load.call())));
     group.finish();
 }
 

@@ -39,7 +39,7 @@ counters! {
     /// Datagrams put into the outbox.
     datagrams_sent;
     /// Datagrams that the kernel dropped because a socket's receive buffer was full (counted by `net`, as
-    /// the next five).
+    /// the next six).
     receive_buffer_overflows;
     /// Received datagrams longer than `limits::DATAGRAM_BYTES_MAX` or without a sender, dropped.
     receives_refused;
@@ -51,6 +51,8 @@ counters! {
     sends_dropped;
     /// Datagrams for this shard dropped because its inbox was full.
     inbox_overflows;
+    /// Times that the shard did nothing for 20 ms though its timer was due: it wanted for CPU.
+    stalls;
     /// Keep-alives (CRLF, NUL) dropped.
     keepalives;
     /// Datagrams that are not SIP, dropped.

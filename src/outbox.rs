@@ -63,17 +63,17 @@ impl Outbox {
         &self.arena[datagram.start as usize..][..datagram.length as usize]
     }
 
-    /// Forgets everything: it was sent.
-    pub fn clear(&mut self) {
-        self.arena.clear();
-        self.datagrams.clear();
-    }
-
-    /// Takes the datagram queued last back.
+    /// Takes the datagram queued last back: it will not be sent.
     pub fn take_back(&mut self) {
         if let Some(last) = self.datagrams.pop() {
             self.arena.truncate(last.start as usize);
         }
+    }
+
+    /// Forgets everything: it was sent.
+    pub fn clear(&mut self) {
+        self.arena.clear();
+        self.datagrams.clear();
     }
 
     /// Writes one datagram by `write` and queues it. One that is longer than a datagram can be is taken

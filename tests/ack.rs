@@ -53,6 +53,9 @@ fn late_offer(change: impl FnOnce(&mut Setup)) {
     let ack = lab.expect(C, "ACK");
     assert_eq!(ack.body, ANSWER);
     assert_eq!(ack.one("Content-Type"), "application/sdp");
+    lab.advance(500);
+    c.respond_with(&mut lab, "200 OK", &[], OFFER);
+    assert_eq!(lab.expect(C, "ACK"), ack, "the answer goes with the ACK each time");
     hang_up_and_finish(lab, caller, &c);
 }
 

@@ -284,6 +284,23 @@ fn a_refusal_that_grows_beyond_a_datagram_comes_without_the_callees_lines() {
 }
 
 #[test]
+fn a_bye_whose_200_outgrows_a_datagram_ends_the_call_and_leaves_nothing() {
+    let mut lab = Lab::new();
+    let (caller, c) = talking(&mut lab);
+    let bye = caller.dialog().text(&mut lab, "BYE", 40, &[], "");
+    // Vias by their compact name: ours, written out, are longer.
+    let room = DATAGRAM_BYTES_MAX - bye.len() - 100 * "\r\nv: SIP/2.0/UDP p;branch=".len();
+    let via = format!("\r\nv: SIP/2.0/UDP p;branch={}", "y".repeat(room / 100));
+    let bye = bye.replace("\r\nFrom", &format!("{}\r\nFrom", via.repeat(100)));
+    assert!(bye.len() <= DATAGRAM_BYTES_MAX && bye.len() + 200 > DATAGRAM_BYTES_MAX);
+    lab.send(A, &bye);
+    c.hung_up(&mut lab);
+    lab.expect_nothing();
+    assert_eq!(lab.calls(), 0);
+    lab.finish();
+}
+
+#[test]
 fn huge_invites_that_fill_the_memory_are_refused_and_those_taken_are_served() {
     let mut lab = Lab::with(|setup| setup.settings.max_transactions = 256);
     let mut calls: Vec<(Caller, Leg)> = Vec::new();

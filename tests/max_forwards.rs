@@ -20,7 +20,8 @@ fn relayed(max_forwards: Option<u32>) -> [String; 2] {
     lab.expect(A, "181 INVITE");
     let c = Leg::expect(&mut lab, C);
     let hops = [&b, &c].map(|leg| leg.invite.one("Max-Forwards").to_string());
-    assert_eq!(ack.one("Max-Forwards"), "70", "an ACK begins with us");
+    // The ACK is ours, hop by hop (reference flow, step 8).
+    assert_eq!(ack.one("Max-Forwards"), "70");
     refuse_and_finish(lab, &caller, &c);
     hops
 }

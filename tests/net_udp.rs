@@ -85,8 +85,10 @@ proptest! {
         receive_capacity in 1usize..80,
     ) {
         let ((sender, _), (receiver, to)) = (socket(), socket());
-        let (mut send, mut batch) = (SendBatch::new(send_capacity), ReceiveBatch::new(receive_capacity).unwrap());
-        let payloads: Vec<Vec<u8>> = sizes.iter().enumerate().map(|(salt, &size)| payload(size, salt)).collect();
+        let mut send = SendBatch::new(send_capacity);
+        let mut batch = ReceiveBatch::new(receive_capacity).unwrap();
+        let sizes = sizes.iter().enumerate();
+        let payloads: Vec<Vec<u8>> = sizes.map(|(salt, &size)| payload(size, salt)).collect();
         let mut outbox = Outbox::new();
         for payloads in payloads.chunks(20) {
             let picked = filled(&mut outbox, to, payloads);

@@ -336,6 +336,25 @@ fn a_buffer_without_padding_is_read_all_the_same() {
 }
 
 #[test]
+fn a_length_beyond_the_buffer_is_the_buffers() {
+    let mut buffer = request("", "body").into_bytes();
+    let mut index = Index::new();
+    assert_eq!(scan(&mut buffer, usize::MAX, &mut index), Ok(()));
+    assert_eq!(index.message(&buffer).body(), b"body");
+    assert_eq!(scan(&mut [], 1, &mut index), Err(Fault::KeepAlive));
+}
+
+#[test]
+fn a_datagram_longer_than_udp_carries_is_cut() {
+    let mut buffer = request("", "").into_bytes();
+    buffer.resize(limits::DATAGRAM_BYTES_MAX + 1_000, b'x');
+    let length = buffer.len();
+    let mut index = Index::new();
+    assert_eq!(scan(&mut buffer, length, &mut index), Ok(()));
+    assert_eq!(index.message(&buffer).bytes().len(), limits::DATAGRAM_BYTES_MAX);
+}
+
+#[test]
 fn every_name_is_known_in_any_case_and_no_other_is() {
     for name in HeaderName::ALL {
         let text = name.text();

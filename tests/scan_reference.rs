@@ -13,8 +13,12 @@ use ringway::sip::{HeaderName, Index, scan};
 
 /// What the scanner tells, in the reference's words.
 fn told(datagram: &[u8], index: &mut Index) -> Facts {
-    let mut buffer = datagram.to_vec();
-    buffer.resize(datagram.len() + limits::SCAN_PADDING, 0);
+    told_before(datagram, &[0; limits::SCAN_PADDING], index)
+}
+
+/// The same with other bytes behind the datagram than the padding.
+fn told_before(datagram: &[u8], behind: &[u8], index: &mut Index) -> Facts {
+    let mut buffer = [datagram, behind].concat();
     let fault = scan(&mut buffer, datagram.len(), index).err();
     let message = index.message(&buffer);
     let headers = message.headers().iter().map(|header| {
@@ -319,6 +323,17 @@ proptest! {
     }
 
     #[test]
+    fn what_stands_behind_the_datagram_does_not_matter(
+        bytes in damaged(),
+        cut: prop::sample::Index,
+        behind in pieces(20),
+    ) {
+        let datagram = &bytes[..cut.index(bytes.len() + 1)];
+        let found = told_before(datagram, &behind, &mut Index::new());
+        prop_assert_eq!(found, told(datagram, &mut Index::new()));
+    }
+
+    #[test]
     fn names_are_classified_as_by_comparing_them_all(
         name in pieces(3),
         known in select(HeaderName::ALL),
@@ -349,8 +364,8 @@ proptest! {
     }
 }
 
-/// `PROPTEST_CASES` says how many messages each property is shown; `share` is for slow ones. A failure is printed, and becomes a test
-/// of its own rather than a file of seeds.
+/// `PROPTEST_CASES` says how many messages each property is shown; `share` is for slow ones. A failure is
+/// printed, and becomes a test of its own rather than a file of seeds.
 fn config(share: u32) -> ProptestConfig {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2_000);
     ProptestConfig { cases: cases / share, failure_persistence: None, ..ProptestConfig::default() }

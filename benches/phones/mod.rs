@@ -72,7 +72,8 @@ pub fn in_dialog(of: &[u8], method: &str, cseq: u32, tag: &str, number: usize, u
         if uas { (format!("{to};tag={tag}"), from.to_owned()) } else { (from.into(), to.into()) };
     let peer = if uas { TARGET } else { CALLER };
     format!(
-        "{method} sip:127.0.0.60:5060 SIP/2.0\r\nVia: SIP/2.0/UDP {peer};rport;branch=z9hG4bK{method}{number}\r\n\
+        "{method} sip:127.0.0.60:5060 SIP/2.0\r\n\
+         Via: SIP/2.0/UDP {peer};rport;branch=z9hG4bK{method}{number}\r\n\
          From: {from}\r\nTo: {to}\r\nCall-ID: {}\r\nCSeq: {cseq} {method}\r\nMax-Forwards: 30\r\n\
          Content-Length: 0\r\n\r\n",
         field(HeaderName::CallId)

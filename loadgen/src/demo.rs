@@ -94,6 +94,8 @@ fn plan() -> Result<Plan, String> {
         hold_ns: RING.as_nanos() as u64 / 5,
         timeout_ns: TIMEOUT.as_nanos() as u64,
         drain_ns: 4 * TIMEOUT.as_nanos() as u64,
+        poll_ns: 0,
+        is_poll_fixed: true,
         threads: 1,
         cpus: Vec::new(),
         check: true,
@@ -107,7 +109,7 @@ fn free_address(ip: Ipv4Addr) -> Result<SocketAddrV4, String> {
         socket.local_addr().map(|address| SocketAddrV4::new(ip, address.port()))
     };
     free(5060).or_else(|_| free(0)).map_err(|error: std::io::Error| {
-        format!("cannot bind a UDP socket to {ip}: {error}; the demonstration needs the loopback network 127.0.0.0/8")
+        format!("cannot bind a UDP socket to {ip}: {error}; the demonstration needs loopback's 127.0.0.0/8")
     })
 }
 

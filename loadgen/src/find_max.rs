@@ -142,13 +142,15 @@ impl Search {
     }
 }
 
-/// Searches, printing each step; the re-tested winner's report comes back, or `None` when no rate was sustained.
+/// Searches, printing each step; the re-tested winner's report comes back, or `None` when no rate was
+/// sustained.
 ///
 /// # Errors
 /// What kept a step from running.
 pub fn find_max(plan: &Plan, step_ns: u64, watch: Watch) -> Result<Option<(Report, Outcome)>, String> {
     println!(
-        "{} against {}: steps of {} s; sustained: fewer than 1 in 10,000 calls fail, p99 of INVITE → 180 < {} ms\n",
+        "{} against {}, steps of {} s. Sustained means: fewer than 1 in 10,000 calls fail, and the p99 of\n\
+         INVITE → 180 stays under {} ms.\n",
         plan.flow.name(),
         plan.server,
         step_ns / 1_000_000_000,
@@ -162,11 +164,10 @@ pub fn find_max(plan: &Plan, step_ns: u64, watch: Watch) -> Result<Option<(Repor
     let mut latest = None;
     while let Some(rate) = search.next() {
         let plan = Arc::new(Plan {
-            rate,
             calls: u64::MAX,
             duration_ns: step_ns,
             drain_ns: DRAIN_NS + plan.ring_ns + plan.target_ring_ns + plan.hold_ns,
-            ..plan.clone()
+            ..plan.at_rate(rate)
         });
         let outcome = run::run(&plan, watch)?;
         if os::interrupted() {

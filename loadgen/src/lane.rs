@@ -18,7 +18,8 @@ use std::io;
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Calls that may be started before the sockets are looked at again.
 const STARTS_PER_PASS: usize = 32;
@@ -81,6 +82,8 @@ pub struct Harvest {
     /// Shares of the time during which calls were started: running, and waiting for a CPU.
     pub busy: f64,
     pub starved: f64,
+    /// CPU time of the whole run.
+    pub cpu_ns: u64,
     /// When the last call was started.
     pub offered_ns: u64,
     pub trace: Option<Trace>,
@@ -111,6 +114,8 @@ pub struct Lane {
     reports: Vec<LegReport>,
     trace: Option<Trace>,
     drain_ns: u64,
+    /// The least time between two passes: larger batches cost less per datagram.
+    poll_ns: u64,
     /// Set when the last call was started.
     paced: Option<Paced>,
     callers_done: bool,
@@ -168,6 +173,7 @@ impl Lane {
             reports: Vec::with_capacity(4 * BATCH),
             trace: trace.then(Trace::default),
             drain_ns: plan.drain_ns,
+            poll_ns: plan.poll_ns,
             paced: None,
             callers_done: false,
             quiet_ns: None,
@@ -200,8 +206,23 @@ impl Lane {
             for i in 0..ready {
                 self.receive(self.poller.ready(i))?;
             }
+            self.gather(now_ns);
         }
         Ok(self.harvest(began, began_ns))
+    }
+
+    /// Sleeps until `poll_ns` after the pass that began at `pass_ns`, for datagrams and calls to gather. What the
+    /// phones have to say leaves before.
+    fn gather(&mut self, pass_ns: u64) {
+        if self.poll_ns == 0 {
+            return;
+        }
+        let now_ns = self.shared.now_ns();
+        self.flush(now_ns);
+        let rest_ns = (pass_ns + self.poll_ns).saturating_sub(now_ns);
+        if rest_ns > 0 {
+            thread::sleep(Duration::from_nanos(rest_ns));
+        }
     }
 
     fn harvest(mut self, began: ThreadTime, began_ns: u64) -> Harvest {
@@ -217,7 +238,15 @@ impl Lane {
             _ => whole(),
         };
         let offered_ns = self.paced.filter(|_| self.pacer.is_some()).map_or(0, |paced| paced.at_ns);
-        Harvest { tally: self.tally, pacer: self.pacer, busy, starved, offered_ns, trace: self.trace }
+        Harvest {
+            cpu_ns: began.ran_ns_since(),
+            tally: self.tally,
+            pacer: self.pacer,
+            busy,
+            starved,
+            offered_ns,
+            trace: self.trace,
+        }
     }
 
     fn start_calls(&mut self, now_ns: u64) {
@@ -227,9 +256,15 @@ impl Lane {
         }
         let mut ctx =
             Context { now_ns, out: &mut self.outbox, tally: &mut self.tally, reports: &mut self.reports };
-        for _ in 0..STARTS_PER_PASS {
-            let Some(intended_ns) = pacer.take(now_ns) else { break };
+        let mut started = 0;
+        while started < STARTS_PER_PASS
+            && let Some(intended_ns) = pacer.take(now_ns)
+        {
             caller.start(&mut ctx, intended_ns);
+            started += 1;
+        }
+        if started > 0 {
+            caller.turn();
         }
     }
 

@@ -1,9 +1,9 @@
 //! loadgen plays the call-forwarding flow against a SIP server and measures what the server does.
 //!
 //! ```text
-//!  args ─▶ plan ─▶ run ─▶ lane (a thread) ─▶ caller, callee (the phones; no sockets, no clock) ─▶ tally ─▶ report
+//!  args ─▶ plan ─▶ run ─▶ lane (a thread) ─▶ caller, callee (no sockets, no clock) ─▶ tally ─▶ report
 //!                          │  ▲
-//!                          ▼  │ pacer, os (batches of datagrams), outbox
+//!                          ▼  │ pacer, outbox, os (batches of datagrams)
 //! ```
 
 mod args;
@@ -19,6 +19,8 @@ mod message;
 mod os;
 mod outbox;
 mod pacer;
+#[cfg(test)]
+mod phones_test;
 mod ping;
 mod plan;
 mod proc;
@@ -82,7 +84,7 @@ fn load(options: &Options) -> Result<bool, String> {
 
 /// Plays one call and draws it.
 fn draw(options: &Options) -> Result<bool, String> {
-    let plan = Arc::new(Plan { calls: 1, callers: 1, rate: 1.0, ..options.plan() });
+    let plan = Arc::new(Plan { calls: 1, callers: 1, ..options.plan().at_rate(1.0) });
     ping::ping(&plan)?;
     let outcome = run::run(&plan, Watch { progress: Progress::Silent, ..options.watch() })?;
     demo::show(&plan, &outcome, colours());

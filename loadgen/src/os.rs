@@ -57,8 +57,8 @@ impl Receiver {
     /// What the kernel says, save for an error that an earlier datagram left (ICMP): that one is read away.
     pub fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
         loop {
-            // SAFETY: the headers point to as many vectors, addresses and buffers of STRIDE bytes, which this
-            // struct owns, never resizes and does not borrow out during the call.
+            // SAFETY: the headers point to as many vectors, addresses and buffers of STRIDE bytes, which
+            // this struct owns, never resizes and does not borrow out during the call.
             let count = unsafe {
                 libc::recvmmsg(
                     socket.as_raw_fd(),
@@ -80,8 +80,8 @@ impl Receiver {
         }
     }
 
-    /// A received datagram: its buffer, zero-padded behind it, its length and who sent it. A datagram that was
-    /// too long for the buffer comes as `None`.
+    /// A received datagram: its buffer, zero-padded behind it, its length and who sent it. A datagram that
+    /// was too long for the buffer comes as `None`.
     #[inline]
     pub fn datagram(&mut self, index: usize) -> Option<(&mut [u8], usize, SocketAddrV4)> {
         let header = &mut self.headers[index];
@@ -130,8 +130,8 @@ impl Sender {
         }
         let (mut sent, mut refused) = (0, 0);
         while sent < datagrams.len() {
-            // SAFETY: the headers from `sent` to `datagrams.len()` point to vectors and addresses that were set
-            // above; the vectors point into `arena`, which outlives the call and which the kernel only reads.
+            // SAFETY: the headers from `sent` to `datagrams.len()` point to vectors and addresses that were
+            // set above; the vectors point into `arena`, which outlives the call; the kernel only reads it.
             let count = unsafe {
                 libc::sendmmsg(
                     socket.as_raw_fd(),
@@ -143,7 +143,8 @@ impl Sender {
             if count > 0 {
                 sent += count as usize;
             } else if io::Error::last_os_error().raw_os_error() != Some(libc::EINTR) {
-                // The first datagram was refused (no buffer, or an ICMP error of an earlier one): the next may go.
+                // The first datagram was refused (no buffer, or an ICMP error of an earlier one): the next
+                // may go.
                 sent += 1;
                 refused += 1;
             }
@@ -209,8 +210,8 @@ impl Poller {
             tv_sec: (timeout_ns / 1_000_000_000) as _,
             tv_nsec: (timeout_ns % 1_000_000_000) as _,
         };
-        // SAFETY: `events` has room for as many events as are asked for; `timeout` outlives the call; no signal
-        // mask is passed.
+        // SAFETY: `events` has room for as many events as are asked for; `timeout` outlives the call; no
+        // signal mask is passed.
         let count = unsafe {
             libc::syscall(
                 libc::SYS_epoll_pwait2,
@@ -271,8 +272,8 @@ extern "C" fn on_interrupt(_: libc::c_int) {
 
 /// From now on the first interrupt (Ctrl-C) is noted and the second ends the process.
 pub fn catch_interrupt() {
-    // SAFETY: the handler only stores to an atomic, which is async-signal-safe; SA_RESETHAND restores the default
-    // for the second signal. A failure leaves the default: the first one ends the process.
+    // SAFETY: the handler only stores to an atomic, which is async-signal-safe; SA_RESETHAND restores the
+    // default for the second signal. A failure leaves the default: the first one ends the process.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = on_interrupt as extern "C" fn(libc::c_int) as libc::sighandler_t;

@@ -19,7 +19,7 @@ pub struct Pacer {
     late: u64,
 }
 
-/// A call that leaves later than this after its intended time counts as late: the generator could not keep up.
+/// A call that leaves later than this after its intended time counts as late: the generator did not keep up.
 pub const LATE_NS: u64 = 10_000_000;
 
 impl Pacer {

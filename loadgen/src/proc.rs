@@ -17,6 +17,11 @@ impl ThreadTime {
         parse_schedstat(&text).unwrap_or_default()
     }
 
+    /// How long this thread has run since.
+    pub fn ran_ns_since(self) -> u64 {
+        ThreadTime::now().running_ns.saturating_sub(self.running_ns)
+    }
+
     /// The shares of the last `elapsed_ns` that this thread ran, and that it waited for a CPU.
     pub fn shares_since(self, elapsed_ns: u64) -> (f64, f64) {
         let now = ThreadTime::now();

@@ -55,6 +55,10 @@ pub struct Generator {
     pub busy: Vec<f64>,
     /// Per thread: share of the time that it had work and no CPU.
     pub starved: Vec<f64>,
+    /// The least time between two looks at the sockets: each latency may be so much longer per phone.
+    pub poll_us: f64,
+    /// CPU time of all threads.
+    pub cpu_us_per_call: f64,
     /// The latest that a call left after its time.
     pub lag_max_ms: f64,
     /// Calls that left more than 10 ms after their time.
@@ -116,6 +120,10 @@ impl Report {
             generator: Generator {
                 busy: outcome.threads.iter().map(|thread| thread.busy).collect(),
                 starved: outcome.threads.iter().map(|thread| thread.starved).collect(),
+                poll_us: plan.poll_ns as f64 / 1e3,
+                cpu_us_per_call: outcome.threads.iter().map(|thread| thread.cpu_ns).sum::<u64>() as f64
+                    / 1e3
+                    / tally.started.max(1) as f64,
                 lag_max_ms: outcome.lag_max_ns as f64 / 1e6,
                 late_calls: outcome.late,
             },
@@ -215,13 +223,17 @@ impl Report {
         let shares = |shares: &[f64]| {
             shares.iter().map(|share| format!("{:.0} %", share * 100.0)).collect::<Vec<_>>().join(", ")
         };
+        let Generator { busy, starved, poll_us, cpu_us_per_call, lag_max_ms, late_calls } = &self.generator;
         writeln!(
             out,
-            "generator   busy {}   without a CPU {}   latest call {:.3} ms late   {} calls over 10 ms late",
-            shares(&self.generator.busy),
-            shares(&self.generator.starved),
-            self.generator.lag_max_ms,
-            self.generator.late_calls
+            "generator   {cpu_us_per_call:.1} µs of CPU per call   busy {}   without a CPU {}",
+            shares(busy),
+            shares(starved)
+        )?;
+        writeln!(
+            out,
+            "            latest call {lag_max_ms:.3} ms late   {} calls over 10 ms late   looked every {poll_us:.0} µs",
+            grouped(*late_calls as f64, 0)
         )
     }
 
@@ -282,7 +294,7 @@ pub mod tests {
         }
         Outcome {
             tally,
-            threads: vec![ThreadLoad { busy: 0.25, starved: 0.0 }],
+            threads: vec![ThreadLoad { busy: 0.25, starved: 0.0, cpu_ns: 250_000_000 }],
             lag_max_ns: 1_500_000,
             late: 0,
             offering_ns: 1_000_000_000,

@@ -45,6 +45,7 @@ pub struct ThreadLoad {
     pub busy: f64,
     /// Share of the time that it wanted to run and had no CPU.
     pub starved: f64,
+    pub cpu_ns: u64,
 }
 
 /// What a run gave.
@@ -142,15 +143,14 @@ pub fn run(plan: &Arc<Plan>, watch: Watch) -> Result<Outcome, String> {
 /// Tells this run's messages from those of any run before it.
 fn run_number() -> u32 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let mixed =
-        (since.as_nanos() as u64 ^ u64::from(std::process::id()) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 40) as u32
+    let seed = since.as_nanos() as u64 ^ u64::from(std::process::id()) << 32;
+    (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u32
 }
 
 /// Shares roles, sockets and calls out to the threads.
 fn equip(plan: &Plan, sockets: Sockets, start_ns: u64) -> Vec<Equipment> {
-    // Called parties cannot be split by socket: a server sends to each from one socket. So they get threads of
-    // their own, and the callers, whose sockets are many, share what is left.
+    // Called parties cannot be split by socket: a server sends to each from one socket. So they get threads
+    // of their own, and the callers, whose sockets are many, share what is left.
     let caller_lanes = if plan.threads > 2 { plan.threads - 2 } else { 1 };
     let mut lanes: Vec<Equipment> = (0..plan.threads)
         .map(|lane| Equipment {
@@ -203,7 +203,11 @@ fn sum(harvests: Vec<Harvest>, start_ns: u64) -> Outcome {
     };
     for harvest in harvests {
         outcome.tally.add(&harvest.tally);
-        outcome.threads.push(ThreadLoad { busy: harvest.busy, starved: harvest.starved });
+        outcome.threads.push(ThreadLoad {
+            busy: harvest.busy,
+            starved: harvest.starved,
+            cpu_ns: harvest.cpu_ns,
+        });
         if let Some(pacer) = &harvest.pacer {
             outcome.lag_max_ns = outcome.lag_max_ns.max(pacer.lag_max_ns());
             outcome.late += pacer.late();

@@ -22,7 +22,7 @@ impl Arena {
     /// Maps `bytes` bytes.
     pub(super) fn new(bytes: usize) -> io::Result<Arena> {
         let mapping_bytes = bytes + HUGE_PAGE_BYTES;
-        // SAFETY: an anonymous private mapping at an address of the kernel's choice touches no memory of ours.
+        // SAFETY: a new anonymous mapping at an address of the kernel's choice touches no memory of ours.
         let mapping = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),

@@ -151,19 +151,21 @@ fn make_ring() -> Result<(), String> {
 
 /// The line for a refused io_uring; `disabled` is the value of the sysctl of that name.
 fn io_uring_failure(error: &io::Error, disabled: &str) -> String {
+    const BLOCKED: &str = "io_uring is blocked, most likely by a container's seccomp profile (Docker's \
+        default since version 25); allow it: `--security-opt seccomp=unconfined`, or a profile that permits \
+        io_uring_setup, io_uring_enter and io_uring_register";
+    const MISSING: &str = "this kernel has no io_uring; Linux 5.8 or later is needed, with CONFIG_IO_URING \
+        (a sandbox such as gVisor may hide it too)";
     match (error.raw_os_error(), disabled) {
         (Some(libc::EPERM), "1" | "2") => format!(
             "io_uring is switched off (kernel.io_uring_disabled = {disabled}); allow it: \
              `sysctl -w kernel.io_uring_disabled=0`"
         ),
-        (Some(libc::EPERM), _) => "io_uring is blocked, most likely by a container's seccomp profile (Docker's \
-                                   default since version 25); allow it: `--security-opt seccomp=unconfined`, or \
-                                   a profile that permits io_uring_setup, io_uring_enter and io_uring_register"
-            .to_owned(),
-        (Some(libc::ENOSYS), _) => "this kernel has no io_uring; Linux 5.8 or later is needed, with \
-                                    CONFIG_IO_URING (a sandbox such as gVisor may hide it too)"
-            .to_owned(),
-        _ => format!("io_uring cannot be set up ({error}); see `ulimit -l`, `ulimit -n` and the kernel's log"),
+        (Some(libc::EPERM), _) => BLOCKED.to_owned(),
+        (Some(libc::ENOSYS), _) => MISSING.to_owned(),
+        _ => {
+            format!("io_uring cannot be set up ({error}); see `ulimit -l`, `ulimit -n` and the kernel's log")
+        }
     }
 }
 
@@ -184,8 +186,8 @@ fn bind_failure(address: SocketAddr, error: &io::Error) -> ServerError {
     let (ip, port) = (address.ip(), address.port());
     ServerError(match error.raw_os_error() {
         Some(libc::EADDRINUSE) => format!(
-            "{address}/udp is in use; stop the other server (`ss -lunp 'sport = :{port}'` shows it) or choose \
-             another --listen"
+            "{address}/udp is in use; stop the other server (`ss -lunp 'sport = :{port}'` shows it) or \
+             choose another --listen"
         ),
         Some(libc::EADDRNOTAVAIL) => format!(
             "{ip} is not an address of this machine (`ip address` lists them); choose another --listen, and \

@@ -61,7 +61,6 @@ pub struct Inbox {
 
 impl Inbox {
     /// An inbox for at most `capacity` datagrams (at least 1). Buffers are made as they are first needed.
-    #[must_use]
     ///
     /// # Errors
     /// No file descriptor left.
@@ -117,13 +116,15 @@ impl Inbox {
     pub fn wake(&self) {
         if self.naps.load(SeqCst) && self.naps.swap(false, SeqCst) {
             ring(&self.bell);
+            // The owner looks into its inbox when it gets up: its executor needs no waking besides.
+            return;
         }
         // The swap comes after the push (SeqCst), the owner's last look at the queue after its `parked`:
         // one of the two sees the other.
         if self.parked.load(SeqCst) && self.parked.swap(false, SeqCst) {
-            let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if let Some(waker) = waker {
-                waker.wake();
+            // By reference: a clone could outlive the task's executor here.
+            if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
+                waker.wake_by_ref();
             }
         }
     }
@@ -165,16 +166,19 @@ impl Inbox {
         if self.datagrams.is_empty() {
             return true;
         }
-        self.get_up();
+        self.get_up(false);
         false
     }
 
-    /// The owner's nap is over.
-    pub fn get_up(&self) {
-        // Whoever took the flag has rung or is about to: the bell is silenced now, or wakes one nap too many.
-        if !self.naps.swap(false, SeqCst) {
+    /// The owner's nap is over; `rung`: it saw the bell. Returns whether a datagram was pushed meanwhile.
+    pub fn get_up(&self, rung: bool) -> bool {
+        // Whoever took the flag has rung or is about to. One who rings only after this wakes the next nap,
+        // which sees the bell and silences it.
+        let pushed = !self.naps.swap(false, SeqCst);
+        if pushed || rung {
             silence(&self.bell);
         }
+        pushed
     }
 
     /// Forgets the owner's task. The owner calls it from its own thread before it ends: a task is not to be

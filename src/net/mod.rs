@@ -13,6 +13,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 pub mod udp;
+mod watch;
 
 pub use checks::allowed_cpus;
 pub use server::Server;

@@ -41,9 +41,10 @@ impl Nap {
                 std::ptr::null(),
             )
         };
-        inbox.get_up();
+        let rung = self.descriptors.last().is_some_and(|bell| bell.revents != 0);
+        let pushed = inbox.get_up(rung);
         if woken >= 0 {
-            return Ok(woken > 0);
+            return Ok(woken > 0 || pushed);
         }
         let error = io::Error::last_os_error();
         // A signal: as good as a nap that ended early.

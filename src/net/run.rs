@@ -3,10 +3,11 @@
 //!
 //! One task per socket, one for the inbox, and the tick. They share the shard through a `RefCell` that is
 //! borrowed only between two awaits. The rules that glommio 0.9.0 imposes: readiness by a one-byte peek,
-//! datagrams by our own batches, no task or timer is ever cancelled, and a tick that always runs (an executor
-//! may park although a task is ready; the tick bounds that).
+//! datagrams by our own batches, no task or timer is ever cancelled, and a heartbeat that another thread
+//! watches (see `watch`).
 
 use super::egress::Egress;
+use super::inbox::Inbox;
 use super::nap::Nap;
 use super::shared::{Phase, Shared};
 use super::udp::{self, ReceiveBatch, SendBatch};
@@ -15,7 +16,7 @@ use crate::metrics::Metrics;
 use crate::outbox::{ListenerId, Outbox};
 use crate::shard::{Datagram, Owner, Shard};
 use glommio::net::UdpSocket;
-use glommio::{Latency, Shares};
+use glommio::{Latency, Shares, Task, TaskQueueHandle};
 use socket2::Socket;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -32,9 +33,13 @@ use std::time::Duration;
 /// How often timers fire and figures are published: the resolution of the core's timing wheel.
 const TICK: Duration = Duration::from_millis(8);
 
-/// How long an executor runs tasks before it looks at its rings. Shorter makes parking with a ready task
-/// likelier (see the module's head), longer delays the other tasks.
-pub(super) const PREEMPT: Duration = Duration::from_millis(5);
+/// How long an executor runs a shard's tasks before it looks at its rings. Shorter makes parking with a ready
+/// task likelier (see `watch`), longer delays what waits in the rings.
+const PREEMPT: Duration = Duration::from_millis(10);
+
+/// The same before a shard's tasks have started: until then nothing can wake an executor that parked with its
+/// first task ready, so the thread would have to lose the CPU for this long at one certain place.
+pub(super) const START_PREEMPT: Duration = Duration::from_secs(5);
 
 /// A socket with a lasting error is tried again after this.
 const ERROR_PAUSE: Duration = Duration::from_millis(50);
@@ -184,26 +189,32 @@ impl<C: Core> Engine<C> {
     /// This blocks the executor's thread, briefly and on purpose: a park and a wake of glommio's cost eleven
     /// system calls, this costs one.
     fn nap(&mut self) -> io::Result<bool> {
-        let shared = self.shared.clone();
-        let inbox = &shared.inboxes[usize::from(self.shard)];
+        let inbox = &self.shared.inboxes[usize::from(self.shard)];
         if !self.nap.sleep(&self.sockets, inbox, NAP)? {
             return Ok(false);
         }
-        let mut any = false;
+        let mut outcome = Ok(false);
         for index in 0..self.sockets.len() {
-            any |= self.nap.is_readable(index) && self.take_batch(ListenerId(index as u8))? > 0;
+            if self.nap.is_readable(index) {
+                // One socket's error keeps nothing from the others.
+                let taken = self.take_batch(ListenerId(index as u8)).map(|count| count > 0);
+                outcome = outcome.and_then(|any| Ok(taken? || any));
+            }
         }
-        Ok(self.take_mail() > 0 || any)
+        let mail = self.take_mail() > 0;
+        outcome.map(|any| any || mail)
+    }
+
+    fn inbox(&self) -> &Inbox {
+        &self.shared.inboxes[usize::from(self.shard)]
     }
 
     /// Takes up to a batch of datagrams that other shards handed over. Returns how many there were.
     fn take_mail(&mut self) -> usize {
         let now = self.shared.clock.now();
-        let shared = self.shared.clone();
-        let inbox = &shared.inboxes[usize::from(self.shard)];
         let mut count = 0;
         while count < self.receive.capacity()
-            && let Some(mut handover) = inbox.pop()
+            && let Some(mut handover) = self.inbox().pop()
         {
             count += 1;
             if !self.core.outbox().has_room() {
@@ -214,7 +225,7 @@ impl<C: Core> Engine<C> {
             // All shards find the same owner: it is here.
             let owner = self.core.handle_datagram(now, datagram);
             debug_assert_eq!(owner, Owner::Here, "handed over twice");
-            inbox.recycle(handover);
+            self.inbox().recycle(handover);
         }
         self.flush();
         self.fire_due(TIMER_STEPS_PER_BATCH);
@@ -268,6 +279,7 @@ impl<C: Core> Engine<C> {
         metrics.receive_errors += self.receive_errors;
         metrics.sends_refused += self.wire.refused;
         metrics.sends_dropped += self.egress.dropped;
+        metrics.stalls += self.shared.heart(self.shard).stalls();
         metrics.inbox_overflows += self.shared.inboxes[usize::from(self.shard)].dropped();
         self.shared.publish(self.shard, self.core.calls(), &metrics);
     }
@@ -282,26 +294,30 @@ pub(super) async fn run<C: Core>(start: Start<C>, ready: impl FnOnce()) -> io::R
     let shared = start.shared.clone();
     let shard = start.shard;
     let engine = Rc::new(RefCell::new(Engine::new(start)?));
-    let tasks = Tasks::default();
+    let heart = shared.heart(shard);
+    poll_fn(|context| {
+        heart.start(context.waker());
+        Poll::Ready(())
+    })
+    .await;
+    let tasks = Tasks::start(Latency::Matters(PREEMPT), shared.clone());
     for (index, socket) in doubles(&engine)?.into_iter().enumerate() {
-        let task = socket_task(engine.clone(), shared.clone(), socket, ListenerId(index as u8));
-        glommio::spawn_local(tasks.clone().watch(task, shared.clone())).detach();
+        tasks.spawn(socket_task(engine.clone(), shared.clone(), socket, ListenerId(index as u8)))?.detach();
     }
-    let queue = glommio::executor().create_task_queue(Shares::default(), Latency::Matters(PREEMPT), "inbox");
-    let task = inbox_task(engine.clone(), shared.clone(), shard);
-    glommio::spawn_local_into(tasks.clone().watch(task, shared.clone()), queue)
-        .map_err(|error| io::Error::other(error.to_string()))?
-        .detach();
+    tasks.spawn(inbox_task(engine.clone(), shared.clone(), shard))?.detach();
+    let ticks = tasks.spawn(tick_task(engine.clone(), shared.clone(), shard))?;
     ready();
-    tasks.clone().watch(tick(&engine, &shared), shared.clone()).await;
+    ticks.await;
     end(&engine, &shared.inboxes[usize::from(shard)], &tasks).await;
+    heart.stop();
     engine.borrow().publish();
     tasks.failure.take().map_or(Ok(()), |failure| Err(io::Error::other(failure)))
 }
 
-/// The tasks of one shard.
-#[derive(Clone, Default)]
+/// The tasks of one shard: one queue, in which they take turns.
 struct Tasks {
+    queue: TaskQueueHandle,
+    shared: Arc<Shared>,
     /// How many have not returned.
     left: Rc<Cell<usize>>,
     /// What the first one that panicked said.
@@ -309,11 +325,17 @@ struct Tasks {
 }
 
 impl Tasks {
-    /// Counts `task` from now until it returns. If it panics it has returned and the server stops: glommio
-    /// would leave everything that the other tasks hold open for ever, or abort the process.
-    fn watch(self, task: impl Future<Output = ()>, shared: Arc<Shared>) -> impl Future<Output = ()> {
-        self.left.set(self.left.get() + 1);
-        async move {
+    fn start(latency: Latency, shared: Arc<Shared>) -> Tasks {
+        let queue = glommio::executor().create_task_queue(Shares::default(), latency, "shard");
+        Tasks { queue, shared, left: Rc::default(), failure: Rc::default() }
+    }
+
+    /// Starts `task` and counts it until it returns. If it panics it has returned and the server stops:
+    /// glommio would leave everything that the other tasks hold open for ever, or abort the process.
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) -> io::Result<Task<()>> {
+        let (shared, left, failure) = (self.shared.clone(), self.left.clone(), self.failure.clone());
+        left.set(left.get() + 1);
+        let watched = async move {
             let mut task = pin!(task);
             let outcome = poll_fn(|context| {
                 // After a panic nothing of the core is used again.
@@ -325,11 +347,12 @@ impl Tasks {
             });
             if let Err(panic) = outcome.await {
                 shared.stop();
-                let first = self.failure.take().unwrap_or(panic);
-                self.failure.set(Some(first));
+                let first = failure.take().unwrap_or(panic);
+                failure.set(Some(first));
             }
-            self.left.set(self.left.get() - 1);
-        }
+            left.set(left.get() - 1);
+        };
+        glommio::spawn_local_into(watched, self.queue).map_err(|error| io::Error::other(error.to_string()))
     }
 }
 
@@ -339,9 +362,11 @@ pub(super) fn message(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())
 }
 
-async fn tick<C: Core>(engine: &RefCell<Engine<C>>, shared: &Shared) {
+async fn tick_task<C: Core>(engine: Rc<RefCell<Engine<C>>>, shared: Arc<Shared>, shard: u16) {
+    let heart = shared.heart(shard);
     loop {
         glommio::timer::sleep(TICK).await;
+        heart.beat();
         if shared.is_stopping() {
             return;
         }
@@ -420,7 +445,7 @@ async fn yield_now() {
 }
 
 /// Wakes the tasks until all have returned: glommio would leave a sleeping one's socket open for ever.
-async fn end<C: Core>(engine: &RefCell<Engine<C>>, inbox: &super::inbox::Inbox, tasks: &Tasks) {
+async fn end<C: Core>(engine: &RefCell<Engine<C>>, inbox: &Inbox, tasks: &Tasks) {
     for _ in 0..END_STEPS_MAX {
         if tasks.left.get() == 0 {
             return;

@@ -2,7 +2,7 @@
 
 use super::run::{self, Core, Start};
 use super::shared::Shared;
-use super::{NetSettings, ServerError, checks};
+use super::{NetSettings, ServerError, checks, watch};
 use crate::clock::UnixSeconds;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
@@ -14,15 +14,21 @@ use socket2::Socket;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// A server that runs: one executor per shard. Dropped, it stops without waiting.
 #[derive(Debug)]
 pub struct Server {
     shared: Arc<Shared>,
     executors: Vec<Executor>,
+    watch: Option<JoinHandle<()>>,
     addresses: Vec<SocketAddr>,
 }
+
+/// How long the shards may take to start; they take milliseconds.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// One shard's thread.
 type Executor = ExecutorJoinHandle<io::Result<()>>;
@@ -57,15 +63,23 @@ impl Server {
             })?;
         let shared = Arc::new(shared);
         let (events, started) = mpsc::channel();
-        let mut server = Server { shared, executors: Vec::new(), addresses };
+        let mut server = Server { shared, executors: Vec::new(), watch: None, addresses };
         for (shard, (&cpu, sockets)) in net.cpus.iter().zip(sockets).enumerate() {
             let place = place(net.secret, shard as u16, net.cpus.len() as u16);
             let life = Life { shared: server.shared.clone(), events: events.clone() };
             server.executors.push(spawn(cpu, place, net.batch, sockets, make.clone(), life)?);
         }
         drop(events);
+        server.watch = Some(start_watch(server.shared.clone())?);
         for _ in 0..net.cpus.len() {
-            if started.recv() != Ok(Event::Ready) {
+            let event = started.recv_timeout(START_TIMEOUT);
+            if event == Err(RecvTimeoutError::Timeout) {
+                return Err(ServerError(
+                    "a shard did not start in 20 s: CPU or memory is short; free some and start again"
+                        .to_owned(),
+                ));
+            }
+            if event != Ok(Event::Ready) {
                 // What ended it shows only at its join.
                 server.stop();
                 server.join()?;
@@ -128,6 +142,11 @@ impl Server {
             };
             result = result.and(Err(ServerError(format!("shard {shard} ended: {cause}"))));
         }
+        if let Some(watch) = self.watch.take() {
+            watch.thread().unpark();
+            // It cannot panic, and the shards' result is worth more.
+            let _ = watch.join();
+        }
         result
     }
 }
@@ -160,6 +179,13 @@ impl Drop for Life {
     }
 }
 
+fn start_watch(shared: Arc<Shared>) -> Result<JoinHandle<()>, ServerError> {
+    std::thread::Builder::new()
+        .name("watch".to_owned())
+        .spawn(move || watch::watch(&shared))
+        .map_err(|error| ServerError(format!("no thread can be started ({error}); raise `ulimit -u`")))
+}
+
 fn spawn<C: Core>(
     cpu: usize,
     place: Place,
@@ -171,7 +197,7 @@ fn spawn<C: Core>(
     LocalExecutorBuilder::new(Placement::Fixed(cpu))
         .name("shard")
         .io_memory(0)
-        .preempt_timer(run::PREEMPT)
+        .preempt_timer(run::START_PREEMPT)
         .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
         .spawn(move || async move {
             let shared = life.shared.clone();

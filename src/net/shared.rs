@@ -3,6 +3,7 @@
 
 use super::clock::Clock;
 use super::inbox::Inbox;
+use super::watch::Heart;
 use crate::metrics::Metrics;
 use crossbeam::utils::CachePadded;
 use std::io;
@@ -21,9 +22,10 @@ pub(super) enum Phase {
     Stopping = 2,
 }
 
-/// One shard's figures as of its last tick.
+/// One shard's sign of life, and its figures as of its last tick.
 #[derive(Debug)]
 struct Published {
+    heart: Heart,
     calls: AtomicUsize,
     metrics: [AtomicU64; Metrics::COUNT],
 }
@@ -45,8 +47,11 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(shards: usize, inbox_datagrams: usize, drain_timeout: Duration) -> io::Result<Shared> {
-        let published =
-            || Published { calls: AtomicUsize::new(0), metrics: [const { AtomicU64::new(0) }; _] };
+        let published = || Published {
+            heart: Heart::default(),
+            calls: AtomicUsize::new(0),
+            metrics: [const { AtomicU64::new(0) }; _],
+        };
         Ok(Shared {
             clock: Clock::start(),
             inboxes: (0..shards).map(|_| Inbox::new(inbox_datagrams)).collect::<io::Result<_>>()?,
@@ -99,6 +104,14 @@ impl Shared {
 
     pub(super) fn all_ended(&self) -> bool {
         self.ended.load(Acquire) == self.published.len()
+    }
+
+    pub(super) fn heart(&self, shard: u16) -> &Heart {
+        &self.published[usize::from(shard)].heart
+    }
+
+    pub(super) fn hearts(&self) -> impl Iterator<Item = &Heart> {
+        self.published.iter().map(|shard| &shard.heart)
     }
 
     pub(super) fn publish(&self, shard: u16, calls: usize, metrics: &Metrics) {

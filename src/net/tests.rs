@@ -97,6 +97,12 @@ impl Core for Echo {
     }
 }
 
+/// A thread that waits for signals may drain the server that another one watches.
+const _: () = {
+    const fn shared_between_threads<T: Send + Sync>() {}
+    shared_between_threads::<Server>();
+};
+
 /// An address that no other test uses.
 fn free() -> SocketAddr {
     udp::free_address(Ipv4Addr::LOCALHOST.into()).expect("a free port")

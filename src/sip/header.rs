@@ -107,30 +107,22 @@ impl HeaderName {
     /// Classifies a header field's name as it stands in the message: any case, full or compact.
     #[must_use]
     pub fn classify(name: &[u8]) -> HeaderName {
-        let mut words = [0u8; 8 * NAME_WORDS];
-        match words.get_mut(..name.len()) {
+        let mut head = [0; NAME_ROOM];
+        match head.get_mut(..name.len()) {
             Some(room) => room.copy_from_slice(name),
             None => return HeaderName::Other,
         }
-        HeaderName::classify_at(&words, 0, name.len())
+        HeaderName::classify_head(&head, name.len())
     }
 
-    /// Classifies `buffer[start..start + length]`; quickest where the buffer goes on for 24 bytes and more.
+    /// Classifies the first `length` bytes of a line. Of what stands behind them nothing matters.
     #[inline]
-    pub(super) fn classify_at(buffer: &[u8], start: usize, length: usize) -> HeaderName {
-        let Some(name) = buffer.get(start..start + length) else { return HeaderName::Other };
-        let (Some(&first), Some(&last)) = (name.first(), name.last()) else { return HeaderName::Other };
+    pub(super) fn classify_head(head: &[u8; NAME_ROOM], length: usize) -> HeaderName {
         if length == 1 {
-            return COMPACT[usize::from(first)];
+            return COMPACT[usize::from(head[0])];
         }
-        let Some(entry) = NAMES.get(usize::from(SLOTS[slot(first, last, length)])) else {
-            return HeaderName::Other;
-        };
-        if usize::from(entry.length) == length && entry.matches(buffer, start) {
-            entry.name
-        } else {
-            HeaderName::Other
-        }
+        let entry = &NAMES[slot(head[0], last_of(head, length), length)];
+        if entry.length == length && entry.matches(head) { entry.name } else { HeaderName::Other }
     }
 
     /// Whether the field's value may be a comma-separated list, equal to several fields (RFC 3261 §7.3.1).
@@ -207,105 +199,88 @@ impl HeaderName {
     }
 }
 
-/// Words that hold the longest name.
+/// Bytes of a line that hold every known name, with the colon behind it.
+pub(super) const NAME_ROOM: usize = 32;
+
+/// The last of the first `length` bytes; any byte where those are none or too many, for no known name is.
+#[inline]
+pub(super) fn last_of(head: &[u8; NAME_ROOM], length: usize) -> u8 {
+    head[length.wrapping_sub(1) % NAME_ROOM]
+}
+
+/// Words that hold the longest known name.
 const NAME_WORDS: usize = 3;
 
 /// Slots of the table that leads from a hash of first letter, last letter and length to a name.
 const SLOT_COUNT: usize = 256;
 
-/// No known name's number: its slot is empty.
-const EMPTY_SLOT: u8 = u8::MAX;
-
-/// A known name, ready to be compared a word at a time without case.
-#[derive(Clone, Copy)]
-struct Entry {
-    name: HeaderName,
-    length: u8,
-    /// The name in small letters, zeros behind it.
-    text: [u64; NAME_WORDS],
-    /// 0x20 over each letter: makes it small and leaves every other byte as it is.
-    fold: [u64; NAME_WORDS],
-    /// Ones over the name's bytes.
-    keep: [u64; NAME_WORDS],
-}
-
-static NAMES: [Entry; HeaderName::COUNT] = entries();
-static SLOTS: [u8; SLOT_COUNT] = slots();
+static NAMES: [Entry; SLOT_COUNT] = entries();
 static COMPACT: [HeaderName; 256] = compact_names();
 
-const _: () = assert!(HeaderName::COUNT < EMPTY_SLOT as usize);
+/// A known name, ready to be compared without case, eight bytes at a time.
+#[derive(Clone, Copy)]
+struct Entry {
+    words: [Word; NAME_WORDS],
+    /// Zero in an empty slot.
+    length: usize,
+    name: HeaderName,
+}
+
+/// Eight bytes of a name.
+#[derive(Clone, Copy)]
+struct Word {
+    /// In small letters; zeros behind the name.
+    text: u64,
+    /// 0x20 over each letter: makes it small and leaves every other byte as it is.
+    fold: u64,
+    /// Ones over the name's bytes.
+    keep: u64,
+}
 
 impl Entry {
     #[inline]
-    fn matches(&self, buffer: &[u8], start: usize) -> bool {
-        let words = usize::from(self.length).div_ceil(8);
-        for number in 0..words {
-            let word = word_at(buffer, start + 8 * number) & self.keep[number] | self.fold[number];
-            if word != self.text[number] {
-                return false;
-            }
-        }
-        true
-    }
-}
-
-/// The eight bytes at a position; zeros where the buffer has ended.
-#[inline]
-fn word_at(buffer: &[u8], at: usize) -> u64 {
-    match buffer.get(at..).and_then(<[u8]>::first_chunk) {
-        Some(bytes) => u64::from_le_bytes(*bytes),
-        None => {
-            let mut bytes = [0; 8];
-            for (to, from) in bytes.iter_mut().zip(buffer.iter().skip(at)) {
-                *to = *from;
-            }
-            u64::from_le_bytes(bytes)
-        }
+    fn matches(&self, head: &[u8; NAME_ROOM]) -> bool {
+        let (heads, _) = head.as_chunks();
+        let is_same =
+            |word: &Word, head: &[u8; 8]| u64::from_le_bytes(*head) & word.keep | word.fold == word.text;
+        let [first, second, third] = &self.words;
+        is_same(first, &heads[0])
+            && (self.length <= 8
+                || is_same(second, &heads[1]) && (self.length <= 16 || is_same(third, &heads[2])))
     }
 }
 
 /// The factors were searched for: no two known names share a slot, and the build fails should that change.
 #[inline]
 const fn slot(first: u8, last: u8, length: usize) -> usize {
-    ((first | 0x20) as usize * 41 + (last | 0x20) as usize * 21 + length * 3) % SLOT_COUNT
+    let (first, last) = ((first | 0x20) as usize, (last | 0x20) as usize);
+    first.wrapping_mul(41).wrapping_add(last.wrapping_mul(21)).wrapping_add(length.wrapping_mul(3))
+        % SLOT_COUNT
 }
 
-const fn entries() -> [Entry; HeaderName::COUNT] {
-    let zero = [0; NAME_WORDS];
-    let empty = Entry { name: HeaderName::Other, length: 0, text: zero, fold: zero, keep: zero };
-    let mut entries = [empty; HeaderName::COUNT];
+const fn entries() -> [Entry; SLOT_COUNT] {
+    let empty = Word { text: 0, fold: 0, keep: 0 };
+    let mut entries = [Entry { words: [empty; NAME_WORDS], length: 0, name: HeaderName::Other }; SLOT_COUNT];
     let mut number = 0;
     while number < HeaderName::COUNT {
         let name = HeaderName::ALL[number];
         let text = name.text().as_bytes();
-        let entry = &mut entries[number];
+        let entry = &mut entries[slot(text[0], text[text.len() - 1], text.len())];
+        assert!(entry.length == 0, "two names share a slot: search for other factors");
         entry.name = name;
-        entry.length = text.len() as u8;
+        entry.length = text.len();
         let mut at = 0;
         while at < text.len() {
+            let word = &mut entry.words[at / 8];
             let shift = at % 8 * 8;
-            let is_letter = text[at].is_ascii_alphabetic();
-            entry.text[at / 8] |= (text[at].to_ascii_lowercase() as u64) << shift;
-            entry.fold[at / 8] |= (if is_letter { 0x20 } else { 0 }) << shift;
-            entry.keep[at / 8] |= 0xff << shift;
+            word.text |= (text[at].to_ascii_lowercase() as u64) << shift;
+            word.fold |= (text[at].is_ascii_alphabetic() as u64 * 0x20) << shift;
+            word.keep |= 0xff << shift;
             at += 1;
         }
         number += 1;
     }
     entries
-}
-
-const fn slots() -> [u8; SLOT_COUNT] {
-    let mut slots = [EMPTY_SLOT; SLOT_COUNT];
-    let mut number = 0;
-    while number < HeaderName::COUNT {
-        let text = HeaderName::ALL[number].text().as_bytes();
-        let slot = slot(text[0], text[text.len() - 1], text.len());
-        assert!(slots[slot] == EMPTY_SLOT, "two names share a slot: search for other factors");
-        slots[slot] = number as u8;
-        number += 1;
-    }
-    slots
 }
 
 const fn compact_names() -> [HeaderName; 256] {

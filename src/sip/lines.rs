@@ -7,6 +7,9 @@
 const BLOCK: usize = 64;
 
 /// Finds line breaks: remembers the mask of the block it stands in, so that it reads each byte once.
+///
+/// To be kept in a local variable that nothing borrows: it is two registers then.
+#[derive(Clone, Copy)]
 pub(super) struct Breaks {
     base: usize,
     mask: u64,
@@ -17,8 +20,7 @@ impl Breaks {
         Breaks { base: usize::MAX, mask: 0 }
     }
 
-    /// The position of the first CR or LF in `buffer[from..length]`; `length` when there is none.
-    /// A byte that was blanked since it was found may be reported again only from before its position.
+    /// The position of the first CR or LF from `from` on; `length` or more when none stands before `length`.
     #[inline]
     pub(super) fn next(&mut self, buffer: &[u8], from: usize, length: usize) -> usize {
         let mut at = from;
@@ -30,7 +32,7 @@ impl Breaks {
             }
             let ahead = self.mask >> (at - base);
             if ahead != 0 {
-                return (at + ahead.trailing_zeros() as usize).min(length);
+                return at + ahead.trailing_zeros() as usize;
             }
             at = base + BLOCK;
         }
@@ -38,38 +40,71 @@ impl Breaks {
     }
 }
 
-/// The position of the first `:` in `buffer[from..end]`; `end` when there is none.
+/// The same without a memory, for a place that is seldom reached.
+pub(super) fn next_break(text: &[u8], from: usize) -> usize {
+    let rest = text.get(from..).unwrap_or_default();
+    memchr::memchr2(b'\r', b'\n', rest).map_or(text.len(), |at| from + at)
+}
+
+/// The position of the first `:` in the head of a line, `None` when there is none.
 #[inline]
-pub(super) fn find_colon(buffer: &[u8], from: usize, end: usize) -> usize {
+pub(super) fn colon_in(head: &[u8; 2 * LANE]) -> Option<usize> {
+    let (lanes, _) = head.as_chunks();
+    let mask = lane_mask(&lanes[0], *b":") | lane_mask(&lanes[1], *b":") << LANE;
+    (mask != 0).then_some(mask.trailing_zeros() as usize)
+}
+
+/// The position of the first byte of the set from `from` on; the text's length when there is none.
+#[inline]
+pub(super) fn find_any<const N: usize>(text: &[u8], from: usize, set: [u8; N]) -> usize {
     let mut at = from;
-    while at < end {
-        let mask = match buffer.get(at..).and_then(<[u8]>::first_chunk) {
-            Some(bytes) => lane_mask(bytes, b':', b':'),
-            None => lane_mask(&tail(buffer, at), b':', b':'),
-        };
+    while let Some(lane) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        let mask = lane_mask(lane, set);
         if mask != 0 {
-            return (at + mask.trailing_zeros() as usize).min(end);
+            return at + mask.trailing_zeros() as usize;
         }
         at += LANE;
     }
-    end
+    match text.last_chunk() {
+        Some(lane) if at < text.len() => {
+            let seen = at + LANE - text.len();
+            let mask = lane_mask(lane, set) >> seen;
+            if mask == 0 { text.len() } else { at + mask.trailing_zeros() as usize }
+        }
+        _ => {
+            while at < text.len() && !set.contains(&text[at]) {
+                at += 1;
+            }
+            at.min(text.len())
+        }
+    }
+}
+
+/// The bytes at a position, and zeros behind the buffer's end.
+#[inline]
+pub(super) fn bytes_at<const N: usize>(buffer: &[u8], at: usize) -> [u8; N] {
+    match head_at(buffer, at) {
+        Some(bytes) => *bytes,
+        None => tail(buffer, at),
+    }
+}
+
+/// The bytes at a position; `None` where the buffer has ended before the last of them.
+#[inline]
+pub(super) fn head_at<const N: usize>(buffer: &[u8], at: usize) -> Option<&[u8; N]> {
+    // A position in a datagram fits; that the sum cannot overflow spares a branch.
+    let start = at as u32 as usize;
+    buffer.get(start..start + N)?.first_chunk()
 }
 
 /// One bit for each CR or LF in the block at `base`; beyond the buffer there is none.
 #[inline]
 fn break_mask(buffer: &[u8], base: usize) -> u64 {
-    match buffer.get(base..).and_then(<[u8]>::first_chunk::<BLOCK>) {
-        Some(block) => block_mask(block),
-        None => block_mask(&tail(buffer, base)),
-    }
-}
-
-#[inline]
-fn block_mask(block: &[u8; BLOCK]) -> u64 {
+    let block: [u8; BLOCK] = bytes_at(buffer, base);
     let (lanes, _) = block.as_chunks::<LANE>();
     let mut mask = 0;
     for (number, lane) in lanes.iter().enumerate() {
-        mask |= u64::from(lane_mask(lane, b'\r', b'\n')) << (number * LANE);
+        mask |= u64::from(lane_mask(lane, *b"\r\n")) << (number * LANE);
     }
     mask
 }
@@ -87,35 +122,37 @@ fn tail<const N: usize>(buffer: &[u8], at: usize) -> [u8; N] {
 /// Bytes in one vector of the baseline instruction set.
 const LANE: usize = 16;
 
-/// One bit for each byte that equals `first` or `second`.
+/// One bit for each byte that equals one of the set.
 #[cfg(target_arch = "x86_64")]
 #[inline]
-fn lane_mask(bytes: &[u8; LANE], first: u8, second: u8) -> u32 {
+fn lane_mask<const N: usize>(bytes: &[u8; LANE], set: [u8; N]) -> u32 {
     // SAFETY: SSE2 belongs to every x86-64 processor.
-    unsafe { lane_mask_sse2(bytes, first, second) }
+    unsafe { lane_mask_sse2(bytes, set) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "sse2")]
-fn lane_mask_sse2(bytes: &[u8; LANE], first: u8, second: u8) -> u32 {
+fn lane_mask_sse2<const N: usize>(bytes: &[u8; LANE], set: [u8; N]) -> u32 {
     use core::arch::x86_64::{
         _mm_cmpeq_epi8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8,
     };
     let value = u128::from_le_bytes(*bytes);
     let lane = _mm_set_epi64x((value >> 64) as i64, value as i64);
-    let first = _mm_cmpeq_epi8(lane, _mm_set1_epi8(first as i8));
-    let second = _mm_cmpeq_epi8(lane, _mm_set1_epi8(second as i8));
-    _mm_movemask_epi8(_mm_or_si128(first, second)) as u32
+    let mut hits = _mm_set1_epi8(0);
+    for byte in set {
+        hits = _mm_or_si128(hits, _mm_cmpeq_epi8(lane, _mm_set1_epi8(byte as i8)));
+    }
+    _mm_movemask_epi8(hits) as u32
 }
 
-/// One bit for each byte that equals `first` or `second`.
+/// One bit for each byte that equals one of the set.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline]
-fn lane_mask(bytes: &[u8; LANE], first: u8, second: u8) -> u32 {
+fn lane_mask<const N: usize>(bytes: &[u8; LANE], set: [u8; N]) -> u32 {
     let mut mask = 0;
     for (number, byte) in bytes.iter().enumerate() {
-        mask |= u32::from(*byte == first || *byte == second) << number;
+        mask |= u32::from(set.contains(byte)) << number;
     }
     mask
 }

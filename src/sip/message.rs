@@ -41,23 +41,24 @@ impl Span {
 
 /// What the scanner found: caller-owned, reused from datagram to datagram, never allocating.
 ///
-/// Fields are private to `sip`; [`Message`] is how the rest of the program reads them. A reset writes the
-/// few words of `facts`, `present` and `header_count`: entries beyond the count and first-of-type slots of
-/// absent names keep an older message's values and are never read.
+/// Fields are private to `sip`; [`Message`] is how the rest of the program reads them. A reset writes
+/// `facts`, `first` and `header_count`: entries beyond the count keep an older message's values and are never
+/// read.
 pub struct Index {
     pub(super) headers: [Header; limits::HEADERS_MAX],
     pub(super) header_count: u8,
-    /// Where the first field of each name stands in `headers`.
+    /// Where the first field of each name stands in `headers`; [`ABSENT`] for a name that does not.
     pub(super) first: [u8; NAME_COUNT],
-    /// One bit for each name that the message holds.
-    pub(super) present: u128,
     pub(super) facts: Facts,
 }
 
-/// Names with a slot and a bit: the known ones and `Other`.
+/// Names with a slot: the known ones and `Other`.
 const NAME_COUNT: usize = HeaderName::COUNT + 1;
 
-const _: () = assert!(NAME_COUNT <= u128::BITS as usize);
+/// No field's number.
+const ABSENT: u8 = u8::MAX;
+
+const _: () = assert!(limits::HEADERS_MAX <= ABSENT as usize);
 
 /// What the start line made of the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,8 +146,7 @@ impl Index {
         Index {
             headers: [none; limits::HEADERS_MAX],
             header_count: 0,
-            first: [0; NAME_COUNT],
-            present: 0,
+            first: [ABSENT; NAME_COUNT],
             facts: Facts::NONE,
         }
     }
@@ -161,7 +161,7 @@ impl Index {
     #[inline]
     pub(super) fn reset(&mut self) {
         self.header_count = 0;
-        self.present = 0;
+        self.first = [ABSENT; NAME_COUNT];
         self.facts = Facts::NONE;
     }
 
@@ -171,19 +171,18 @@ impl Index {
         let number = self.header_count;
         *self.headers.get_mut(usize::from(number))? = header;
         self.header_count = number + 1;
-        let bit = bit(header.name);
-        let is_first = self.present & bit == 0;
+        let first = &mut self.first[header.name as usize];
+        let is_first = *first == ABSENT;
         if is_first {
-            self.present |= bit;
-            self.first[header.name as usize] = number;
+            *first = number;
         }
         Some(is_first)
     }
-}
 
-/// The name's bit in `Index::present`.
-pub(super) const fn bit(name: HeaderName) -> u128 {
-    1 << name as u32
+    #[inline]
+    pub(super) fn has(&self, name: HeaderName) -> bool {
+        self.first[name as usize] != ABSENT
+    }
 }
 
 impl<'a> Message<'a> {
@@ -233,7 +232,7 @@ impl<'a> Message<'a> {
             port: top.port,
             branch: self.text(top.branch.behind(start)),
             wants_rport: top.wants_rport,
-            text: self.text(top.text.behind(start)),
+            text: self.text(Span { start, length: top.length }),
         })
     }
 
@@ -283,23 +282,20 @@ impl<'a> Message<'a> {
 
     #[must_use]
     pub fn has(&self, name: HeaderName) -> bool {
-        self.index.present & bit(name) != 0
+        self.index.has(name)
     }
 
     /// The value of the first field of this name.
     #[must_use]
     pub fn header(&self, name: HeaderName) -> Option<&'a [u8]> {
-        if !self.has(name) {
-            return None;
-        }
-        let number = self.index.first[name as usize];
-        Some(self.text(self.index.headers[usize::from(number)].value))
+        let number = usize::from(self.index.first[name as usize]);
+        self.headers().get(number).map(|header| self.text(header.value))
     }
 
     /// The values of all fields of this name, one item per field (lists are not split).
     pub fn values(&self, name: HeaderName) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let message = *self;
-        let first = if self.has(name) { usize::from(self.index.first[name as usize]) } else { usize::MAX };
+        let first = usize::from(self.index.first[name as usize]);
         let headers = self.headers().get(first..).unwrap_or_default();
         headers.iter().filter(move |header| header.name == name).map(move |header| message.text(header.value))
     }

@@ -2,7 +2,8 @@
 //! (RFC 3261 §20.10, §25.1).
 
 use super::Malformed;
-use super::text::{blanks_end, quoted_end, trim, trim_end};
+use super::lines::find_any;
+use super::text::{PARAM_END, blanks_end, quoted_end, run_end, trim, trim_end, value_end};
 use std::ops::Range;
 
 /// `"Alice" <sip:alice@host>;tag=1` or `sip:alice@host;tag=1` (then everything behind `;` is a header
@@ -66,6 +67,7 @@ impl Parts {
         let mut at = 0;
         let mut has_quotes = false;
         loop {
+            at = find_any(value, at, *b"\"<;,>");
             match value.get(at) {
                 Some(b'"') => {
                     at = quoted_end(value, at)?;
@@ -76,15 +78,17 @@ impl Parts {
                     let is_address = !has_quotes && blanks_end(value, 0) < at;
                     return is_address.then_some(Parts { display_end: 0, uri: 0..at, params: at });
                 }
-                Some(b',' | b'>') => return None,
-                Some(_) => at += 1,
+                Some(_) => return None,
             }
         }
     }
 
     #[inline]
     fn read_brackets(value: &[u8], open: usize) -> Option<Parts> {
-        let close = open + memchr::memchr(b'>', &value[open..])?;
+        let close = find_any(value, open, *b">");
+        if close == value.len() {
+            return None;
+        }
         let params = blanks_end(value, close + 1);
         let ends_well = matches!(value.get(params), None | Some(b';'));
         ends_well.then_some(Parts { display_end: open, uri: open + 1..close, params })
@@ -96,11 +100,15 @@ impl Parts {
 pub(super) fn read_tag(value: &[u8]) -> Option<Range<usize>> {
     let parts = Parts::read(value)?;
     let params = &value[parts.params..];
-    let tag = match find_param(params, b"tag") {
-        Some(tag) => parts.params + tag.start..parts.params + tag.end,
-        None => 0..0,
-    };
-    Some(tag)
+    // As nearly every peer writes it.
+    if let [b';', b't', b'a', b'g', b'=', first, ..] = params
+        && !matches!(first, b' ' | b'\t' | b'"')
+    {
+        let start = parts.params + 5;
+        return Some(start..value_end(value, start));
+    }
+    let tag = find_param(params, b"tag").unwrap_or_default();
+    Some(parts.params + tag.start..parts.params + tag.end)
 }
 
 /// Splits a list at the commas outside quotes and angle brackets. Items come without white space around
@@ -149,9 +157,7 @@ fn find_param(params: &[u8], name: &[u8]) -> Option<Range<usize>> {
             at += 1;
         }
         let start = at;
-        while !matches!(params.get(at), None | Some(b' ' | b'\t' | b';' | b'=' | b'"')) {
-            at += 1;
-        }
+        at = run_end(params, at, PARAM_END);
         let is_it = params[start..at].eq_ignore_ascii_case(name);
         let (value, end) = param_value(params, at);
         if is_it {
@@ -186,9 +192,6 @@ fn param_value(params: &[u8], name_end: usize) -> (Range<usize>, usize) {
             None => (start + 1..params.len(), params.len()),
         };
     }
-    let mut end = start;
-    while !matches!(params.get(end), None | Some(b' ' | b'\t' | b';' | b'"')) {
-        end += 1;
-    }
+    let end = value_end(params, start);
     (start..end, end)
 }

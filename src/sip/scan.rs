@@ -1,7 +1,8 @@
 //! The scanner: one pass over a datagram, spans out.
 
-use super::lines::{Breaks, find_colon};
-use super::message::{Facts, Header, Kind, bit};
+use super::header::last_of;
+use super::lines::{Breaks, bytes_at, colon_in, head_at, next_break};
+use super::message::{Facts, Header, Kind};
 use super::text::{blanks_end, decimal, is_token, trim_end};
 use super::{Fault, HeaderName, Index, Method, Span, cseq, name_addr, start_line, via};
 use crate::limits;
@@ -24,9 +25,8 @@ pub fn scan(buffer: &mut [u8], length: usize, index: &mut Index) -> Result<(), F
     index.reset();
     let length = length.min(buffer.len()).min(limits::DATAGRAM_BYTES_MAX);
     let start = message_start(&buffer[..length])?;
-    let mut scanner = Scanner { buffer, length, index, breaks: Breaks::new(), fault: None };
-    scanner.read_start_line(start)?;
-    scanner.read_headers();
+    let mut scanner = Scanner { buffer, length, index, fault: None };
+    scanner.read_lines(start)?;
     scanner.judge();
     match scanner.fault {
         None => Ok(()),
@@ -55,28 +55,20 @@ fn late_message_start(datagram: &[u8]) -> Result<usize, Fault> {
 const MANDATORY: [HeaderName; 5] =
     [HeaderName::Via, HeaderName::From, HeaderName::To, HeaderName::CallId, HeaderName::CSeq];
 
-const MANDATORY_BITS: u128 = {
-    let mut bits = 0;
-    let mut number = 0;
-    while number < MANDATORY.len() {
-        bits |= bit(MANDATORY[number]);
-        number += 1;
-    }
-    bits
-};
-
 struct Scanner<'a> {
     buffer: &'a mut [u8],
     length: usize,
     index: &'a mut Index,
-    breaks: Breaks,
     fault: Option<Fault>,
 }
 
-/// A line: where its text ends and where the next one starts.
+/// A line: where its text ends, the last byte of it and where the next one starts. Small enough to be
+/// returned in registers.
+#[derive(Clone, Copy)]
 struct Line {
-    end: usize,
-    next: usize,
+    end: u32,
+    next: u32,
+    last: u8,
 }
 
 impl Scanner<'_> {
@@ -88,104 +80,135 @@ impl Scanner<'_> {
         &mut self.index.facts
     }
 
-    /// Reads the start line; only [`Fault::NotSip`] ends the scan.
+    /// Reads the start line and the header lines up to the empty one. Leaves in `facts.headers_end` where
+    /// they end, and in `facts.body` where the body may start. Only [`Fault::NotSip`] ends it early.
+    fn read_lines(&mut self, first: usize) -> Result<(), Fault> {
+        let mut breaks = Breaks::new();
+        let line = self.line(first, false, &mut breaks);
+        self.read_start_line(first, line.end as usize)?;
+        let mut start = line.next as usize;
+        loop {
+            let line = self.line(start, true, &mut breaks);
+            let mut body = line.next as usize;
+            let is_empty = line.end as usize == start;
+            if !is_empty && self.read_header(start, line) {
+                start = line.next as usize;
+                continue;
+            }
+            if !is_empty {
+                self.note(Fault::TooManyHeaders);
+                body = self.length;
+            }
+            self.facts().headers_end = start as u16;
+            self.facts().body = Span::new(body, body);
+            return Ok(());
+        }
+    }
+
     #[inline]
-    fn read_start_line(&mut self, start: usize) -> Result<(), Fault> {
-        let line = self.line(start, false);
-        if let Err(fault) = start_line::read(self.buffer, start, line.end, &mut self.index.facts) {
+    fn read_start_line(&mut self, start: usize, end: usize) -> Result<(), Fault> {
+        if let Err(fault) = start_line::read(self.buffer, start, end, &mut self.index.facts) {
             if fault == Fault::NotSip {
                 return Err(fault);
             }
             self.note(fault);
         }
-        let facts = self.facts();
-        facts.start = start as u16;
-        facts.headers_end = line.next as u16;
+        self.facts().start = start as u16;
         Ok(())
     }
 
-    /// Reads header lines up to the empty one. Leaves in `facts.headers_end` where they end, and in
-    /// `facts.body` where the body may start.
-    fn read_headers(&mut self) {
-        let mut start = usize::from(self.index.facts.headers_end);
-        loop {
-            let line = self.line(start, true);
-            if line.end == start {
-                self.facts().headers_end = start as u16;
-                self.facts().body = Span::new(line.next, line.next);
-                return;
-            }
-            if !self.read_header(start, line.end) {
-                self.note(Fault::TooManyHeaders);
-                self.facts().headers_end = start as u16;
-                self.facts().body = Span::new(self.length, self.length);
-                return;
-            }
-            start = line.next;
-        }
-    }
-
     /// Finds the end of the line that starts at `start`, and undoes its folds.
-    #[inline]
-    fn line(&mut self, start: usize, may_fold: bool) -> Line {
-        let mut from = start;
-        loop {
-            let end = self.breaks.next(self.buffer, from, self.length);
-            let next = match self.buffer.get(end..self.length) {
-                Some([b'\r', b'\n', ..]) => end + 2,
-                Some([_, ..]) => match self.lone_break(end) {
-                    Some(next) => next,
-                    None => {
-                        from = end + 1;
-                        continue;
-                    }
-                },
-                _ => {
-                    self.note(Fault::BrokenHeader);
-                    return Line { end, next: end };
-                }
-            };
-            let is_fold = may_fold
-                && end > start
-                && next < self.length
-                && matches!(self.buffer.get(next), Some(b' ' | b'\t'));
-            if !is_fold {
-                return Line { end, next };
+    #[inline(always)]
+    fn line(&mut self, start: usize, may_fold: bool, breaks: &mut Breaks) -> Line {
+        let end = breaks.next(self.buffer, start, self.length);
+        let next = end + 2;
+        match bytes_at(self.buffer, end.wrapping_sub(1)) {
+            [last, b'\r', b'\n', behind] if behind != b' ' && behind != b'\t' && next <= self.length => {
+                Line { end: end as u32, next: next as u32, last }
             }
-            self.buffer[end..next].fill(b' ');
-            from = next;
+            _ => self.odd_line(start, end, may_fold),
         }
     }
 
-    /// A CR or LF that stands alone: an LF ends the line, a CR does not.
+    /// The same for a line that seems to be folded, or that has no proper end at `end`.
     #[cold]
-    fn lone_break(&mut self, at: usize) -> Option<usize> {
-        self.note(Fault::BrokenHeader);
-        if self.buffer[at] == b'\n' {
-            return Some(at + 1);
+    fn odd_line(&mut self, start: usize, end: usize, may_fold: bool) -> Line {
+        let mut end = end.min(self.length);
+        loop {
+            let mut next = end + 1;
+            let mut has_ended = false;
+            match self.break_at(end) {
+                None => {
+                    self.note(Fault::BrokenHeader);
+                    next = end;
+                    has_ended = true;
+                }
+                // A lone CR does not end a line.
+                Some(0) => {}
+                Some(length) => {
+                    next = end + length;
+                    let goes_on = next < self.length && matches!(self.buffer[next], b' ' | b'\t');
+                    has_ended = !(goes_on && may_fold && end > start);
+                    if !has_ended {
+                        self.buffer[end..next].fill(b' ');
+                    }
+                }
+            }
+            if has_ended {
+                let last = self.buffer[start..end].last().copied().unwrap_or_default();
+                return Line { end: end as u32, next: next as u32, last };
+            }
+            end = next_break(&self.buffer[..self.length], next);
         }
-        self.buffer[at] = b' ';
-        None
+    }
+
+    /// The length of the line break that stands here; `None` at the datagram's end. A lone LF is one of
+    /// length one; a lone CR is none and becomes a blank.
+    fn break_at(&mut self, at: usize) -> Option<usize> {
+        match self.buffer[at..self.length] {
+            [] => None,
+            [b'\r', b'\n', ..] => Some(2),
+            [first, ..] => {
+                self.note(Fault::BrokenHeader);
+                if first == b'\r' {
+                    self.buffer[at] = b' ';
+                }
+                Some(usize::from(first == b'\n'))
+            }
+        }
     }
 
     /// Reads one header line; false when the index is full.
-    #[inline]
-    fn read_header(&mut self, start: usize, end: usize) -> bool {
-        let colon = find_colon(self.buffer, start, end);
-        let name_end = start + trim_end(&self.buffer[start..colon]).len();
-        let name = HeaderName::classify_at(self.buffer, start, name_end - start);
-        if colon == end || name == HeaderName::Other && !is_token(&self.buffer[start..name_end]) {
-            let value = Span::new(end, end);
-            let header = Header { name: HeaderName::Other, line_start: start as u16, value };
-            let has_room = self.index.push(header).is_some();
-            if has_room {
-                self.note(Fault::BrokenHeader);
+    #[inline(always)]
+    fn read_header(&mut self, start: usize, line: Line) -> bool {
+        let end = line.end as usize;
+        let beyond;
+        let head = match head_at(self.buffer, start) {
+            Some(head) => head,
+            None => {
+                beyond = bytes_at(self.buffer, start);
+                &beyond
             }
-            return has_room;
+        };
+        let colon = match colon_in(head) {
+            Some(length) => start + length,
+            None => self.late_colon(start, end),
+        };
+        if colon >= end {
+            return self.push_broken(start, end);
         }
-        let line = &self.buffer[..end];
-        let value_start = blanks_end(line, colon + 1);
-        let value = Span::new(value_start, value_start + trim_end(&line[value_start..]).len());
+        let mut name_length = colon - start;
+        if last_of(head, name_length) <= b' ' {
+            name_length = trim_end(&self.buffer[start..colon]).len();
+        }
+        let name = HeaderName::classify_head(head, name_length);
+        if name == HeaderName::Other && !is_token(&self.buffer[start..start + name_length]) {
+            return self.push_broken(start, end);
+        }
+        let value = match bytes_at(self.buffer, colon + 1) {
+            [b' ', first] if first > b' ' && line.last > b' ' && colon + 2 < end => Span::new(colon + 2, end),
+            _ => self.trimmed(colon + 1, end),
+        };
         match self.index.push(Header { name, line_start: start as u16, value }) {
             None => return false,
             Some(true) => self.read_value(name, value),
@@ -193,6 +216,30 @@ impl Scanner<'_> {
             Some(false) => {}
         }
         true
+    }
+
+    /// The text without blanks around it.
+    #[cold]
+    fn trimmed(&self, start: usize, end: usize) -> Span {
+        let line = &self.buffer[..end];
+        let start = blanks_end(line, start);
+        Span::new(start, start + trim_end(&line[start..]).len())
+    }
+
+    /// The colon behind a very long name.
+    #[cold]
+    fn late_colon(&self, start: usize, end: usize) -> usize {
+        memchr::memchr(b':', &self.buffer[start..end]).map_or(end, |length| start + length)
+    }
+
+    #[cold]
+    fn push_broken(&mut self, start: usize, end: usize) -> bool {
+        let header = Header { name: HeaderName::Other, line_start: start as u16, value: Span::new(end, end) };
+        let has_room = self.index.push(header).is_some();
+        if has_room {
+            self.note(Fault::BrokenHeader);
+        }
+        has_room
     }
 
     /// Reads the values that routing needs.
@@ -242,12 +289,8 @@ impl Scanner<'_> {
     /// Judges the message as a whole, and measures its body.
     #[inline]
     fn judge(&mut self) {
-        if self.index.present & MANDATORY_BITS != MANDATORY_BITS {
-            let present = self.index.present;
-            let is_missing = |name: &HeaderName| present & bit(*name) == 0;
-            if let Some(name) = MANDATORY.into_iter().find(is_missing) {
-                self.note(Fault::Missing(name));
-            }
+        if let Some(name) = MANDATORY.into_iter().find(|name| !self.index.has(*name)) {
+            self.note(Fault::Missing(name));
         }
         if self.index.facts.kind == Kind::Request && !self.is_cseq_method_ours() {
             self.note(Fault::CSeqMethod);

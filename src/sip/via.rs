@@ -1,6 +1,8 @@
 //! A via-parm in full (RFC 3261 §20.42, RFC 3581). The scanner reads the topmost one itself.
 
-use super::text::{blanks_end, host_end, port, quoted_end, trim_end};
+use super::text::{
+    PARAM_END, WORD_END, blanks_end, host_end, is_word, port, quoted_end, run_end, trim_end, value_end,
+};
 use super::{Malformed, Span};
 use std::ops::Range;
 
@@ -45,38 +47,43 @@ impl<'a> Via<'a> {
 }
 
 /// What the scanner keeps of the topmost via-parm; spans count from the value's start.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Top {
     pub host: Span,
     pub port: Option<u16>,
+    /// Empty when there is none.
     pub branch: Span,
     pub wants_rport: bool,
-    pub text: Span,
+    /// Of the via-parm's text.
+    pub length: u16,
 }
 
 /// Reads the first via-parm of a field. Its parameters are checked as they are walked: an empty one or
 /// text between two of them makes it malformed.
 pub(super) fn read_top(value: &[u8]) -> Option<Top> {
     let sent = Sent::read(value)?;
-    let mut top = Top { host: Span::of(sent.host), port: sent.port, ..Top::default() };
+    let mut branch = None;
+    let mut wants_rport = false;
+    let mut length = sent.text_end;
     let mut at = sent.end;
-    let mut text_end = sent.text_end;
-    let mut has_branch = false;
     while value.get(at) == Some(&b';') {
         let param = Param::read(value, at + 1)?;
-        match (&value[param.name.clone()], param.value) {
-            (name, Some(found)) if !has_branch && name.eq_ignore_ascii_case(b"branch") => {
-                top.branch = Span::of(found);
-                has_branch = true;
+        let name = &value[param.name];
+        if param.has_value {
+            if branch.is_none() && is_word(name, b"branch") {
+                branch = Some(Span::of(param.value));
             }
-            (name, None) if name.eq_ignore_ascii_case(b"rport") => top.wants_rport = true,
-            _ => {}
+        } else if is_word(name, b"rport") {
+            wants_rport = true;
         }
-        text_end = param.end;
+        length = param.end;
         at = blanks_end(value, param.end);
     }
-    top.text = Span::new(0, text_end);
-    matches!(value.get(at), None | Some(b',')).then_some(top)
+    if !matches!(value.get(at), None | Some(b',')) {
+        return None;
+    }
+    let branch = branch.unwrap_or_default();
+    Some(Top { host: Span::of(sent.host), port: sent.port, branch, wants_rport, length: length as u16 })
 }
 
 /// `sent-protocol LWS sent-by`, and where it ends.
@@ -91,7 +98,7 @@ struct Sent {
 }
 
 impl Sent {
-    #[inline]
+    #[inline(always)]
     fn read(value: &[u8]) -> Option<Sent> {
         let transport = transport(value)?;
         let host_start = blanks_end(value, transport.end);
@@ -118,7 +125,7 @@ fn transport(value: &[u8]) -> Option<Range<usize>> {
         Some(b"SIP/2.0/") => blanks_end(value, 8),
         _ => transport_start(value)?,
     };
-    let end = word_end(value, start);
+    let end = run_end(value, start, WORD_END);
     (end > start).then_some(start..end)
 }
 
@@ -126,7 +133,7 @@ fn transport(value: &[u8]) -> Option<Range<usize>> {
 fn transport_start(value: &[u8]) -> Option<usize> {
     let mut at = 0;
     for _ in 0..2 {
-        let end = word_end(value, at);
+        let end = run_end(value, at, WORD_END);
         let slash = blanks_end(value, end);
         if end == at || value.get(slash) != Some(&b'/') {
             return None;
@@ -136,58 +143,36 @@ fn transport_start(value: &[u8]) -> Option<usize> {
     Some(at)
 }
 
-#[inline]
-fn word_end(value: &[u8], mut at: usize) -> usize {
-    while !matches!(value.get(at), None | Some(b' ' | b'\t' | b'/' | b';' | b',' | b':')) {
-        at += 1;
-    }
-    at
-}
-
 /// One via-param.
 struct Param {
     name: Range<usize>,
-    /// Without quotes; `None` when there is no `=`.
-    value: Option<Range<usize>>,
+    /// There is a `=`, and perhaps nothing behind it.
+    has_value: bool,
+    /// Without quotes.
+    value: Range<usize>,
     end: usize,
 }
 
 impl Param {
-    #[inline]
+    #[inline(always)]
     fn read(text: &[u8], at: usize) -> Option<Param> {
         let start = blanks_end(text, at);
-        let end = param_word_end(text, start, true);
-        if end == start {
+        let name = start..run_end(text, start, PARAM_END);
+        if name.is_empty() {
             return None;
         }
-        let equals = blanks_end(text, end);
+        let equals = blanks_end(text, name.end);
         if text.get(equals) != Some(&b'=') {
-            return Some(Param { name: start..end, value: None, end });
+            return Some(Param { end: name.end, name, has_value: false, value: 0..0 });
         }
-        let value = blanks_end(text, equals + 1);
-        if text.get(value) == Some(&b'"') {
-            let value_end = quoted_end(text, value)?;
-            return Some(Param { name: start..end, value: Some(value + 1..value_end - 1), end: value_end });
+        let start = blanks_end(text, equals + 1);
+        if text.get(start) == Some(&b'"') {
+            let end = quoted_end(text, start)?;
+            return Some(Param { name, has_value: true, value: start + 1..end - 1, end });
         }
-        let value_end = param_word_end(text, value, false);
-        // Nothing behind `=`: the parameter ends there and not behind the blanks.
-        let param_end = if value_end == value { equals + 1 } else { value_end };
-        Some(Param { name: start..end, value: Some(value..value_end), end: param_end })
+        let value = start..value_end(text, start);
+        // With nothing behind `=` the parameter ends there and not behind the blanks.
+        let end = if value.is_empty() { equals + 1 } else { value.end };
+        Some(Param { name, has_value: true, value, end })
     }
-}
-
-#[inline]
-fn param_word_end(text: &[u8], mut at: usize, is_name: bool) -> usize {
-    while let Some(byte) = text.get(at) {
-        let ends = match byte {
-            b' ' | b'\t' | b';' | b',' | b'"' => true,
-            b'=' => is_name,
-            _ => false,
-        };
-        if ends {
-            break;
-        }
-        at += 1;
-    }
-    at
 }

@@ -125,7 +125,7 @@ impl Transactions {
     }
 
     /// Sends a response and enters the state that it leads to; `false`: it was not sent, because it is too
-    /// long for a datagram or because a final response has gone before.
+    /// long for a datagram (a shorter one may follow) or because a final response has gone before.
     pub fn respond(
         &mut self,
         context: &mut Context,
@@ -158,10 +158,6 @@ impl Transactions {
             outbox.send(listener, peer.into(), |out| write(context, out)).is_some()
         });
         if !sent {
-            if matches!(machine, Machine::NonInviteServer(_)) {
-                // Nothing else would ever end it. To an INVITE the call sends a shorter one instead.
-                self.enter(context, handle, None);
-            }
             return false;
         }
         context.metrics.datagrams_sent += 1;
@@ -188,9 +184,14 @@ impl Transactions {
         if let Some(Record { side: Side::Server { status, .. }, .. }) = self.records.get_mut(handle) {
             *status = final_status.code();
         }
-        self.respond(context, handle, final_status, |_, out| {
+        let sent = self.respond(context, handle, final_status, |_, out| {
             reply::write(out, request, source, (final_status, b""), b"", |_| {});
-        })
+        });
+        if !sent {
+            // Too long for a datagram; nothing else would ever end the transaction.
+            self.enter(context, handle, None);
+        }
+        sent
     }
 
     fn respond_again(

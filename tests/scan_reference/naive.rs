@@ -476,11 +476,11 @@ fn find<'a>(params: Text<'a>, wanted: Text) -> Option<Text<'a>> {
 fn lenient_parameter(text: Text) -> (Text, Text) {
     let text = trim(text);
     let (name, rest) =
-        text.split_at(text.iter().position(|byte| b" \t=\"".contains(byte)).unwrap_or(text.len()));
+        text.split_at(text.iter().position(|byte| b" \t=,\"".contains(byte)).unwrap_or(text.len()));
     let Some(value) = trim(rest).strip_prefix(b"=").map(trim) else { return (name, b"") };
     if let Some(inside) = value.strip_prefix(b"\"") {
         let end = (0..value.len()).find(|end| *end > 0 && one_string(&value[..=*end]));
         return (name, end.map_or(inside, |end| &value[1..end]));
     }
-    (name, &value[..value.iter().position(|byte| b" \t\"".contains(byte)).unwrap_or(value.len())])
+    (name, &value[..value.iter().position(|byte| b" \t,\"".contains(byte)).unwrap_or(value.len())])
 }
