@@ -9,7 +9,7 @@ use lab::callee::Leg;
 use lab::caller::{Caller, Invite};
 use lab::peer::{A, B, C, Setup};
 use lab::scene::{hang_up_and_finish, talking};
-use ringway::limits::DATAGRAM_BYTES_MAX;
+use ringway::limits::{DATAGRAM_BYTES_MAX, RESPONSE_HEAD_BYTES_MAX};
 use ringway::shard::Shard;
 
 /// A calls C and is refused for want of room, without a transaction.
@@ -242,6 +242,16 @@ fn a_forwarded_invite_that_grows_beyond_a_datagram_gets_513() {
 }
 
 #[test]
+fn an_invite_whose_responses_could_outgrow_a_datagram_gets_513() {
+    let mut lab = Lab::new();
+    let mut invite = Invite::new(&mut lab, A, "1005");
+    invite.from = invite.from.replace("\"1003\"", &format!("\"{}\"", "y".repeat(RESPONSE_HEAD_BYTES_MAX)));
+    invite.send(&mut lab).refused(&mut lab, 513);
+    assert_eq!(lab.sent_to(C), Vec::<String>::new());
+    lab.finish();
+}
+
+#[test]
 fn an_answer_that_grows_beyond_a_datagram_ends_the_call_with_500() {
     let mut lab = Lab::new();
     let caller = Caller::call(&mut lab, A, "1005");
@@ -270,6 +280,23 @@ fn a_refusal_that_grows_beyond_a_datagram_comes_without_the_callees_lines() {
     c.respond_with(&mut lab, "486 Busy Here", &[&format!("X-Own: {filler}")], "");
     lab.expect(C, "ACK");
     assert!(!caller.refused(&mut lab, 486).has("X-Own"));
+    lab.finish();
+}
+
+#[test]
+fn a_bye_whose_200_outgrows_a_datagram_ends_the_call_and_leaves_nothing() {
+    let mut lab = Lab::new();
+    let (caller, c) = talking(&mut lab);
+    let bye = caller.dialog().text(&mut lab, "BYE", 40, &[], "");
+    // Vias by their compact name: ours, written out, are longer.
+    let room = DATAGRAM_BYTES_MAX - bye.len() - 100 * "\r\nv: SIP/2.0/UDP p;branch=".len();
+    let via = format!("\r\nv: SIP/2.0/UDP p;branch={}", "y".repeat(room / 100));
+    let bye = bye.replace("\r\nFrom", &format!("{}\r\nFrom", via.repeat(100)));
+    assert!(bye.len() <= DATAGRAM_BYTES_MAX && bye.len() + 200 > DATAGRAM_BYTES_MAX);
+    lab.send(A, &bye);
+    c.hung_up(&mut lab);
+    lab.expect_nothing();
+    assert_eq!(lab.calls(), 0);
     lab.finish();
 }
 
