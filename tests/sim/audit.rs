@@ -74,6 +74,9 @@ pub fn check(call: &mut Call, parcel: &Parcel, sent: &Sent<'_>) -> Verdict {
             if method == Method::Invite && call.callees[usize::from(hop)].server.invite.sent == 0 {
                 may_invite(call, hop, &sent.message)?;
             }
+            if method == Method::Cancel && call.callees[usize::from(hop)].server.cancel.sent == 0 {
+                may_cancel(call, hop, sent.now_ms)?;
+            }
             request_to_callee(&mut call.callees[usize::from(hop)], sent, method)
         }
     }
@@ -184,6 +187,15 @@ fn may_invite(call: &Call, hop: u8, invite: &Message<'_>) -> Verdict {
     is(invite.max_forwards() == Some(69), "Max-Forwards of a leg")
 }
 
+/// A callee is cancelled when its time is up, not before and not later (SIP_RULES 2), or when the caller or
+/// another callee has ended the search.
+fn may_cancel(call: &Call, hop: u8, now_ms: u64) -> Verdict {
+    let Caller { final_status, cancelled, bye_arrived, .. } = call.caller;
+    let answered = call.callees.iter().any(|callee| (200..300).contains(&callee.final_status));
+    let ended = final_status != 0 || cancelled || bye_arrived || answered;
+    is(ended || call.callees[usize::from(hop)].is_overdue(now_ms), "a CANCEL at a wrong moment")
+}
+
 fn request_to_callee(callee: &mut Callee, sent: &Sent<'_>, method: Method) -> Verdict {
     let message = &sent.message;
     let server = &mut callee.server;
@@ -247,6 +259,9 @@ pub fn arrived(call: &mut Call, parcel: &Parcel, now_ms: u64) -> bool {
         (hop, Kind::Response(status, Method::Invite)) => {
             let callee = &mut call.callees[usize::from(hop)];
             callee.heard_ms.get_or_insert(now_ms);
+            if matches!(status, 180 | 183) {
+                callee.rang_ms.get_or_insert(now_ms);
+            }
             if status >= 200 {
                 let first_ms = *callee.final_ms.get_or_insert(now_ms);
                 callee.final_status = status;

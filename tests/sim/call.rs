@@ -107,10 +107,9 @@ impl Call {
             let from_ms = now_ms + u64::from(rng.below(20_000));
             Cut { who, from_ms, to_ms: from_ms + u64::from(rng.between(500, 60_000)) }
         });
-        let after_ms = &setup.after_ms[usize::from(hops) - 1];
-        let drawn = (0..usize::from(hops)).map(|hop| Callee::draw(&mut rng, after_ms[hop]));
+        let drawn = (0..hops).map(|hop| Callee::draw(&mut rng, setup.patience(hops, hop)));
         let callees: Vec<Callee> = drawn.collect();
-        let diverted_ms = callees[0].script.ring_ms.unwrap_or(0) + after_ms[0];
+        let diverted_ms = callees[0].script.ring_ms.unwrap_or(0) + callees[0].patience.ring_ms;
         let caller = Caller::draw(&mut rng, diverted_ms);
         Call { index, hops, rng, caller, callees, cut, trace: Ring::default() }
     }

@@ -38,6 +38,13 @@ pub struct Script {
     pub dies_after: u8,
 }
 
+/// What the server is set to for a callee.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    pub ring_ms: u32,
+    pub trying_ms: u32,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     Idle,
@@ -64,6 +71,10 @@ pub struct Callee {
     /// When the server sent the INVITE first, and CANCEL.
     pub invited_ms: u64,
     pub cancelled_ms: u64,
+    /// How long the server lets it ring, and stay at 100.
+    pub patience: Patience,
+    /// When its first 180 or 183 came to the server.
+    pub rang_ms: Option<u64>,
     /// When a response to the INVITE came to the server first, and a final one, and which.
     pub heard_ms: Option<u64>,
     pub final_ms: Option<u64>,
@@ -76,19 +87,22 @@ pub struct Callee {
     pub orphaned: bool,
 }
 
+/// How exact the server's timers are.
+const TICK_MS: u64 = 8;
+
 const REFUSALS: [u16; 20] =
     [302, 400, 403, 404, 408, 408, 408, 410, 415, 480, 480, 480, 486, 486, 486, 487, 500, 503, 600, 603];
 
 impl Callee {
-    pub fn draw(rng: &mut Rng, no_answer_ms: u32) -> Callee {
+    pub fn draw(rng: &mut Rng, patience: Patience) -> Callee {
         let ring_ms = rng.percent(85).then(|| rng.below(3_000));
-        let no_answer = ring_ms.unwrap_or(0) + no_answer_ms;
+        let no_answer = ring_ms.unwrap_or(0) + patience.ring_ms;
         let answers = rng.percent(60);
         let end_ms = match rng.below(100) {
             0..35 => Some(rng.below(15_000)),
             // Around the moment of our CANCEL.
-            35..50 => Some((no_answer + rng.below(200)).saturating_sub(100)),
-            50..55 => Some(no_answer + rng.below(40_000).min(20_000)),
+            35..50 => Some((no_answer + rng.below(200)).saturating_sub(100).min(60_000)),
+            50..55 => Some((no_answer + rng.below(20_000)).min(60_000)),
             _ => None,
         };
         let script = Script {
@@ -119,6 +133,8 @@ impl Callee {
             server: Server::UNSEEN,
             invited_ms: 0,
             cancelled_ms: 0,
+            patience,
+            rang_ms: None,
             heard_ms: None,
             final_ms: None,
             final_status: 0,
@@ -135,6 +151,13 @@ impl Callee {
     /// The server holds the dialog and has not ended it.
     pub fn is_winner(&self) -> bool {
         self.acknowledged && self.server.bye.sent == 0 && !self.bye_arrived
+    }
+
+    /// Whether the server's time for this callee is up, to the tick of its timers and to the millisecond.
+    pub fn is_overdue(&self, now_ms: u64) -> bool {
+        let trying = self.heard_ms.map(|heard_ms| heard_ms + u64::from(self.patience.trying_ms));
+        let due_ms = self.rang_ms.map(|rang_ms| rang_ms + u64::from(self.patience.ring_ms)).or(trying);
+        due_ms.is_some_and(|due_ms| (due_ms..=due_ms + TICK_MS).contains(&now_ms))
     }
 
     /// The server need not know this leg any more: nothing came from it in 64·T1, or for so long since CANCEL.

@@ -1,5 +1,6 @@
 //! One world: what the server is set to and what the network does, drawn from the seed.
 
+use super::callee::Patience;
 use super::rng::{Odds, Rng};
 use ringway::service::{Subscriber, Subscribers};
 use ringway::settings::{AckPolicy, LateAnswer, Listener, Settings};
@@ -32,8 +33,6 @@ pub struct Setup {
     pub network: Network,
     /// Milliseconds between two calls at most.
     pub gap_ms: u32,
-    /// No-answer time of each callee, by chain length less one and place.
-    pub after_ms: [[u32; HOPS_MAX]; HOPS_MAX],
 }
 
 /// How a datagram travels.
@@ -66,8 +65,6 @@ pub fn number(hops: u8, hop: u8) -> [u8; 3] {
 impl Setup {
     pub fn draw(options: &Options) -> Setup {
         let mut rng = Rng::new(options.seed, u64::MAX);
-        let mut after_ms = [[0; HOPS_MAX]; HOPS_MAX];
-        after_ms.iter_mut().flatten().for_each(|ms| *ms = rng.between(1, 24) * 500);
         let settings = Settings {
             listeners: vec![Listener { address: SERVER, sent_by: SERVER_TEXT.into() }],
             no_answer_ms: rng.between(2_000, 10_000),
@@ -83,7 +80,7 @@ impl Setup {
             // Full tables answer 503 without a memory of it, which no invariant here foresees.
             max_calls: options.calls * 4,
             max_transactions: options.calls * 80,
-            subscribers: Arc::new(subscribers(&after_ms, &mut rng)),
+            subscribers: Arc::new(subscribers(&mut rng)),
             ..Settings::default()
         };
         let network = Network {
@@ -96,12 +93,23 @@ impl Setup {
         };
         let shards = rng.between(1, 3) as u16;
         let (secret, gap_ms) = (rng.draw(), rng.between(1, 6));
-        Setup { settings: Arc::new(settings), shards, secret, network, gap_ms, after_ms }
+        Setup { settings: Arc::new(settings), shards, secret, network, gap_ms }
+    }
+}
+
+impl Setup {
+    /// How long the server waits for a callee.
+    pub fn patience(&self, hops: u8, hop: u8) -> Patience {
+        let settings = &self.settings;
+        let own = settings.subscribers.get(&number(hops, hop)).and_then(|subscriber| subscriber.after_ms);
+        let no_answer_ms = own.unwrap_or(settings.no_answer_ms);
+        let ring_ms = if hop + 1 < hops { no_answer_ms } else { settings.ring_limit_ms };
+        Patience { ring_ms, trying_ms: settings.trying_limit_ms }
     }
 }
 
 /// A chain of every length; each callee but the last forwards to the next.
-fn subscribers(after_ms: &[[u32; HOPS_MAX]; HOPS_MAX], rng: &mut Rng) -> Subscribers {
+fn subscribers(rng: &mut Rng) -> Subscribers {
     let mut subscribers = Subscribers::default();
     let text = |number: [u8; 3]| String::from_utf8_lossy(&number).into_owned();
     for hops in 1..=HOPS_MAX as u8 {
@@ -109,13 +117,12 @@ fn subscribers(after_ms: &[[u32; HOPS_MAX]; HOPS_MAX], rng: &mut Rng) -> Subscri
             let number_text = text(number(hops, hop));
             let peer = callee_address(hop);
             let next = (hop + 1 < hops).then(|| text(number(hops, hop + 1)));
-            let own = after_ms[usize::from(hops) - 1][usize::from(hop)];
             subscribers.insert(Subscriber {
                 contact: format!("sip:{number_text}@{peer}"),
                 number: number_text,
                 peer,
                 no_answer: next,
-                after_ms: rng.percent(90).then_some(own),
+                after_ms: rng.percent(90).then(|| rng.between(1, 24) * 500),
             });
         }
     }
