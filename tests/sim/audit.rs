@@ -125,7 +125,11 @@ fn response_to_caller(
     if method == Method::Invite && status > 100 || method == Method::Cancel && status < 300 {
         let tag = Text::new(message.to_tag()).ok_or("a To tag too long")?;
         is(!tag.is_empty(), "no To tag")?;
-        is(caller.server.tag.is_empty() || caller.server.tag.bytes() == tag.bytes(), "the To tag changed")?;
+        let turned_away = status == 503 && tag.bytes().starts_with(b"s");
+        is(!turned_away || caller.final_status == 0, "turned away after the final response")?;
+        let same = caller.server.tag.is_empty() || caller.server.tag.bytes() == tag.bytes();
+        is(same || caller.turned_away, "the To tag changed")?;
+        caller.turned_away |= turned_away;
         caller.server.tag = tag;
     }
     if method == Method::Bye {
@@ -135,6 +139,9 @@ fn response_to_caller(
         return Ok(());
     }
     is(caller.invite_arrived, "a response to an INVITE that never came")?;
+    if status == 503 && message.to_tag().starts_with(b"s") {
+        return Ok(());
+    }
     if caller.final_status != 0 {
         return is(caller.final_hash == sent.hash, "something else behind the final response");
     }
@@ -253,7 +260,8 @@ pub fn arrived(call: &mut Call, parcel: &Parcel, now_ms: u64) -> bool {
     match (parcel.who, parcel.kind) {
         (CALLER, Kind::Request(Method::Invite)) => caller.invite_arrived = true,
         (CALLER, Kind::Request(Method::Cancel)) => {
-            caller.cancelled |= caller.invite_arrived && caller.final_status == 0;
+            let waits = caller.invite_arrived && caller.final_status == 0 && !caller.turned_away;
+            caller.cancelled |= waits;
         }
         (CALLER, _) => {}
         (hop, Kind::Response(status, Method::Invite)) => {

@@ -52,6 +52,9 @@ pub struct Caller {
     pub final_status: u16,
     pub final_hash: u64,
     pub finals_delivered: u32,
+    /// Refused with 503 for want of room: the server does not remember, and takes the INVITE when it comes
+    /// again.
+    pub turned_away: bool,
     /// What has come to the server.
     pub invite_arrived: bool,
     pub bye_arrived: bool,
@@ -90,6 +93,7 @@ impl Caller {
             final_status: 0,
             final_hash: 0,
             finals_delivered: 0,
+            turned_away: false,
             invite_arrived: false,
             bye_arrived: false,
             cancelled: false,
@@ -103,7 +107,9 @@ impl Caller {
     /// Whether the caller thinks at the end that the call goes on. `None`: it does not, or cannot know better.
     pub fn complaint(&self) -> Option<&'static str> {
         match self.state {
-            State::Proceeding | State::Calling if self.final_status == 0 => Some("the caller waits for ever"),
+            State::Proceeding | State::Calling if self.final_status == 0 && !self.turned_away => {
+                Some("the caller waits for ever")
+            }
             State::Proceeding | State::Calling if self.finals_delivered > 0 => {
                 Some("the caller did not understand its final response")
             }

@@ -30,6 +30,8 @@ pub struct Setup {
     pub settings: Arc<Settings>,
     pub shards: u16,
     pub secret: u64,
+    /// The tables are too small for so many calls.
+    pub scarce: bool,
     pub network: Network,
     /// Milliseconds between two calls at most.
     pub gap_ms: u32,
@@ -65,6 +67,11 @@ pub fn number(hops: u8, hop: u8) -> [u8; 3] {
 impl Setup {
     pub fn draw(options: &Options) -> Setup {
         let mut rng = Rng::new(options.seed, u64::MAX);
+        let scarce = rng.percent(15);
+        let (max_calls, max_transactions) = match scarce {
+            true => (options.calls / rng.between(2, 10), options.calls * rng.between(4, 40)),
+            false => (options.calls * 4, options.calls * 80),
+        };
         let settings = Settings {
             listeners: vec![Listener { address: SERVER, sent_by: SERVER_TEXT.into() }],
             no_answer_ms: rng.between(2_000, 10_000),
@@ -77,9 +84,8 @@ impl Setup {
             unreachable_408: rng.percent(30),
             late_answer: rng.pick(&[LateAnswer::Drop, LateAnswer::Keep]),
             session_expires_s: rng.pick(&[0, 90]),
-            // Full tables answer 503 without a memory of it, which no invariant here foresees.
-            max_calls: options.calls * 4,
-            max_transactions: options.calls * 80,
+            max_calls,
+            max_transactions,
             subscribers: Arc::new(subscribers(&mut rng)),
             ..Settings::default()
         };
@@ -93,7 +99,7 @@ impl Setup {
         };
         let shards = rng.between(1, 3) as u16;
         let (secret, gap_ms) = (rng.draw(), rng.between(1, 6));
-        Setup { settings: Arc::new(settings), shards, secret, network, gap_ms }
+        Setup { settings: Arc::new(settings), shards, secret, scarce, network, gap_ms }
     }
 }
 
