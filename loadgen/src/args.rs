@@ -119,7 +119,7 @@ pub struct Options {
 impl Options {
     /// The plan that the flags ask for.
     pub fn plan(&self) -> Plan {
-        let plan = Plan {
+        Plan {
             flow: self.flow,
             hangup: self.hangup,
             server: self.target,
@@ -139,13 +139,11 @@ impl Options {
             timeout_ns: ns(self.timeout),
             // Longer than any phone waits, so that each call ends with its own verdict.
             drain_ns: u64::MAX / 2,
-            poll_ns: self.poll.map_or(0, ns),
-            is_poll_fixed: self.poll.is_some(),
+            poll_ns: self.poll.map(ns),
             threads: usize::from(self.threads),
             cpus: self.cpus.clone(),
             check: !self.no_check,
-        };
-        plan.at_rate(self.rate)
+        }
     }
 }
 

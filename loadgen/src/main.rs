@@ -85,7 +85,7 @@ fn load(options: &Options) -> Result<bool, String> {
 
 /// Plays one call and draws it.
 fn draw(options: &Options) -> Result<bool, String> {
-    let plan = Arc::new(Plan { calls: 1, callers: 1, ..options.plan().at_rate(1.0) });
+    let plan = Arc::new(Plan { calls: 1, callers: 1, rate: 1.0, ..options.plan() });
     ping::ping(&plan)?;
     let outcome = run::run(&plan, Watch { progress: Progress::Silent, ..options.watch() })?;
     demo::show(&plan, &outcome, colours());

@@ -120,7 +120,7 @@ impl Report {
             generator: Generator {
                 busy: outcome.threads.iter().map(|thread| thread.busy).collect(),
                 starved: outcome.threads.iter().map(|thread| thread.starved).collect(),
-                poll_us: plan.poll_ns as f64 / 1e3,
+                poll_us: plan.look_every_ns() as f64 / 1e3,
                 cpu_us_per_call: outcome.threads.iter().map(|thread| thread.cpu_ns).sum::<u64>() as f64
                     / 1e3
                     / tally.started.max(1) as f64,
