@@ -19,8 +19,6 @@ mod message;
 mod os;
 mod outbox;
 mod pacer;
-#[cfg(test)]
-mod phones_test;
 mod ping;
 mod plan;
 mod proc;
@@ -30,6 +28,8 @@ mod report;
 mod run;
 mod slab;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod trains;
 mod wheel;

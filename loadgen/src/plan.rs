@@ -22,6 +22,7 @@ pub enum Flow {
 /// Who sends BYE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Hangup {
+    /// The caller.
     Caller,
     /// Whoever answered.
     Target,

@@ -232,8 +232,9 @@ impl Report {
         )?;
         writeln!(
             out,
-            "            latest call {lag_max_ms:.3} ms late   {} calls over 10 ms late   looked every {poll_us:.0} µs",
-            grouped(*late_calls as f64, 0)
+            "            latest call {lag_max_ms:.3} ms late   {} calls over 10 ms late   sockets looked at {}",
+            grouped(*late_calls as f64, 0),
+            if *poll_us > 0.0 { format!("every {poll_us:.0} µs") } else { "at once".into() }
         )
     }
 
