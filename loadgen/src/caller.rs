@@ -136,8 +136,8 @@ impl Caller {
         self.marked = false;
     }
 
-    /// The next calls leave by another socket. Calls that start together share one, so that they, and all that
-    /// follows on them, travel in one batch.
+    /// The next calls leave by another socket. Calls that start together share one, so that they, and all
+    /// that follows on them, travel in one batch.
     pub fn turn(&mut self) {
         self.socket = (self.socket + 1) % self.texts.len();
     }

@@ -164,10 +164,11 @@ pub fn find_max(plan: &Plan, step_ns: u64, watch: Watch) -> Result<Option<(Repor
     let mut latest = None;
     while let Some(rate) = search.next() {
         let plan = Arc::new(Plan {
+            rate,
             calls: u64::MAX,
             duration_ns: step_ns,
             drain_ns: DRAIN_NS + plan.ring_ns + plan.target_ring_ns + plan.hold_ns,
-            ..plan.at_rate(rate)
+            ..plan.clone()
         });
         let outcome = run::run(&plan, watch)?;
         if os::interrupted() {

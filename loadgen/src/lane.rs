@@ -173,7 +173,7 @@ impl Lane {
             reports: Vec::with_capacity(4 * BATCH),
             trace: trace.then(Trace::default),
             drain_ns: plan.drain_ns,
-            poll_ns: plan.poll_ns,
+            poll_ns: plan.look_every_ns(),
             paced: None,
             callers_done: false,
             quiet_ns: None,
@@ -211,8 +211,8 @@ impl Lane {
         Ok(self.harvest(began, began_ns))
     }
 
-    /// Sleeps until `poll_ns` after the pass that began at `pass_ns`, for datagrams and calls to gather. What the
-    /// phones have to say leaves before.
+    /// Sleeps until `poll_ns` after the pass that began at `pass_ns`, for datagrams and calls to gather. What
+    /// the phones have to say leaves before.
     fn gather(&mut self, pass_ns: u64) {
         if self.poll_ns == 0 {
             return;

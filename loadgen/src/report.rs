@@ -120,7 +120,7 @@ impl Report {
             generator: Generator {
                 busy: outcome.threads.iter().map(|thread| thread.busy).collect(),
                 starved: outcome.threads.iter().map(|thread| thread.starved).collect(),
-                poll_us: plan.poll_ns as f64 / 1e3,
+                poll_us: plan.look_every_ns() as f64 / 1e3,
                 cpu_us_per_call: outcome.threads.iter().map(|thread| thread.cpu_ns).sum::<u64>() as f64
                     / 1e3
                     / tally.started.max(1) as f64,
@@ -232,8 +232,9 @@ impl Report {
         )?;
         writeln!(
             out,
-            "            latest call {lag_max_ms:.3} ms late   {} calls over 10 ms late   looked every {poll_us:.0} µs",
-            grouped(*late_calls as f64, 0)
+            "            latest call {lag_max_ms:.3} ms late   {} calls over 10 ms late   sockets looked at {}",
+            grouped(*late_calls as f64, 0),
+            if *poll_us > 0.0 { format!("every {poll_us:.0} µs") } else { "at once".into() }
         )
     }
 
