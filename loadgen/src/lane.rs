@@ -9,7 +9,7 @@ use crate::os::{self, BATCH, Poller, Receiver, Sender};
 use crate::outbox::Outbox;
 use crate::pacer::Pacer;
 use crate::plan::{Party, Plan};
-use crate::proc::ThreadTime;
+use crate::proc::{self, ThreadTime};
 use crate::tally::Tally;
 use crate::trace::Trace;
 use crossbeam::queue::ArrayQueue;
@@ -231,6 +231,7 @@ impl Lane {
             callee.abandon(&mut self.tally);
         }
         self.show(end_ns);
+        self.tally.datagrams_dropped = proc::datagrams_dropped(&self.addresses);
         // A thread without callers has no pace of its own: its whole life counts.
         let whole = || began.shares_since(end_ns.saturating_sub(began_ns));
         let (busy, starved) = match (&self.paced, &self.pacer) {
