@@ -150,6 +150,12 @@ impl Shard {
         self.calls.len()
     }
 
+    /// What a stop waits for: calls, and messages whose receipt nobody has confirmed yet.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        self.calls.len() + self.on.transactions.unconfirmed()
+    }
+
     /// Transactions that live, lingering ones included.
     #[must_use]
     pub fn transactions(&self) -> usize {

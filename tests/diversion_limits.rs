@@ -75,14 +75,14 @@ fn a_chain_has_its_diversions_newest_first() {
 #[test]
 fn received_diversions_stay_unchanged_below_ours() {
     let lines = [
-        "Diversion: \"One, two\" <sip:1001@example.com>;reason=user-busy;privacy=full, <sip:1000@x>;reason=away",
+        "Diversion: \"One, two\" <sip:1001@example.com>;reason=user-busy;privacy=full, <sip:1000@x>;reason=a",
         "Subject: between",
         "diversion: <sip:0999@x>;counter=2;reason=unconditional",
     ];
     let c = forwarded(&lines).expect("forwarded");
     let expected = [
         "<sip:1004@127.0.0.60>;reason=no-answer;counter=1;privacy=off",
-        "\"One, two\" <sip:1001@example.com>;reason=user-busy;privacy=full, <sip:1000@x>;reason=away",
+        "\"One, two\" <sip:1001@example.com>;reason=user-busy;privacy=full, <sip:1000@x>;reason=a",
         "<sip:0999@x>;counter=2;reason=unconditional",
     ];
     assert_eq!(c.invite.all("Diversion"), expected);

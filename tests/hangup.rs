@@ -142,7 +142,7 @@ fn when_the_callee_hung_up_and_the_callers_ack_never_comes_the_caller_gets_its_b
 #[test]
 fn a_repeated_bye_gets_the_same_200_and_goes_no_further() {
     let mut lab = Lab::new();
-    let (mut caller, mut c) = talking(&mut lab);
+    let (mut caller, c) = talking(&mut lab);
     let bye = caller.bye(&mut lab);
     let ok = lab.expect(A, "200 BYE");
     let first = lab.expect(C, "BYE");
@@ -154,7 +154,6 @@ fn a_repeated_bye_gets_the_same_200_and_goes_no_further() {
     lab.send(A, &bye);
     assert_eq!(lab.expect(A, "200 BYE"), ok, "the call is over, the transaction is not");
     lab.expect_nothing();
-    c.cseq += 1;
     lab.finish();
 }
 
@@ -311,7 +310,6 @@ fn the_forwarded_call_ends_towards_the_target_only() {
     lab.finish();
 }
 
-/// A caller and a leg of it; the leg's own BYE is refused while it has not answered.
 #[test]
 fn a_callees_bye_before_its_answer_gets_481() {
     let mut lab = Lab::new();

@@ -8,8 +8,8 @@ use lab::Lab;
 use lab::callee::Leg;
 use lab::caller::{Caller, Invite};
 use lab::peer::{A, B, C, Setup};
-use lab::scene::{hang_up_and_finish, talking};
-use ringway::limits::DATAGRAM_BYTES_MAX;
+use lab::scene::{hang_up_and_finish, ringing, talking};
+use ringway::limits::{DATAGRAM_BYTES_MAX, RESPONSE_HEAD_BYTES_MAX};
 use ringway::shard::Shard;
 
 /// A calls C and is refused for want of room, without a transaction.
@@ -242,6 +242,16 @@ fn a_forwarded_invite_that_grows_beyond_a_datagram_gets_513() {
 }
 
 #[test]
+fn an_invite_whose_responses_could_outgrow_a_datagram_gets_513() {
+    let mut lab = Lab::new();
+    let mut invite = Invite::new(&mut lab, A, "1005");
+    invite.from = invite.from.replace("\"1003\"", &format!("\"{}\"", "y".repeat(RESPONSE_HEAD_BYTES_MAX)));
+    invite.send(&mut lab).refused(&mut lab, 513);
+    assert_eq!(lab.sent_to(C), Vec::<String>::new());
+    lab.finish();
+}
+
+#[test]
 fn an_answer_that_grows_beyond_a_datagram_ends_the_call_with_500() {
     let mut lab = Lab::new();
     let caller = Caller::call(&mut lab, A, "1005");
@@ -270,6 +280,23 @@ fn a_refusal_that_grows_beyond_a_datagram_comes_without_the_callees_lines() {
     c.respond_with(&mut lab, "486 Busy Here", &[&format!("X-Own: {filler}")], "");
     lab.expect(C, "ACK");
     assert!(!caller.refused(&mut lab, 486).has("X-Own"));
+    lab.finish();
+}
+
+#[test]
+fn a_bye_whose_200_outgrows_a_datagram_ends_the_call_and_leaves_nothing() {
+    let mut lab = Lab::new();
+    let (caller, c) = talking(&mut lab);
+    let bye = caller.dialog().text(&mut lab, "BYE", 40, &[], "");
+    // Vias by their compact name: ours, written out, are longer.
+    let room = DATAGRAM_BYTES_MAX - bye.len() - 100 * "\r\nv: SIP/2.0/UDP p;branch=".len();
+    let via = format!("\r\nv: SIP/2.0/UDP p;branch={}", "y".repeat(room / 100));
+    let bye = bye.replace("\r\nFrom", &format!("{}\r\nFrom", via.repeat(100)));
+    assert!(bye.len() <= DATAGRAM_BYTES_MAX && bye.len() + 200 > DATAGRAM_BYTES_MAX);
+    lab.send(A, &bye);
+    c.hung_up(&mut lab);
+    lab.expect_nothing();
+    assert_eq!(lab.calls(), 0);
     lab.finish();
 }
 
@@ -372,4 +399,22 @@ fn an_answer_that_cannot_be_kept_is_sent_once() {
     lab.expect(C, "ACK");
     cancel_all(&mut lab, calls);
     hang_up_and_finish(lab, caller, &c);
+}
+
+#[test]
+fn a_stop_waits_for_the_ack_to_a_refusal_and_the_200_to_a_bye() {
+    let mut lab = Lab::new();
+    let (caller, b) = ringing(&mut lab);
+    b.reject(&mut lab, "486 Busy Here");
+    assert_eq!((lab.calls(), lab.unfinished()), (0, 1), "the caller's ACK is on its way");
+    caller.refused(&mut lab, 486);
+    assert_eq!(lab.unfinished(), 0);
+    let (mut caller, c) = talking(&mut lab);
+    caller.bye(&mut lab);
+    lab.expect(A, "200 BYE");
+    let bye = lab.expect(C, "BYE");
+    assert_eq!((lab.calls(), lab.unfinished()), (1, 2));
+    c.answer(&mut lab, &bye, "200 OK");
+    assert_eq!(lab.unfinished(), 0);
+    lab.finish();
 }

@@ -73,6 +73,8 @@ fn no_other_provisional_response_starts_the_timer() {
     b.respond(&mut lab, "100 Trying");
     b.respond(&mut lab, "182 Queued");
     b.respond(&mut lab, "181 Call Is Being Forwarded");
+    // It speaks of a dialog that the caller does not see (RFC 6228).
+    b.respond(&mut lab, "199 Early Dialog Terminated");
     lab.advance(40_000);
     assert_eq!(lab.sent(), ["A 100 INVITE", "A 182 INVITE", "A 181 INVITE"]);
     b.respond(&mut lab, "200 OK");

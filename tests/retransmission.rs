@@ -297,10 +297,14 @@ fn a_response_that_no_transaction_waits_for_is_dropped() {
     lab.send(B, &forged);
     let other_method = b.text("200 OK").replace("1 INVITE", "1 BYE");
     lab.send(B, &other_method);
+    let other_number = b.text("200 OK").replace("CSeq: 1 INVITE", "CSeq: 2 INVITE");
+    lab.send(B, &other_number);
+    let other_tag = b.text("200 OK").replace(&b.invite.from_tag, "another");
+    lab.send(B, &other_tag);
     let foreign = response(&b.invite, "200 OK", "x", &[], "").replace(&b.invite.branch, "z9hG4bK1");
     lab.send(B, &foreign);
     lab.expect_nothing();
-    assert_eq!(lab.metrics().stray_responses, 3);
+    assert_eq!(lab.metrics().stray_responses, 5);
     refuse_and_finish(lab, &caller, &b);
 }
 

@@ -295,7 +295,8 @@ fn a_callee_is_called_from_the_callers_listener_where_that_can_reach_it() {
 
 #[test]
 fn a_request_uri_of_any_scheme_that_we_take_finds_its_subscriber() {
-    for request_uri in ["sip:1004:secret@127.0.0.60", "sips:1004@127.0.0.60", "tel:1004"] {
+    let escaped = "sip:%31%3004@127.0.0.60";
+    for request_uri in [escaped, "sip:1004:secret@127.0.0.60", "sips:1004@127.0.0.60", "tel:1004"] {
         let mut lab = Lab::new();
         let invite = Invite { request_uri: request_uri.into(), ..Invite::new(&mut lab, A, "1004") };
         let caller = invite.send(&mut lab);

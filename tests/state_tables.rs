@@ -17,13 +17,14 @@ const CALL_STATES: [CallState; 6] = [
     CallState::Ending,
 ];
 
-const CALL_EVENTS: [CallEvent; 6] = [
+const CALL_EVENTS: [CallEvent; 7] = [
     CallEvent::CallerCancel,
     CallEvent::CallerAck,
     CallEvent::CallerBye,
     CallEvent::CalleeBye,
     CallEvent::AnswerDue,
     CallEvent::AckMissing,
+    CallEvent::TooLong,
 ];
 
 const LEG_STATES: [LegState; 8] = [
@@ -50,6 +51,28 @@ const LEG_EVENTS: [LegEvent; 11] = [
     LegEvent::PeerBye,
     LegEvent::ByeDone,
 ];
+
+/// Stops compiling when a state or an event is added, so that it is added to the lists above.
+const fn are_all_listed(call: (CallState, CallEvent), leg: (LegState, LegEvent)) {
+    use {CallEvent as CE, CallState as CS, LegEvent as LE, LegState as LS};
+    match call.0 {
+        CS::Searching | CS::Answered | CS::HangupHeld | CS::Talking | CS::Refused | CS::Ending => {}
+    }
+    match call.1 {
+        CE::CallerCancel | CE::CallerAck | CE::CallerBye | CE::CalleeBye => {}
+        CE::AnswerDue | CE::AckMissing | CE::TooLong => {}
+    }
+    match leg.0 {
+        LS::Calling | LS::Trying | LS::Ringing | LS::Held => {}
+        LS::Cancelling | LS::Answered | LS::Confirmed | LS::Ending => {}
+    }
+    match leg.1 {
+        LE::Trying | LE::Ringing | LE::Success | LE::Failure | LE::Silence | LE::Timer => {}
+        LE::Cancel | LE::Acknowledge | LE::HangUp | LE::PeerBye | LE::ByeDone => {}
+    }
+}
+
+const _: () = are_all_listed((CALL_STATES[0], CALL_EVENTS[0]), (LEG_STATES[0], LEG_EVENTS[0]));
 
 /// One line for each state and event: what follows. `end` is the end of a transaction.
 fn table<S: Copy + Debug, E: Copy + Debug>(

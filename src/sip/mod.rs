@@ -1,8 +1,8 @@
 //! Bytes to meaning and back. No state, no allocation, no knowledge of transactions or calls.
 //!
-//! [`scan`] walks a datagram once and fills an [`Index`] of spans; a [`Message`] is the datagram and
+//! [`mod@scan`] walks a datagram once and fills an [`Index`] of spans; a [`Message`] is the datagram and
 //! its index together; the views ([`via`], [`name_addr`], [`uri`], [`cseq`]) parse a header's value on
-//! request; [`write`] makes messages by splicing.
+//! request; [`mod@write`] makes messages by splicing.
 
 pub mod cseq;
 pub mod error;

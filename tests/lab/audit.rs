@@ -239,7 +239,11 @@ fn each_final_response_is_acknowledged(messages: &[Message<'_>], t1x64_ms: u64) 
             messages.iter().filter(same_branch).find(|other| other.is(Way::Out, method))
         };
         let given_up = ours("CANCEL").is_some_and(|cancel| answer.at_ms > cancel.at_ms + t1x64_ms);
-        let Some(invite) = ours("INVITE").filter(|_| answer.status() >= 200) else { continue };
+        // The branch alone may have been overheard.
+        let fits = |invite: &&Message<'_>| {
+            invite.sip.cseq == sip.cseq && invite.sip.from_tag == sip.from_tag && answer.status() >= 200
+        };
+        let Some(invite) = ours("INVITE").filter(fits) else { continue };
         let is_same_fork = |other: &&Message<'_>| {
             let final_response = other.is_response(Way::In, "INVITE") && other.status() >= 200;
             final_response && other.sip.branch == sip.branch && other.sip.to_tag == sip.to_tag
