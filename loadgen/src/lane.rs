@@ -276,6 +276,9 @@ impl Lane {
             callee.handle_timeout(&mut ctx);
         }
         if let Some(caller) = &mut self.caller {
+            if self.shared.unmarked.load(Ordering::Relaxed) {
+                caller.expect_no_reports(&mut ctx);
+            }
             caller.handle_timeout(&mut ctx);
         }
         self.deliver(now_ns);
@@ -405,9 +408,6 @@ impl Lane {
     fn are_calls_over(&mut self, now_ns: u64) -> bool {
         let Some(caller) = &mut self.caller else { return true };
         let Some(paced) = &self.paced else { return false };
-        if self.shared.unmarked.load(Ordering::Relaxed) {
-            caller.expect_no_reports();
-        }
         if caller.live() > 0 && now_ns < paced.at_ns + self.drain_ns {
             return false;
         }
