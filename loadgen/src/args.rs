@@ -80,7 +80,7 @@ pub struct Options {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub threads: u8,
     /// Let datagrams gather for so long between two looks at the sockets: less CPU per call, and latencies
-    /// longer by up to so much for each phone on the way. By default nothing at low rates, 250us at high ones.
+    /// longer by up to so much for each phone on the way. By default 0 at low rates, 250us at high ones.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub poll: Option<Duration>,
     /// CPUs to pin the threads to, in order: 1 or 2,3.

@@ -32,6 +32,7 @@ pub struct Report {
     pub datagrams_sent: u64,
     pub datagrams_received: u64,
     pub datagrams_refused: u64,
+    pub datagrams_dropped: u64,
     pub latencies: BTreeMap<&'static str, Percentiles>,
     pub generator: Generator,
     pub server_cpu_us_per_call: Option<f64>,
@@ -113,6 +114,7 @@ impl Report {
             datagrams_sent: tally.datagrams_sent,
             datagrams_received: tally.datagrams_received,
             datagrams_refused: tally.datagrams_refused,
+            datagrams_dropped: tally.datagrams_dropped,
             latencies: Latency::ALL
                 .iter()
                 .map(|latency| (latency.key(), Percentiles::of(tally.latency(*latency))))
@@ -202,6 +204,7 @@ impl Report {
         )?;
         let rare = [
             (self.datagrams_refused, "refused by the kernel"),
+            (self.datagrams_dropped, "dropped because our sockets were full"),
             (self.bad_messages, "not acceptable SIP"),
             (self.strays, "of no call of this run"),
         ];
@@ -232,7 +235,7 @@ impl Report {
         )?;
         writeln!(
             out,
-            "            latest call {lag_max_ms:.3} ms late   {} calls over 10 ms late   sockets looked at {}",
+            "            latest call {lag_max_ms:.3} ms late   {} over 10 ms late   looks at its sockets {}",
             grouped(*late_calls as f64, 0),
             if *poll_us > 0.0 { format!("every {poll_us:.0} µs") } else { "at once".into() }
         )
