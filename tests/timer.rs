@@ -5,7 +5,7 @@ mod model;
 
 use model::{Model, Step, TICK_MS, at, rounded_up};
 use proptest::prelude::*;
-use ringway::clock::{Deadline, Now};
+use ringway::clock::Now;
 use ringway::timer::{TimerHandle, Wheel};
 
 const SECOND: u64 = 1_000;
