@@ -1,0 +1,274 @@
+//! What every message of the server's must obey, checked as it leaves (RFC 3261 §8, §9, §12, §13, §17).
+
+use super::call::{CALLER, Call, Kind, Parcel, Text};
+use super::callee::Callee;
+use super::caller::Caller;
+use super::setup::{CALLERS, HOPS_MAX, callee_address};
+use super::wire::{CALLEE_BYE_CSEQ, CALLER_BYE_CSEQ, INVITE_CSEQ, hex, read_hex};
+use ahash::RandomState;
+use ringway::sip::{HeaderName, Message, Method};
+use std::net::SocketAddr;
+
+/// What is wrong.
+pub type Verdict<T = ()> = Result<T, &'static str>;
+
+pub fn is(right: bool, wrong: &'static str) -> Verdict {
+    if right { Ok(()) } else { Err(wrong) }
+}
+
+/// A message with the hash of its bytes.
+pub struct Sent<'a> {
+    pub message: Message<'a>,
+    pub hash: u64,
+    pub now_ms: u64,
+}
+
+pub fn hasher() -> RandomState {
+    RandomState::with_seeds(1, 2, 3, 4)
+}
+
+/// Which call and which peer of it a message is for.
+pub fn addressee(message: &Message<'_>, destination: SocketAddr) -> Verdict<Parcel> {
+    let kind = match message.status() {
+        Some(status) => Kind::Response(status.code(), message.method()),
+        None => Kind::Request(message.method()),
+    };
+    let (call, who) = if destination == CALLERS {
+        (read_hex(message.call_id()), CALLER)
+    } else {
+        let hop = (0..HOPS_MAX as u8).find(|&hop| callee_address(hop) == destination);
+        let tag = match message.is_request() {
+            true => message.to_tag(),
+            false => message.from_tag(),
+        };
+        // A callee's tag names the call; a request outside the dialog has the caller's URI.
+        let from = message.header(HeaderName::From).unwrap_or_default();
+        let id = if tag.is_empty() { from.strip_prefix(b"<sip:c") } else { tag.get(1..) };
+        (id.and_then(read_hex), hop.ok_or("a message to nobody")?)
+    };
+    Ok(Parcel { call: call.ok_or("a message of no call")?, who, kind })
+}
+
+/// Checks a message of the server's and remembers it.
+pub fn check(call: &mut Call, parcel: &Parcel, sent: &Sent<'_>) -> Verdict {
+    let id = hex(call.index);
+    well_formed(&sent.message)?;
+    match (parcel.who, parcel.kind) {
+        (CALLER, Kind::Response(status, method)) => {
+            response_to_caller(&mut call.caller, &id, sent, status, method)
+        }
+        (CALLER, Kind::Request(method)) => request_to_caller(&mut call.caller, &id, sent, method),
+        (hop, Kind::Response(status, method)) => {
+            is(method == Method::Bye, "a response to a callee that asked nothing")?;
+            let message = &sent.message;
+            let callee = &mut call.callees[usize::from(hop)];
+            let cseq = message.cseq().map_or(0, |cseq| cseq.number);
+            is(cseq == CALLEE_BYE_CSEQ, "CSeq of a response to a callee")?;
+            is(message.from_tag().get(9) == Some(&(b'1' + hop)), "From tag of a response to a callee")?;
+            is(message.top_via().is_some_and(|via| via.branch.ends_with(&[b'k', b'1' + hop])), "its branch")?;
+            callee.bye_arrived |= status < 300;
+            Ok(())
+        }
+        (hop, Kind::Request(method)) => {
+            if method == Method::Invite && call.callees[usize::from(hop)].server.invite.sent == 0 {
+                may_invite(call, hop, &sent.message)?;
+            }
+            request_to_callee(&mut call.callees[usize::from(hop)], sent, method)
+        }
+    }
+}
+
+/// One of each header field that must be there, and the body's length. The scanner has seen to the rest.
+fn well_formed(message: &Message<'_>) -> Verdict {
+    let length = message.header(HeaderName::ContentLength).and_then(|text| std::str::from_utf8(text).ok());
+    let length = length.and_then(|text| text.parse().ok());
+    is(length == Some(message.body().len()), "Content-Length")?;
+    is(message.has(HeaderName::ContentType) != message.body().is_empty(), "Content-Type")?;
+    let mut vias = message.values(HeaderName::Via);
+    is(vias.next().is_some() && vias.next().is_none(), "one Via")?;
+    if message.is_request() {
+        is(message.max_forwards().is_some(), "Max-Forwards")?;
+        is(!message.from_tag().is_empty(), "From tag")?;
+        let branch = message.top_via().map_or(&b""[..], |via| via.branch);
+        is(branch.starts_with(b"z9hG4bK") && branch.len() > 7, "branch")?;
+        let outside = matches!(message.method(), Method::Invite | Method::Cancel);
+        is(outside || !message.to_tag().is_empty(), "To tag of a request in a dialog")?;
+    }
+    let status = message.status().map_or(0, |status| status.code());
+    if message.method() == Method::Invite && status < 300 && status != 100 {
+        is(message.values(HeaderName::Contact).count() == 1, "Contact")?;
+    }
+    Ok(())
+}
+
+fn response_to_caller(
+    caller: &mut Caller,
+    id: &[u8; 8],
+    sent: &Sent<'_>,
+    status: u16,
+    method: Method,
+) -> Verdict {
+    let message = &sent.message;
+    let (cseq, letter) = match method {
+        Method::Bye => (CALLER_BYE_CSEQ, b'b'),
+        Method::Invite | Method::Cancel => (INVITE_CSEQ, b'i'),
+        _ => return Err("a response to what the caller never asked"),
+    };
+    is(message.cseq().is_some_and(|own| own.number == cseq), "CSeq of a response to the caller")?;
+    is(message.from_tag().get(1..) == Some(id), "From tag of a response to the caller")?;
+    let branch = message.top_via().map_or(&b""[..], |via| via.branch);
+    is(branch.get(7..15) == Some(id) && branch.get(15..) == Some(&[letter]), "branch of a response")?;
+    if method == Method::Invite && status > 100 || method == Method::Cancel && status < 300 {
+        let tag = Text::new(message.to_tag()).ok_or("a To tag too long")?;
+        is(!tag.is_empty(), "no To tag")?;
+        is(caller.server.tag.is_empty() || caller.server.tag.bytes() == tag.bytes(), "the To tag changed")?;
+        caller.server.tag = tag;
+    }
+    if method == Method::Bye {
+        caller.bye_arrived |= status < 300;
+    }
+    if method != Method::Invite {
+        return Ok(());
+    }
+    is(caller.invite_arrived, "a response to an INVITE that never came")?;
+    if caller.final_status != 0 {
+        return is(caller.final_hash == sent.hash, "something else behind the final response");
+    }
+    if status >= 200 {
+        is(!caller.cancelled || status == 487, "a CANCEL came and the INVITE got something else than 487")?;
+        (caller.final_status, caller.final_hash) = (status, sent.hash);
+    }
+    Ok(())
+}
+
+fn request_to_caller(caller: &mut Caller, id: &[u8; 8], sent: &Sent<'_>, method: Method) -> Verdict {
+    let message = &sent.message;
+    is(message.from_tag() == caller.server.tag.bytes(), "our tag towards the caller changed")?;
+    is(message.to_tag().get(1..) == Some(id), "the caller's tag changed")?;
+    is((200..300).contains(&caller.final_status), "a request to a caller without a dialog")?;
+    let is_new = in_dialog(&mut caller.server, sent, method)?;
+    is(!is_new || !caller.bye_arrived, "a request to a caller that has hung up")
+}
+
+/// A request in a dialog: the same as before, or a new one with a higher CSeq and no BYE before it.
+fn in_dialog(server: &mut super::server::Server, sent: &Sent<'_>, method: Method) -> Verdict<bool> {
+    let message = &sent.message;
+    let cseq = message.cseq().map_or(0, |cseq| cseq.number);
+    let branch = Text::new(message.top_via().map_or(&b""[..], |via| via.branch)).ok_or("a long branch")?;
+    let highest = server.bye.cseq.max(server.other.cseq).max(server.invite.cseq);
+    let ended = server.bye.sent > 0;
+    let asked = server.request_mut(method);
+    asked.sent += 1;
+    if asked.hash == sent.hash {
+        return Ok(false);
+    }
+    is(!ended, "a new request behind our BYE")?;
+    is(cseq > highest, "CSeq does not rise")?;
+    (asked.branch, asked.cseq, asked.hash) = (branch, cseq, sent.hash);
+    Ok(true)
+}
+
+/// A leg may begin while the caller waits, behind the leg before it; it carries a Diversion for each.
+fn may_invite(call: &Call, hop: u8, invite: &Message<'_>) -> Verdict {
+    let caller = &call.caller;
+    is(caller.final_status == 0, "an INVITE behind the final response")?;
+    is(!caller.cancelled, "an INVITE behind the caller's CANCEL")?;
+    is(hop < call.hops, "an INVITE beyond the chain")?;
+    let before = usize::from(hop).checked_sub(1).map(|hop| &call.callees[hop]);
+    is(before.is_none_or(|before| before.server.invite.sent > 0), "a callee was left out")?;
+    is(
+        before.is_none_or(|before| before.final_status == 0 || before.final_status >= 300),
+        "it was answered",
+    )?;
+    is(invite.values(HeaderName::Diversion).count() == usize::from(hop), "Diversion")?;
+    is(invite.max_forwards() == Some(69), "Max-Forwards of a leg")
+}
+
+fn request_to_callee(callee: &mut Callee, sent: &Sent<'_>, method: Method) -> Verdict {
+    let message = &sent.message;
+    let server = &mut callee.server;
+    let branch = message.top_via().map_or(&b""[..], |via| via.branch);
+    let cseq = message.cseq().map_or(0, |cseq| cseq.number);
+    if method == Method::Invite && server.invite.sent == 0 {
+        server.tag = Text::new(message.from_tag()).ok_or("a long tag")?;
+        server.call_id = Text::new(message.call_id()).ok_or("a long Call-ID")?;
+        callee.invited_ms = sent.now_ms;
+    }
+    is(message.call_id() == server.call_id.bytes(), "the leg's Call-ID changed")?;
+    is(message.from_tag() == server.tag.bytes(), "our tag towards a callee changed")?;
+    let of_invite = branch == server.invite.branch.bytes();
+    match method {
+        Method::Ack => {
+            server.ack.sent += 1;
+            let success = (200..300).contains(&callee.final_status);
+            callee.acknowledged |= success;
+            is(callee.final_ms.is_some(), "an ACK to nothing")?;
+            is(of_invite != success, "the branch of an ACK")?;
+            is(cseq == server.invite.cseq, "the CSeq of an ACK")
+        }
+        Method::Invite | Method::Cancel if message.to_tag().is_empty() => {
+            let asked = server.request_mut(method);
+            asked.sent += 1;
+            if asked.sent > 1 {
+                return is(asked.hash == sent.hash, "a repetition that differs");
+            }
+            asked.branch = Text::new(branch).ok_or("a long branch")?;
+            (asked.cseq, asked.hash) = (cseq, sent.hash);
+            if method == Method::Invite {
+                return Ok(());
+            }
+            callee.cancelled_ms = sent.now_ms;
+            is(of_invite && cseq == server.invite.cseq, "a CANCEL that is not its INVITE's")?;
+            is(callee.heard_ms.is_some(), "a CANCEL before any response")?;
+            is(callee.final_ms.is_none(), "a CANCEL behind the final response")
+        }
+        _ => {
+            is(!of_invite, "a request in a dialog with the INVITE's branch")?;
+            is(callee.acknowledged, "a request in a dialog that is not acknowledged")?;
+            if callee.orphaned && method == Method::Bye {
+                server.bye.sent += 1;
+                return Ok(());
+            }
+            let is_new = in_dialog(server, sent, method)?;
+            is(!is_new || !callee.bye_arrived, "a request to a callee that has hung up")
+        }
+    }
+}
+
+/// What a message that comes to the server changes. `true`: it must be acknowledged at once.
+pub fn arrived(call: &mut Call, parcel: &Parcel, now_ms: u64) -> bool {
+    let caller = &mut call.caller;
+    match (parcel.who, parcel.kind) {
+        (CALLER, Kind::Request(Method::Invite)) => caller.invite_arrived = true,
+        (CALLER, Kind::Request(Method::Cancel)) => {
+            caller.cancelled |= caller.invite_arrived && caller.final_status == 0;
+        }
+        (CALLER, _) => {}
+        (hop, Kind::Response(status, Method::Invite)) => {
+            let callee = &mut call.callees[usize::from(hop)];
+            callee.heard_ms.get_or_insert(now_ms);
+            if status >= 200 {
+                let first_ms = *callee.final_ms.get_or_insert(now_ms);
+                callee.final_status = status;
+                let lives = now_ms < first_ms + 31_900 && !callee.is_given_up(now_ms);
+                callee.orphaned |= !lives && status < 300;
+                return lives && (status >= 300 || callee.acknowledged);
+            }
+        }
+        _ => {}
+    }
+    false
+}
+
+/// Never two winners; what must be acknowledged was.
+pub fn settled(call: &Call) -> Verdict {
+    let winners = call.callees.iter().filter(|callee| callee.is_winner()).count();
+    is(winners <= 1, "two callees have won")
+}
+
+/// At the end: nobody was left in a call that is over for the others.
+pub fn ended(call: &Call) -> Verdict {
+    let callees = call.callees[..usize::from(call.hops)].iter().map(Callee::complaint);
+    let complaint = std::iter::once(call.caller.complaint()).chain(callees).flatten().next();
+    complaint.map_or(Ok(()), Err)
+}

@@ -1,0 +1,123 @@
+//! One world: what the server is set to and what the network does, drawn from the seed.
+
+use super::rng::{Odds, Rng};
+use ringway::service::{Subscriber, Subscribers};
+use ringway::settings::{AckPolicy, LateAnswer, Listener, Settings};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+/// The longest chain of callees.
+pub const HOPS_MAX: usize = 6;
+
+pub const SERVER_TEXT: &str = "127.0.0.60:5060";
+const SERVER: SocketAddr = address(0, 60);
+pub const CALLERS: SocketAddr = address(0, 1);
+
+/// What the operator of the simulator asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub seed: u64,
+    /// Calls in one world.
+    pub calls: u32,
+    /// Share of datagrams that the network loses.
+    pub loss: f64,
+    /// Play this call alone, and print every byte of it.
+    pub only: Option<u32>,
+}
+
+pub struct Setup {
+    pub settings: Arc<Settings>,
+    pub shards: u16,
+    pub secret: u64,
+    pub network: Network,
+    /// Milliseconds between two calls at most.
+    pub gap_ms: u32,
+    /// No-answer time of each callee, by chain length less one and place.
+    pub after_ms: [[u32; HOPS_MAX]; HOPS_MAX],
+}
+
+/// How a datagram travels.
+#[derive(Clone, Copy)]
+pub struct Network {
+    pub loss: Odds,
+    pub duplication: Odds,
+    /// Share of datagrams that come much later, behind those sent after them.
+    pub straggling: Odds,
+    pub straggling_ms: u32,
+    pub jitter_ms: u32,
+    /// Share of calls of whose links one is cut for a while, in percent.
+    pub cut_percent: u32,
+}
+
+const fn address(net: u8, host: u8) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, net, host)), 5060)
+}
+
+/// A callee's address, by its place in the chain.
+pub const fn callee_address(hop: u8) -> SocketAddr {
+    address(1, hop + 1)
+}
+
+/// The number of a callee: the chain's length and the place in it.
+pub fn number(hops: u8, hop: u8) -> [u8; 3] {
+    [b'1', b'0' + hops, b'0' + hop]
+}
+
+impl Setup {
+    pub fn draw(options: &Options) -> Setup {
+        let mut rng = Rng::new(options.seed, u64::MAX);
+        let mut after_ms = [[0; HOPS_MAX]; HOPS_MAX];
+        after_ms.iter_mut().flatten().for_each(|ms| *ms = rng.between(1, 24) * 500);
+        let settings = Settings {
+            listeners: vec![Listener { address: SERVER, sent_by: SERVER_TEXT.into() }],
+            no_answer_ms: rng.between(2_000, 10_000),
+            ring_limit_ms: rng.between(10_000, 60_000),
+            trying_limit_ms: rng.between(5_000, 60_000),
+            call_limit_ms: rng.between(20_000, 120_000),
+            max_diversions: rng.between(3, 5) as u8,
+            ack: rng.pick(&[AckPolicy::Relay, AckPolicy::Immediate]),
+            send_181: rng.percent(70),
+            unreachable_408: rng.percent(30),
+            late_answer: rng.pick(&[LateAnswer::Drop, LateAnswer::Keep]),
+            session_expires_s: rng.pick(&[0, 90]),
+            // Full tables answer 503 without a memory of it, which no invariant here foresees.
+            max_calls: options.calls * 4,
+            max_transactions: options.calls * 80,
+            subscribers: Arc::new(subscribers(&after_ms, &mut rng)),
+            ..Settings::default()
+        };
+        let network = Network {
+            loss: Odds::new(options.loss),
+            duplication: Odds::new(options.loss / 2.0),
+            straggling: Odds::new(if rng.percent(50) { 0.02 } else { 0.0 }),
+            straggling_ms: rng.between(20, 1_500),
+            jitter_ms: rng.pick(&[1, 5, 20, 80, 300]),
+            cut_percent: rng.pick(&[0, 0, 1, 5]),
+        };
+        let shards = rng.between(1, 3) as u16;
+        let (secret, gap_ms) = (rng.draw(), rng.between(1, 6));
+        Setup { settings: Arc::new(settings), shards, secret, network, gap_ms, after_ms }
+    }
+}
+
+/// A chain of every length; each callee but the last forwards to the next.
+fn subscribers(after_ms: &[[u32; HOPS_MAX]; HOPS_MAX], rng: &mut Rng) -> Subscribers {
+    let mut subscribers = Subscribers::default();
+    let text = |number: [u8; 3]| String::from_utf8_lossy(&number).into_owned();
+    for hops in 1..=HOPS_MAX as u8 {
+        for hop in 0..hops {
+            let number_text = text(number(hops, hop));
+            let peer = callee_address(hop);
+            let next = (hop + 1 < hops).then(|| text(number(hops, hop + 1)));
+            let own = after_ms[usize::from(hops) - 1][usize::from(hop)];
+            subscribers.insert(Subscriber {
+                contact: format!("sip:{number_text}@{peer}"),
+                number: number_text,
+                peer,
+                no_answer: next,
+                after_ms: rng.percent(90).then_some(own),
+            });
+        }
+    }
+    subscribers
+}
