@@ -54,6 +54,7 @@ const CALLS_FAILED: u8 = 1;
 const CANNOT_RUN: u8 = 2;
 
 fn main() -> ExitCode {
+    os::end_with_the_pipe();
     let cli = Cli::parse();
     os::catch_interrupt();
     let result = match (cli.command, &cli.options) {

@@ -340,6 +340,12 @@ pub fn catch_interrupt() {
     }
 }
 
+/// A reader of our output that has gone (`| head`) ends the process quietly, as it does other programs.
+pub fn end_with_the_pipe() {
+    // SAFETY: SIG_DFL runs no code of ours. A failure leaves the signal ignored, as Rust sets it.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
 /// Whether Ctrl-C was pressed.
 pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
