@@ -77,6 +77,13 @@ fn a_forged_received_is_overwritten() {
 }
 
 #[test]
+fn a_branch_comes_back_byte_for_byte() {
+    // A form feed is no blank of SIP's.
+    let (_, trying) = trying("SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK1\x0c ;x = 1 ", "10.0.0.1:5060");
+    assert_eq!(trying.one("Via"), "SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK1\x0c;x = 1");
+}
+
+#[test]
 fn the_vias_of_proxies_on_the_way_are_copied_in_order() {
     let via = "SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK1, SIP/2.0/TCP 10.0.0.2;branch=z9hG4bK2\r\n\
                v: SIP/2.0/UDP 10.0.0.3:5061;branch=z9hG4bK3";

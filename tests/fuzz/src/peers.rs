@@ -290,8 +290,9 @@ fn request_of_caller(world: &World, input: &mut Input<'_>) -> Option<(usize, Str
         true => response.branch.clone(),
         false => format!("z9hG4bKd{method}{cseq}{}", input.byte() % 4),
     };
-    let uri =
-        if response.has("Contact") { uri_of(response.all("Contact")[0]) } else { "sip:1004@198.51.100.1" };
+    // A failure's Contacts are those of a callee.
+    let contacts = response.list("Contact");
+    let uri = contacts.first().map_or("sip:1004@198.51.100.1", |contact| uri_of(contact));
     let mut text = format!("{method} {uri} SIP/2.0\r\n");
     via(&mut text, input, from, &branch);
     let to = response.one("To");

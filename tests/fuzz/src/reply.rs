@@ -3,7 +3,7 @@
 use crate::input::Input;
 use crate::{padded, shown};
 use ringway::limits::HEADERS_MAX;
-use ringway::sip::{Fault, HeaderName, Index, Message, Status, Via, scan};
+use ringway::sip::{Fault, HeaderName, Index, Message, NameAddr, Status, Via, scan};
 use ringway::transaction::reply;
 use std::net::SocketAddr;
 
@@ -52,7 +52,12 @@ fn check(
     for name in [HeaderName::From, HeaderName::CallId, HeaderName::CSeq] {
         assert_eq!(response.header(name), request.header(name));
     }
-    if result.is_ok() {
+    let to = request.header(HeaderName::To).unwrap_or_default();
+    // A quote that never closes swallows what is written behind it, a tag without a value stands before it.
+    let is_closed = to.iter().filter(|byte| **byte == b'"').count() % 2 == 0 && !to.contains(&b'\\');
+    let has_empty_tag =
+        request.to_tag().is_empty() && !NameAddr::parse(to).is_ok_and(|to| to.param("tag").is_none());
+    if result.is_ok() && is_closed && !has_empty_tag {
         let tag = if request.to_tag().is_empty() { TAG } else { request.to_tag() };
         assert_eq!(response.to_tag(), tag, "{}", shown(out));
     }

@@ -232,13 +232,14 @@ impl World {
         request.answered = status.code();
     }
 
-    /// A branch is one transaction: a request and its repetitions byte for byte (RFC 3261 §8.1.1.7).
+    /// A branch is one transaction: a request and its repetitions byte for byte (RFC 3261 §8.1.1.7). An ACK
+    /// repeats the To of the response that it answers (§17.1.1.3), and a damaged one may have another tag.
     fn check_branch(&mut self, sip: &Sip) {
-        if sip.is_request() {
+        if sip.is_request() && sip.method != "ACK" {
             let key = (sip.branch.clone(), sip.method.clone());
             let first = self.first_sent.entry(key).or_insert_with(|| sip.bytes.clone());
-            let (first, second) = (shown(first), shown(&sip.bytes));
-            assert_eq!(first, second, "two requests with one branch");
+            let is_same = *first == sip.bytes;
+            assert!(is_same, "two requests with one branch:\n{}\n{}", shown(first), shown(&sip.bytes));
         }
     }
 
