@@ -84,8 +84,9 @@ impl Calls {
                 Method::Options => on.reply(request, (Status::OK, b""), |_, writer| {
                     writer.header(HeaderName::Allow, ALLOW);
                 }),
-                // The session stays as it is (RFC 3261 §14.2).
-                Method::Invite => on.refuse(request, Status::NOT_ACCEPTABLE_HERE),
+                Method::Update if message.body().is_empty() => on.refresh(request),
+                // The session stays as it is (RFC 3261 §14.2, RFC 3311 §5.2).
+                Method::Invite | Method::Update => on.refuse(request, Status::NOT_ACCEPTABLE_HERE),
                 _ => on.refuse(request, Status::METHOD_NOT_ALLOWED),
             },
             _ => on.refuse(request, Status::CALL_DOES_NOT_EXIST),
