@@ -52,6 +52,7 @@ pub fn addressee(message: &Message<'_>, destination: SocketAddr) -> Verdict<Parc
 /// Checks a message of the server's and remembers it.
 pub fn check(call: &mut Call, parcel: &Parcel, sent: &Sent<'_>) -> Verdict {
     let id = hex(call.index);
+    is(parcel.who == CALLER || parcel.who < call.hops, "a message beyond the chain")?;
     well_formed(&sent.message)?;
     match (parcel.who, parcel.kind) {
         (CALLER, Kind::Response(status, method)) => {
@@ -173,7 +174,6 @@ fn may_invite(call: &Call, hop: u8, invite: &Message<'_>) -> Verdict {
     let caller = &call.caller;
     is(caller.final_status == 0, "an INVITE behind the final response")?;
     is(!caller.cancelled, "an INVITE behind the caller's CANCEL")?;
-    is(hop < call.hops, "an INVITE beyond the chain")?;
     let before = usize::from(hop).checked_sub(1).map(|hop| &call.callees[hop]);
     is(before.is_none_or(|before| before.server.invite.sent > 0), "a callee was left out")?;
     is(
@@ -268,7 +268,7 @@ pub fn settled(call: &Call) -> Verdict {
 
 /// At the end: nobody was left in a call that is over for the others.
 pub fn ended(call: &Call) -> Verdict {
-    let callees = call.callees[..usize::from(call.hops)].iter().map(Callee::complaint);
+    let callees = call.callees.iter().map(Callee::complaint);
     let complaint = std::iter::once(call.caller.complaint()).chain(callees).flatten().next();
     complaint.map_or(Ok(()), Err)
 }

@@ -3,7 +3,7 @@
 use super::callee::Callee;
 use super::caller::Caller;
 use super::rng::Rng;
-use super::setup::{HOPS_MAX, Setup};
+use super::setup::Setup;
 use super::trace::Ring;
 use ringway::sip::Method;
 
@@ -92,7 +92,8 @@ pub struct Call {
     /// Draws what the network does; the scripts are drawn at the start.
     pub rng: Rng,
     pub caller: Caller,
-    pub callees: [Callee; HOPS_MAX],
+    /// One for each hop.
+    pub callees: Vec<Callee>,
     pub cut: Option<Cut>,
     pub trace: Ring,
 }
@@ -107,7 +108,8 @@ impl Call {
             Cut { who, from_ms, to_ms: from_ms + u64::from(rng.between(500, 60_000)) }
         });
         let after_ms = &setup.after_ms[usize::from(hops) - 1];
-        let callees: [Callee; HOPS_MAX] = std::array::from_fn(|hop| Callee::draw(&mut rng, after_ms[hop]));
+        let drawn = (0..usize::from(hops)).map(|hop| Callee::draw(&mut rng, after_ms[hop]));
+        let callees: Vec<Callee> = drawn.collect();
         let diverted_ms = callees[0].script.ring_ms.unwrap_or(0) + after_ms[0];
         let caller = Caller::draw(&mut rng, diverted_ms);
         Call { index, hops, rng, caller, callees, cut, trace: Ring::default() }

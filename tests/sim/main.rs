@@ -11,7 +11,7 @@ use std::time::Instant;
 const USAGE: &str = "usage: sim [--calls N] [--loss SHARE] [--seed N] [--world CALLS] [--only CALL]";
 
 /// Calls in one world: enough to have thousands at once.
-const WORLD_CALLS: u32 = 5_000;
+const WORLD_CALLS: u32 = 3_000;
 
 fn main() -> ExitCode {
     match arguments() {

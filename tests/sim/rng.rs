@@ -31,7 +31,7 @@ impl Rng {
 
     /// A number below `end`, which is not 0.
     pub fn below(&mut self, end: u32) -> u32 {
-        ((self.draw() >> 32) * u64::from(end) >> 32) as u32
+        (((self.draw() >> 32) * u64::from(end)) >> 32) as u32
     }
 
     /// A number from `first` to `last`.

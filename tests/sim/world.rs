@@ -270,7 +270,7 @@ impl World {
         if let Some(call) = call.and_then(|call| self.calls.get((call - self.first) as usize)) {
             text += &format!(", call {})\n{}", call.index, call.trace.ladder());
             text += &format!("caller: {:?}, {:?}\n", call.caller.state, call.caller.script);
-            for callee in &call.callees[..usize::from(call.hops)] {
+            for callee in &call.callees {
                 text += &format!("callee: {:?}, {:?}\n", callee.state, callee.script);
             }
         } else {
