@@ -224,6 +224,25 @@ fn without_a_contact_the_address_itself_is_the_target() {
     lab.finish();
 }
 
+#[test]
+fn a_contact_that_is_no_uri_is_taken_for_none() {
+    let mut lab = Lab::new();
+    let invite = Invite { contact: "<sip:\x0f@10.0.0.1>".into(), ..Invite::new(&mut lab, A, "1005") };
+    let mut caller = invite.send(&mut lab);
+    lab.expect(A, "100 INVITE");
+    let mut c = Leg::expect(&mut lab, C);
+    let answer = c.text("200 OK").replace("Contact: <sip:1005@127.0.0.138:5060>", "Contact: <5>");
+    lab.send(C, &answer);
+    caller.answered_and_acked(&mut lab);
+    assert_eq!(lab.expect(C, "ACK").request_uri, "sip:1005@127.0.0.138:5060");
+    c.bye(&mut lab);
+    lab.expect(C, "200 BYE");
+    let bye = lab.expect_at(SERVER, "BYE");
+    assert_eq!(bye.request_uri, "sip:1003@127.0.0.60:5060;user=phone");
+    lab.send_from(SERVER, &response(&bye, "200 OK", "", &[], ""));
+    lab.finish();
+}
+
 const A6: Peer = Peer { name: "A6", number: "1003", address: v6(7) };
 const C6: Peer = Peer { name: "C6", number: "1005", address: v6(8) };
 const SERVER6: SocketAddr = v6(0x60);
