@@ -110,11 +110,9 @@ fn next(socket: &UdpSocket, start: &[u8]) -> Vec<u8> {
 
 fn loopback(criterion: &mut Criterion) {
     let mut net = Config::lab(SERVER.parse().expect("an address")).net;
-    let server_cpu = net.cpus[0];
     net.cpus.truncate(1);
     let server = Server::start(Arc::new(settings(SERVER)), net).expect("the server starts");
     let mut phones = Phones::new();
-    println!("the server runs on CPU {server_cpu}; pin the bench elsewhere: taskset -c OTHER cargo bench …");
     let mut group = criterion.benchmark_group("loopback");
     group.throughput(Throughput::Elements(1));
     group.bench_function("cfna_408", |bencher| {

@@ -248,13 +248,14 @@ struct Load<S: Timers> {
     calls: u64,
     trying: VecDeque<(S::Handle, u64)>,
     ringing: VecDeque<(S::Handle, u64)>,
+    random: u64,
 }
 
 impl<S: Timers> Load<S> {
     /// Runs so long that as many timers end as begin, and memory is as mixed as after hours.
     fn steady(records: Option<Records>) -> Load<S> {
         let (trying, ringing) = (VecDeque::new(), VecDeque::new());
-        let mut load = Load { timers: S::new(), records, calls: 0, trying, ringing };
+        let mut load = Load { timers: S::new(), records, calls: 0, trying, ringing, random: 1 };
         for _ in 0..330_000 * CALLS_PER_MS {
             load.call();
         }
@@ -263,7 +264,7 @@ impl<S: Timers> Load<S> {
         load
     }
 
-    /// One call's six timers: two are cancelled, four linger and expire. Then what is due is fired.
+    /// A call's six timers, on average: two are cancelled, four linger and expire. Then what is due is fired.
     fn call(&mut self) -> u64 {
         let now_ms = self.calls / CALLS_PER_MS;
         self.calls += 1;
@@ -271,9 +272,15 @@ impl<S: Timers> Load<S> {
         self.trying.push_back(trying);
         let ringing = self.begin(now_ms, NO_ANSWER);
         self.ringing.push_back(ringing);
-        for duration in [T4, T1_X_64, T1_X_64, T1_X_64] {
-            self.begin(now_ms, duration);
+        self.begin(now_ms, T4);
+        // Three on average: no two calls are alike, so memory does not stay in the order of time.
+        for _ in 0..2 + self.below(3) {
+            self.begin(now_ms, T1_X_64);
         }
+        // Those who answer do not answer in the order in which they were called.
+        let answers = self.below(self.ringing.len());
+        let last = self.ringing.len() - 1;
+        self.ringing.swap(answers, last / 2);
         self.stop(TRYING_AFTER_CALLS, |load| &mut load.trying);
         self.stop(ANSWER_AFTER_CALLS, |load| &mut load.ringing);
         let mut sum = 0;
@@ -282,6 +289,11 @@ impl<S: Timers> Load<S> {
             self.end(payload);
         }
         sum
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (self.random >> 33) as usize % bound
     }
 
     fn begin(&mut self, now_ms: u64, duration: usize) -> (S::Handle, u64) {

@@ -1,7 +1,8 @@
 //! Bytes that outlive their datagram: a pool of blocks in size classes, so that keeping a message costs a
 //! copy and no allocation once the pool has grown to what the load needs.
 
-/// Block sizes. A CFNA call keeps messages of 350 to 900 bytes, and a URI as long as it lingers; the largest holds any datagram.
+/// Block sizes. A CFNA call keeps messages of 350 to 900 bytes, and a URI as long as it lingers; the
+/// largest holds any datagram.
 const SIZES: [usize; 12] = [64, 128, 384, 512, 768, 1_024, 1_536, 2_048, 4_096, 8_192, 24_576, 65_536];
 
 /// Bytes that a class grows by.

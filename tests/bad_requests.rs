@@ -218,7 +218,7 @@ fn a_method_that_we_do_not_take_gets_405_and_the_list_of_those_that_we_do() {
         let text = request(&mut lab, A, method, "1004").text();
         lab.send(A, &text);
         let refusal = lab.expect(A, &format!("405 {method}"));
-        assert_eq!(refusal.one("Allow"), "INVITE, ACK, CANCEL, BYE, OPTIONS");
+        assert_eq!(refusal.one("Allow"), "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE");
         lab.send(A, &text);
         assert_eq!(lab.expect(A, &format!("405 {method}")), refusal, "without a transaction, yet the same");
         lab.finish();
@@ -243,7 +243,7 @@ fn options_for_the_server_are_answered_without_a_transaction() {
     options.request_uri = "sip:127.0.0.60:5060".into();
     lab.send(A, &options.text());
     let answer = lab.expect(A, "200 OPTIONS");
-    assert_eq!(answer.one("Allow"), "INVITE, ACK, CANCEL, BYE, OPTIONS");
+    assert_eq!(answer.one("Allow"), "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE");
     assert_eq!(answer.one("Accept"), "application/sdp");
     assert_eq!(answer.one("Supported"), "timer");
     assert_eq!((lab.transactions(), lab.metrics().options_answered), (0, 1));

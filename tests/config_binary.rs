@@ -59,7 +59,6 @@ fn started() -> (std::process::Child, BufReader<std::process::ChildStdout>, Stri
 }
 
 #[test]
-#[ignore = "needs shards that run"]
 fn a_signal_drains_and_ends_with_the_totals() {
     for (signal, name) in [(libc::SIGTERM, "SIGTERM"), (libc::SIGINT, "SIGINT")] {
         let (mut child, mut output, _) = started();

@@ -8,7 +8,7 @@ use lab::Lab;
 use lab::callee::Leg;
 use lab::caller::{Caller, Invite};
 use lab::peer::{A, B, C, Setup};
-use lab::scene::{hang_up_and_finish, talking};
+use lab::scene::{hang_up_and_finish, ringing, talking};
 use ringway::limits::{DATAGRAM_BYTES_MAX, RESPONSE_HEAD_BYTES_MAX};
 use ringway::shard::Shard;
 
@@ -399,4 +399,22 @@ fn an_answer_that_cannot_be_kept_is_sent_once() {
     lab.expect(C, "ACK");
     cancel_all(&mut lab, calls);
     hang_up_and_finish(lab, caller, &c);
+}
+
+#[test]
+fn a_stop_waits_for_the_ack_to_a_refusal_and_the_200_to_a_bye() {
+    let mut lab = Lab::new();
+    let (caller, b) = ringing(&mut lab);
+    b.reject(&mut lab, "486 Busy Here");
+    assert_eq!((lab.calls(), lab.unfinished()), (0, 1), "the caller's ACK is on its way");
+    caller.refused(&mut lab, 486);
+    assert_eq!(lab.unfinished(), 0);
+    let (mut caller, c) = talking(&mut lab);
+    caller.bye(&mut lab);
+    lab.expect(A, "200 BYE");
+    let bye = lab.expect(C, "BYE");
+    assert_eq!((lab.calls(), lab.unfinished()), (1, 2));
+    c.answer(&mut lab, &bye, "200 OK");
+    assert_eq!(lab.unfinished(), 0);
+    lab.finish();
 }

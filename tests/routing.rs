@@ -77,6 +77,13 @@ fn a_forged_received_is_overwritten() {
 }
 
 #[test]
+fn a_branch_comes_back_byte_for_byte() {
+    // A form feed is no blank of SIP's.
+    let (_, trying) = trying("SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK1\x0c ;x = 1 ", "10.0.0.1:5060");
+    assert_eq!(trying.one("Via"), "SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK1\x0c;x = 1");
+}
+
+#[test]
 fn the_vias_of_proxies_on_the_way_are_copied_in_order() {
     let via = "SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK1, SIP/2.0/TCP 10.0.0.2;branch=z9hG4bK2\r\n\
                v: SIP/2.0/UDP 10.0.0.3:5061;branch=z9hG4bK3";
@@ -206,6 +213,25 @@ fn without_a_contact_the_address_itself_is_the_target() {
     lab.expect(A, "100 INVITE");
     let mut c = Leg::expect(&mut lab, C);
     let answer = c.text("200 OK").replace("Contact: <sip:1005@127.0.0.138:5060>\r\n", "");
+    lab.send(C, &answer);
+    caller.answered_and_acked(&mut lab);
+    assert_eq!(lab.expect(C, "ACK").request_uri, "sip:1005@127.0.0.138:5060");
+    c.bye(&mut lab);
+    lab.expect(C, "200 BYE");
+    let bye = lab.expect_at(SERVER, "BYE");
+    assert_eq!(bye.request_uri, "sip:1003@127.0.0.60:5060;user=phone");
+    lab.send_from(SERVER, &response(&bye, "200 OK", "", &[], ""));
+    lab.finish();
+}
+
+#[test]
+fn a_contact_that_is_no_uri_is_taken_for_none() {
+    let mut lab = Lab::new();
+    let invite = Invite { contact: "<sip:\x0f@10.0.0.1>".into(), ..Invite::new(&mut lab, A, "1005") };
+    let mut caller = invite.send(&mut lab);
+    lab.expect(A, "100 INVITE");
+    let mut c = Leg::expect(&mut lab, C);
+    let answer = c.text("200 OK").replace("Contact: <sip:1005@127.0.0.138:5060>", "Contact: <5>");
     lab.send(C, &answer);
     caller.answered_and_acked(&mut lab);
     assert_eq!(lab.expect(C, "ACK").request_uri, "sip:1005@127.0.0.138:5060");

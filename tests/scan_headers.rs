@@ -115,6 +115,17 @@ fn a_header_line_needs_a_token_and_a_colon() {
 }
 
 #[test]
+fn blanks_may_stand_between_a_name_of_any_length_and_its_colon() {
+    for length in 2..100 {
+        for blanks in [" ", "\t ", "          "] {
+            let scanned = scanned(request(&format!("{}{blanks}: x\r\n", "X".repeat(length)), ""));
+            assert_eq!(scanned.result, Ok(()), "{length}");
+            assert_eq!(scanned.message().text(scanned.message().headers()[0].value), b"x");
+        }
+    }
+}
+
+#[test]
 fn headers_without_an_end_are_broken_but_read() {
     let text = request("", "");
     for cut in 2..=5 {

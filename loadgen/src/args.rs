@@ -79,8 +79,8 @@ pub struct Options {
     /// them share the callers.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub threads: u8,
-    /// How often to look at the sockets at most; the higher the rate the seldomer, up to 250us, by default.
-    /// Seldom saves CPU time; latencies grow by up to so much for each phone on a message's way.
+    /// Let datagrams gather for so long between two looks at the sockets: less CPU per call, and latencies
+    /// longer by up to so much for each phone on the way. By default 0 at low rates, 250us at high ones.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub poll: Option<Duration>,
     /// CPUs to pin the threads to, in order: 1 or 2,3.
@@ -119,7 +119,7 @@ pub struct Options {
 impl Options {
     /// The plan that the flags ask for.
     pub fn plan(&self) -> Plan {
-        let plan = Plan {
+        Plan {
             flow: self.flow,
             hangup: self.hangup,
             server: self.target,
@@ -139,13 +139,11 @@ impl Options {
             timeout_ns: ns(self.timeout),
             // Longer than any phone waits, so that each call ends with its own verdict.
             drain_ns: u64::MAX / 2,
-            poll_ns: self.poll.map_or(0, ns),
-            is_poll_fixed: self.poll.is_some(),
+            poll_ns: self.poll.map(ns),
             threads: usize::from(self.threads),
             cpus: self.cpus.clone(),
             check: !self.no_check,
-        };
-        plan.at_rate(self.rate)
+        }
     }
 }
 

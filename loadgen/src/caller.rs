@@ -132,12 +132,19 @@ impl Caller {
     }
 
     /// Legs come without their call's mark: no call waits for reports any more.
-    pub fn expect_no_reports(&mut self) {
-        self.marked = false;
+    pub fn expect_no_reports(&mut self, ctx: &mut Context<'_>) {
+        if !std::mem::take(&mut self.marked) {
+            return;
+        }
+        for handle in self.calls.handles() {
+            if self.calls.get_mut(handle).is_some_and(|call| call.state == State::Over) {
+                self.over(ctx, handle);
+            }
+        }
     }
 
-    /// The next calls leave by another socket. Calls that start together share one, so that they, and all that
-    /// follows on them, travel in one batch.
+    /// The next calls leave by another socket. Calls that start together share one, so that they, and all
+    /// that follows on them, travel in one batch.
     pub fn turn(&mut self) {
         self.socket = (self.socket + 1) % self.texts.len();
     }
@@ -274,6 +281,10 @@ impl Caller {
     fn answered(&mut self, ctx: &mut Context<'_>, id: Id, response: &Message<'_>) {
         let (plan, handle) = (&self.plan, id.handle);
         let Some(call) = self.calls.get_mut(handle) else { return };
+        if !self.marked {
+            // Nobody tells how long the phones rang: as long as they were told to.
+            call.added_ns = plan.ring_ns + if plan.flow.forwards() { plan.target_ring_ns } else { 0 };
+        }
         let took_ns = ctx.now_ns.saturating_sub(call.intended_ns);
         ctx.tally.record(Latency::Answer, took_ns.saturating_sub(call.added_ns));
         ctx.tally.added_ns += call.added_ns;
@@ -494,7 +505,6 @@ impl Caller {
             State::Cancelling => Failure::NoTermination,
             State::Talking => Failure::NoBye,
             State::HangingUp => Failure::NoByeAnswer(Who::Caller),
-            State::Over if !self.marked => return self.over(ctx, handle),
             State::Over if !call.seen.callee_ended => Failure::LegMissing(Who::Callee),
             State::Over => Failure::LegMissing(Who::Target),
         };
@@ -506,9 +516,7 @@ impl Caller {
     pub fn abandon(&mut self, ctx: &mut Context<'_>) {
         for handle in self.calls.handles() {
             let Some(call) = self.calls.get_mut(handle) else { continue };
-            let is_only_unmarked = call.state == State::Over && !self.marked;
-            let unfinished = (!is_only_unmarked).then_some(Failure::Unfinished);
-            ctx.tally.end(ctx.now_ns, call.failure.or(unfinished));
+            ctx.tally.end(ctx.now_ns, Some(call.failure.unwrap_or(Failure::Unfinished)));
             self.calls.release(handle);
         }
     }

@@ -52,7 +52,12 @@ impl Verdict {
         let is_saturated =
             generator.busy.iter().zip(&generator.starved).any(|(busy, starved)| busy + starved > BUSY);
         let late_share = generator.late_calls as f64 / report.calls_started.max(1) as f64;
-        if is_saturated || late_share > LATE_SHARE { Verdict::GeneratorLimit } else { Verdict::ServerLimit }
+        let lost_some = report.datagrams_dropped > 0;
+        if is_saturated || lost_some || late_share > LATE_SHARE {
+            Verdict::GeneratorLimit
+        } else {
+            Verdict::ServerLimit
+        }
     }
 
     fn text(self) -> &'static str {
@@ -149,8 +154,8 @@ impl Search {
 /// What kept a step from running.
 pub fn find_max(plan: &Plan, step_ns: u64, watch: Watch) -> Result<Option<(Report, Outcome)>, String> {
     println!(
-        "{} against {}, steps of {} s. Sustained means: fewer than 1 in 10,000 calls fail, and the p99 of\n\
-         INVITE → 180 stays under {} ms.\n",
+        "{} against {}, steps of {} s. Sustained means:\n\
+         fewer than 1 in 10,000 calls fail, and the p99 of INVITE → 180 stays under {} ms.\n",
         plan.flow.name(),
         plan.server,
         step_ns / 1_000_000_000,
@@ -164,10 +169,11 @@ pub fn find_max(plan: &Plan, step_ns: u64, watch: Watch) -> Result<Option<(Repor
     let mut latest = None;
     while let Some(rate) = search.next() {
         let plan = Arc::new(Plan {
+            rate,
             calls: u64::MAX,
             duration_ns: step_ns,
             drain_ns: DRAIN_NS + plan.ring_ns + plan.target_ring_ns + plan.hold_ns,
-            ..plan.at_rate(rate)
+            ..plan.clone()
         });
         let outcome = run::run(&plan, watch)?;
         if os::interrupted() {

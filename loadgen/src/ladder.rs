@@ -301,8 +301,9 @@ mod tests {
 
     fn message(start: &str, cseq: &str, call_id: &str, more: &str) -> String {
         format!(
-            "{start}\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK1\nFrom: <sip:1003@x>;tag=1\nTo: <sip:1004@x>\n\
-             Call-ID: {call_id}\nCSeq: {cseq}\nMax-Forwards: 70\n{more}Content-Length: 0\n\n"
+            "{start}\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK1\nFrom: <sip:1003@x>;tag=1\n\
+             To: <sip:1004@x>\nCall-ID: {call_id}\nCSeq: {cseq}\nMax-Forwards: 70\n\
+             {more}Content-Length: 0\n\n"
         )
     }
 

@@ -9,7 +9,7 @@ use crate::os::{self, BATCH, Poller, Receiver, Sender};
 use crate::outbox::Outbox;
 use crate::pacer::Pacer;
 use crate::plan::{Party, Plan};
-use crate::proc::ThreadTime;
+use crate::proc::{self, ThreadTime};
 use crate::tally::Tally;
 use crate::trace::Trace;
 use crossbeam::queue::ArrayQueue;
@@ -173,7 +173,7 @@ impl Lane {
             reports: Vec::with_capacity(4 * BATCH),
             trace: trace.then(Trace::default),
             drain_ns: plan.drain_ns,
-            poll_ns: plan.poll_ns,
+            poll_ns: plan.look_every_ns(),
             paced: None,
             callers_done: false,
             quiet_ns: None,
@@ -211,8 +211,8 @@ impl Lane {
         Ok(self.harvest(began, began_ns))
     }
 
-    /// Sleeps until `poll_ns` after the pass that began at `pass_ns`, for datagrams and calls to gather. What the
-    /// phones have to say leaves before.
+    /// Sleeps until `poll_ns` after the pass that began at `pass_ns`, for datagrams and calls to gather. What
+    /// the phones have to say leaves before.
     fn gather(&mut self, pass_ns: u64) {
         if self.poll_ns == 0 {
             return;
@@ -231,6 +231,7 @@ impl Lane {
             callee.abandon(&mut self.tally);
         }
         self.show(end_ns);
+        self.tally.datagrams_dropped = proc::datagrams_dropped(&self.addresses);
         // A thread without callers has no pace of its own: its whole life counts.
         let whole = || began.shares_since(end_ns.saturating_sub(began_ns));
         let (busy, starved) = match (&self.paced, &self.pacer) {
@@ -275,6 +276,9 @@ impl Lane {
             callee.handle_timeout(&mut ctx);
         }
         if let Some(caller) = &mut self.caller {
+            if self.shared.unmarked.load(Ordering::Relaxed) {
+                caller.expect_no_reports(&mut ctx);
+            }
             caller.handle_timeout(&mut ctx);
         }
         self.deliver(now_ns);
@@ -404,9 +408,6 @@ impl Lane {
     fn are_calls_over(&mut self, now_ns: u64) -> bool {
         let Some(caller) = &mut self.caller else { return true };
         let Some(paced) = &self.paced else { return false };
-        if self.shared.unmarked.load(Ordering::Relaxed) {
-            caller.expect_no_reports();
-        }
         if caller.live() > 0 && now_ns < paced.at_ns + self.drain_ns {
             return false;
         }

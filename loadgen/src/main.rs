@@ -19,8 +19,6 @@ mod message;
 mod os;
 mod outbox;
 mod pacer;
-#[cfg(test)]
-mod phones_test;
 mod ping;
 mod plan;
 mod proc;
@@ -30,6 +28,8 @@ mod report;
 mod run;
 mod slab;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod trains;
 mod wheel;
@@ -54,6 +54,7 @@ const CALLS_FAILED: u8 = 1;
 const CANNOT_RUN: u8 = 2;
 
 fn main() -> ExitCode {
+    os::end_with_the_pipe();
     let cli = Cli::parse();
     os::catch_interrupt();
     let result = match (cli.command, &cli.options) {
@@ -85,7 +86,7 @@ fn load(options: &Options) -> Result<bool, String> {
 
 /// Plays one call and draws it.
 fn draw(options: &Options) -> Result<bool, String> {
-    let plan = Arc::new(Plan { calls: 1, callers: 1, ..options.plan().at_rate(1.0) });
+    let plan = Arc::new(Plan { calls: 1, callers: 1, rate: 1.0, ..options.plan() });
     ping::ping(&plan)?;
     let outcome = run::run(&plan, Watch { progress: Progress::Silent, ..options.watch() })?;
     demo::show(&plan, &outcome, colours());

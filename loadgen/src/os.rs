@@ -102,8 +102,9 @@ impl Receiver {
     }
 }
 
-/// Headers for one `sendmmsg`, each for a train of datagrams of one length to one destination, which the kernel
-/// takes apart (UDP_SEGMENT): most of a datagram's cost is its way down the stack, and a train goes once.
+/// Headers for one `sendmmsg`, each for a train of datagrams of one length to one destination, which the
+/// kernel takes apart (UDP_SEGMENT): most of a datagram's cost is its way down the stack, and a train goes
+/// once.
 pub struct Sender {
     addresses: Vec<sockaddr_in>,
     vectors: Vec<iovec>,
@@ -138,8 +139,8 @@ impl Sender {
         Sender { addresses, vectors, controls, headers, trains: Trains::new(), by_train: true }
     }
 
-    /// Sends datagrams that lie in `arena`, each call's own in their order. Returns how many the kernel refused.
-    /// Those are lost as on a real network: retransmissions bring them again.
+    /// Sends datagrams that lie in `arena`, each call's own in their order. Returns how many the kernel
+    /// refused. Those are lost as on a real network: retransmissions bring them again.
     pub fn send(&mut self, socket: &UdpSocket, arena: &[u8], datagrams: &[Outgoing]) -> usize {
         datagrams.chunks(BATCH).map(|chunk| self.send_batch(socket, arena, chunk)).sum()
     }
@@ -149,8 +150,9 @@ impl Sender {
         let count = self.couple(arena, datagrams, longest);
         let (mut sent, mut refused) = (0, 0);
         while sent < count {
-            // SAFETY: the headers from `sent` to `count` point to vectors, addresses and controls that `couple`
-            // has set; the vectors point into `arena`, which outlives the call; the kernel only reads it.
+            // SAFETY: the headers from `sent` to `count` point to vectors, addresses and controls that
+            // `couple` has set; the vectors point into `arena`, which outlives the call; the kernel only
+            // reads it.
             let result = unsafe {
                 libc::sendmmsg(
                     socket.as_raw_fd(),
@@ -163,7 +165,7 @@ impl Sender {
                 sent += result as usize;
                 continue;
             }
-            let cars = self.headers[sent].msg_hdr.msg_iovlen as usize;
+            let cars = self.headers[sent].msg_hdr.msg_iovlen;
             match io::Error::last_os_error().raw_os_error() {
                 Some(libc::EINTR) => {}
                 Some(libc::EINVAL | libc::EIO | libc::EOPNOTSUPP) if cars > 1 => {
@@ -336,6 +338,12 @@ pub fn catch_interrupt() {
         action.sa_flags = libc::SA_RESETHAND;
         libc::sigaction(libc::SIGINT, &raw const action, std::ptr::null_mut());
     }
+}
+
+/// A reader of our output that has gone (`| head`) ends the process quietly, as it does other programs.
+pub fn end_with_the_pipe() {
+    // SAFETY: SIG_DFL runs no code of ours. A failure leaves the signal ignored, as Rust sets it.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
 /// Whether Ctrl-C was pressed.

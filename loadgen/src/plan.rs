@@ -22,6 +22,7 @@ pub enum Flow {
 /// Who sends BYE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Hangup {
+    /// The caller.
     Caller,
     /// Whoever answered.
     Target,
@@ -76,28 +77,13 @@ pub struct Plan {
     pub timeout_ns: u64,
     /// How long to wait for the last calls when all were started; then they count as failed.
     pub drain_ns: u64,
-    /// The least time between two looks at the sockets; see [`poll_ns`].
-    pub poll_ns: u64,
-    /// The user chose it.
-    pub is_poll_fixed: bool,
+    /// What [`Plan::look_every_ns`] is to be, if the user chose it.
+    pub poll_ns: Option<u64>,
     pub threads: usize,
     pub cpus: Vec<usize>,
-    /// Check what only a B2BUA promises: Diversion, one To tag, ringing before the answer (a proxy's processes
-    /// may swap the two).
+    /// Check what only a B2BUA promises: Diversion, one To tag, ringing before the answer (a proxy's
+    /// processes may swap the two).
     pub check: bool,
-}
-
-/// How often a thread that plays `rate` calls per second looks at its sockets, unless the user says otherwise.
-///
-/// A pass over the sockets costs some microseconds whatever it finds, so at high rates passes that follow each
-/// other too closely take up to 60 % more CPU per call. At low rates there is time enough, and each datagram is
-/// seen at once. The price is that each latency grows by up to this much for each phone on its way.
-pub fn poll_ns(rate: f64) -> u64 {
-    const LONGEST_NS: f64 = 250_000.0;
-    const SHORTEST_NS: f64 = 50_000.0;
-    // 250 µs at 10,000 calls per second.
-    let poll_ns = (rate * 25.0).min(LONGEST_NS);
-    if poll_ns < SHORTEST_NS { 0 } else { poll_ns as u64 }
 }
 
 impl Flow {
@@ -144,10 +130,18 @@ impl Flow {
 }
 
 impl Plan {
-    /// The same plan at another rate.
-    pub fn at_rate(&self, rate: f64) -> Plan {
-        let poll_ns = if self.is_poll_fixed { self.poll_ns } else { poll_ns(rate / self.threads as f64) };
-        Plan { rate, poll_ns, ..self.clone() }
+    /// The least time between two looks of a thread at its sockets.
+    ///
+    /// A pass over the sockets costs some microseconds whatever it finds, so at high rates passes that follow
+    /// each other closely take up to 60 % more CPU time per call. At low rates there is time enough, and each
+    /// datagram is seen at once. The price: latencies grow by up to this much for each phone on the way.
+    pub fn look_every_ns(&self) -> u64 {
+        const LONGEST_NS: f64 = 250_000.0;
+        const SHORTEST_NS: f64 = 50_000.0;
+        // 250 µs at 10,000 calls per second.
+        let by_rate_ns = (self.rate / self.threads as f64 * 25.0).min(LONGEST_NS);
+        let default_ns = if by_rate_ns < SHORTEST_NS { 0 } else { by_rate_ns as u64 };
+        self.poll_ns.unwrap_or(default_ns)
     }
 
     /// How long a party rings before it does its part.

@@ -1,7 +1,8 @@
-//! What /proc tells about CPU time: our own threads' and the server's.
+//! What /proc tells: CPU time, our own threads' and the server's, and what our sockets had no room for.
 
 use crate::os;
 use std::fs;
+use std::net::SocketAddrV4;
 
 /// What the scheduler has counted for one thread.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,9 +50,35 @@ fn parse_stat_ticks(text: &str) -> Option<u64> {
     Some(times.next()?.ok()? + times.next()?.ok()?)
 }
 
+/// Datagrams that the kernel dropped because the sockets of these addresses were full; 0 where it does not
+/// tell.
+pub fn datagrams_dropped(addresses: &[SocketAddrV4]) -> u64 {
+    let table = fs::read_to_string("/proc/net/udp").unwrap_or_default();
+    addresses.iter().map(|address| parse_drops(&table, *address)).sum()
+}
+
+/// The last column of a socket's line; its second is the address, in the machine's byte order.
+fn parse_drops(table: &str, address: SocketAddrV4) -> u64 {
+    let ip = u32::from_ne_bytes(address.ip().octets());
+    let local = format!("{ip:08X}:{:04X}", address.port());
+    let lines = table.lines().filter(|line| line.split_whitespace().nth(1) == Some(&local));
+    lines.filter_map(|line| line.split_whitespace().last()?.parse::<u64>().ok()).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn drops_are_read_of_the_socket_asked_for() {
+        let table = "\
+   sl  local_address rem_address   st tx_queue rx_queue tr tm->when ... inode ref pointer drops
+  601: 8900007F:13C4 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 91 2 0 17
+  602: 8800007F:13C4 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 92 2 0 5
+";
+        assert_eq!(parse_drops(table, "127.0.0.137:5060".parse().expect("an address")), 17);
+        assert_eq!(parse_drops(table, "127.0.0.137:5061".parse().expect("an address")), 0);
+    }
 
     #[test]
     fn times_are_read_behind_any_process_name() {

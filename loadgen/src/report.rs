@@ -32,6 +32,7 @@ pub struct Report {
     pub datagrams_sent: u64,
     pub datagrams_received: u64,
     pub datagrams_refused: u64,
+    pub datagrams_dropped: u64,
     pub latencies: BTreeMap<&'static str, Percentiles>,
     pub generator: Generator,
     pub server_cpu_us_per_call: Option<f64>,
@@ -113,6 +114,7 @@ impl Report {
             datagrams_sent: tally.datagrams_sent,
             datagrams_received: tally.datagrams_received,
             datagrams_refused: tally.datagrams_refused,
+            datagrams_dropped: tally.datagrams_dropped,
             latencies: Latency::ALL
                 .iter()
                 .map(|latency| (latency.key(), Percentiles::of(tally.latency(*latency))))
@@ -120,7 +122,7 @@ impl Report {
             generator: Generator {
                 busy: outcome.threads.iter().map(|thread| thread.busy).collect(),
                 starved: outcome.threads.iter().map(|thread| thread.starved).collect(),
-                poll_us: plan.poll_ns as f64 / 1e3,
+                poll_us: plan.look_every_ns() as f64 / 1e3,
                 cpu_us_per_call: outcome.threads.iter().map(|thread| thread.cpu_ns).sum::<u64>() as f64
                     / 1e3
                     / tally.started.max(1) as f64,
@@ -202,6 +204,7 @@ impl Report {
         )?;
         let rare = [
             (self.datagrams_refused, "refused by the kernel"),
+            (self.datagrams_dropped, "dropped because our sockets were full"),
             (self.bad_messages, "not acceptable SIP"),
             (self.strays, "of no call of this run"),
         ];
@@ -232,8 +235,9 @@ impl Report {
         )?;
         writeln!(
             out,
-            "            latest call {lag_max_ms:.3} ms late   {} calls over 10 ms late   looked every {poll_us:.0} µs",
-            grouped(*late_calls as f64, 0)
+            "            latest call {lag_max_ms:.3} ms late   {} over 10 ms late   looks at its sockets {}",
+            grouped(*late_calls as f64, 0),
+            if *poll_us > 0.0 { format!("every {poll_us:.0} µs") } else { "at once".into() }
         )
     }
 

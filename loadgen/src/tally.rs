@@ -93,6 +93,8 @@ pub struct Tally {
     pub datagrams_received: u64,
     pub datagrams_sent: u64,
     pub datagrams_refused: u64,
+    /// Datagrams that found our own sockets full.
+    pub datagrams_dropped: u64,
     /// Ringing that the phones added to answered calls.
     pub added_ns: u64,
     pub answered: u64,
@@ -124,6 +126,7 @@ impl Tally {
             datagrams_received: 0,
             datagrams_sent: 0,
             datagrams_refused: 0,
+            datagrams_dropped: 0,
             added_ns: 0,
             answered: 0,
             latencies: std::array::from_fn(|_| histogram()),
@@ -187,6 +190,7 @@ impl Tally {
         self.datagrams_received += other.datagrams_received;
         self.datagrams_sent += other.datagrams_sent;
         self.datagrams_refused += other.datagrams_refused;
+        self.datagrams_dropped += other.datagrams_dropped;
         self.added_ns += other.added_ns;
         self.answered += other.answered;
         for (mine, theirs) in self.latencies.iter_mut().zip(&other.latencies) {

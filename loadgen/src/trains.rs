@@ -9,8 +9,8 @@ const TRAIN_BYTES: u32 = 60_000;
 /// Trains that a datagram is compared with, from the latest back.
 const LOOK_BACK: usize = 16;
 
-/// The trains of one batch. They leave in the order in which they were begun, so a datagram never joins a train
-/// begun before one that another datagram of its call is in.
+/// The trains of one batch. They leave in the order in which they were begun, so a datagram never joins a
+/// train begun before one that another datagram of its call is in.
 pub struct Trains {
     trains: Vec<Train>,
     /// The train of each datagram.

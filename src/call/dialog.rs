@@ -125,14 +125,19 @@ impl Dialog {
     fn write<'r>(
         &mut self,
         context: &mut Context,
-        target: &[u8],
+        target: Option<&[u8]>,
         routes: impl Iterator<Item = &'r [u8]>,
         identity: impl FnOnce(&mut Writer<'_>),
     ) {
         let mut text = std::mem::take(&mut context.scratch);
         text.clear();
-        text.extend_from_slice(target);
+        match target {
+            Some(target) => text.extend_from_slice(target),
+            // Where the peer names no URI that can be written, it is meant itself.
+            None => text.extend_from_slice(format!("sip:{}", self.answer_to.destination).as_bytes()),
+        }
         let target_end = text.len();
+        let target = target.unwrap_or_default();
         let mut first_hop = target;
         for (position, route) in routes.enumerate() {
             if position == 0 {
@@ -151,13 +156,13 @@ impl Dialog {
     }
 }
 
-/// The URI of Contact; where it is missing, of `fallback` (From or To).
-fn remote_target<'a>(message: &Message<'a>, fallback: &'a [u8]) -> &'a [u8] {
+/// The URI of Contact; where that is missing or none, of `fallback` (From or To). Request-Lines are made of it.
+fn remote_target<'a>(message: &Message<'a>, fallback: &'a [u8]) -> Option<&'a [u8]> {
     let contact = message.header(HeaderName::Contact).and_then(|contact| split_list(contact).next());
-    contact
-        .and_then(|contact| NameAddr::parse(contact).ok())
-        .or_else(|| NameAddr::parse(fallback).ok())
-        .map_or(&b""[..], |address| address.uri)
+    contact.into_iter().chain([fallback]).find_map(|address| {
+        let uri = NameAddr::parse(address).ok()?.uri;
+        Uri::parse(uri).is_ok().then_some(uri)
+    })
 }
 
 /// Where a request to `uri` goes. A host name is not resolved here: the peer's own address serves.

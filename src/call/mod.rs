@@ -1,13 +1,16 @@
 //! The back-to-back user agent: calls, their legs, and what they say to each other.
 //!
-//! [`Calls`] takes what the transactions report; `state` says what follows from it; `setup`, `progress`
-//! and `hangup` carry it out; `write` and `dialog` make the messages.
+//! [`Calls`] takes what the transactions do not know or report; `state` says what follows from it; `setup`,
+//! `progress` and `hangup` carry it out; `write` and `dialog` make the messages.
 
+mod admit;
 mod dialog;
+mod fault;
 mod hangup;
 mod progress;
 mod record;
 mod reply;
+mod request;
 mod setup;
 pub mod state;
 mod write;

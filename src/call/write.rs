@@ -9,7 +9,7 @@ use crate::sip::{HeaderName, Message, Method, NameAddr, Status};
 use crate::transaction::write_via;
 
 /// Methods that we take (RFC 3261 §20.5).
-pub(crate) const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS";
+pub(crate) const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE";
 
 /// Extensions that we support (RFC 4028).
 pub(crate) const SUPPORTED: &[u8] = b"timer";

@@ -235,7 +235,7 @@ pub fn lab(listen: SocketAddr) -> Config {
     let net = NetSettings {
         cpus: system::cpus_allowed().unwrap_or_else(|_| vec![0]),
         batch: 64,
-        receive_buffer_bytes: 4 << 20,
+        receive_buffer_bytes: 16 << 20,
         send_buffer_bytes: 4 << 20,
         inbox_datagrams: 8_192,
         drain_timeout: Duration::from_secs(30),

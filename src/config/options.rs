@@ -217,11 +217,11 @@ pub static TABLE: &[Setting] = &[
         name: "receive-buffer",
         form: "SIZE",
         kind: BUFFER,
-        default: "4MiB",
+        default: "16MiB",
         unit: "bytes",
-        example: "4MiB",
+        example: "16MiB",
         topic: NETWORK,
-        help: "Receive buffer of every socket; the kernel caps it at net.core.rmem_max",
+        help: "Receive buffer of every socket; without CAP_NET_ADMIN the kernel caps it at net.core.rmem_max",
         ..ROW
     },
     Setting {
@@ -233,7 +233,7 @@ pub static TABLE: &[Setting] = &[
         unit: "bytes",
         example: "4MiB",
         topic: NETWORK,
-        help: "Send buffer of every socket; the kernel caps it at net.core.wmem_max",
+        help: "Send buffer of every socket; without CAP_NET_ADMIN the kernel caps it at net.core.wmem_max",
         ..ROW
     },
     Setting {

@@ -100,7 +100,6 @@ impl Egress {
         }
     }
 
-    #[cfg(test)]
     /// Datagrams that wait for a full socket.
     #[must_use]
     pub(super) fn waiting(&self) -> usize {

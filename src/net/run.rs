@@ -62,6 +62,7 @@ pub(super) trait Core: 'static {
     fn poll_timeout(&self) -> Option<Deadline>;
     fn drain(&mut self);
     fn calls(&self) -> usize;
+    fn unfinished(&self) -> usize;
     fn outbox(&mut self) -> &mut Outbox;
     fn metrics(&self) -> &Metrics;
 }
@@ -85,6 +86,10 @@ impl Core for Shard {
 
     fn calls(&self) -> usize {
         Shard::calls(self)
+    }
+
+    fn unfinished(&self) -> usize {
+        Shard::unfinished(self)
     }
 
     fn outbox(&mut self) -> &mut Outbox {
@@ -281,7 +286,8 @@ impl<C: Core> Engine<C> {
         metrics.sends_dropped += self.egress.dropped;
         metrics.stalls += self.shared.heart(self.shard).stalls();
         metrics.inbox_overflows += self.shared.inboxes[usize::from(self.shard)].dropped();
-        self.shared.publish(self.shard, self.core.calls(), &metrics);
+        let unfinished = self.core.unfinished() + self.egress.waiting();
+        self.shared.publish(self.shard, (self.core.calls(), unfinished), &metrics);
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) enum Phase {
 struct Published {
     heart: Heart,
     calls: AtomicUsize,
+    /// What a stop waits for.
+    unfinished: AtomicUsize,
     metrics: [AtomicU64; Metrics::COUNT],
 }
 
@@ -50,6 +52,7 @@ impl Shared {
         let published = || Published {
             heart: Heart::default(),
             calls: AtomicUsize::new(0),
+            unfinished: AtomicUsize::new(0),
             metrics: [const { AtomicU64::new(0) }; _],
         };
         Ok(Shared {
@@ -92,10 +95,12 @@ impl Shared {
         self.drained.fetch_add(1, AcqRel);
     }
 
-    /// Whether draining has come to its end: no call lives on any shard, or the time is over.
+    /// Whether draining has come to its end: nothing is unfinished on any shard, or
+    /// the time is over.
     pub(super) fn is_drained(&self) -> bool {
         let all_drain = self.drained.load(Acquire) == self.published.len();
-        (all_drain && self.calls() == 0) || self.clock.now().as_ms() >= self.drain_deadline_ms.load(Acquire)
+        (all_drain && self.unfinished() == 0)
+            || self.clock.now().as_ms() >= self.drain_deadline_ms.load(Acquire)
     }
 
     pub(super) fn shard_ended(&self) {
@@ -114,13 +119,18 @@ impl Shared {
         self.published.iter().map(|shard| &shard.heart)
     }
 
-    pub(super) fn publish(&self, shard: u16, calls: usize, metrics: &Metrics) {
+    pub(super) fn publish(&self, shard: u16, (calls, unfinished): (usize, usize), metrics: &Metrics) {
         let published = &self.published[usize::from(shard)];
         for (slot, value) in published.metrics.iter().zip(metrics.values()) {
             slot.store(value, Relaxed);
         }
         // Release: whoever sees that no call is left sees the counters that led there.
         published.calls.store(calls, Release);
+        published.unfinished.store(unfinished, Release);
+    }
+
+    fn unfinished(&self) -> usize {
+        self.published.iter().map(|shard| shard.unfinished.load(Acquire)).sum()
     }
 
     pub(super) fn calls(&self) -> usize {

@@ -88,6 +88,10 @@ impl Core for Echo {
         self.calls
     }
 
+    fn unfinished(&self) -> usize {
+        self.calls
+    }
+
     fn outbox(&mut self) -> &mut Outbox {
         &mut self.outbox
     }

@@ -27,17 +27,37 @@ const _: () = assert!(SLOT_WRITABLE_BYTES + SCAN_PADDING <= SLOT_STRIDE_BYTES);
 pub const BATCH_MAX: usize = 1024;
 
 /// Makes a socket for `address` that other shards may share (SO_REUSEPORT), with buffers of the given sizes
-/// in bytes (the kernel caps them at `net.core.rmem_max` and `wmem_max`).
+/// in bytes (without CAP_NET_ADMIN the kernel caps them at `net.core.rmem_max` and `wmem_max`).
 ///
 /// # Errors
 /// The kernel's: the address is not ours, is taken by a socket that does not share, or needs privileges.
 pub fn bind_shared(address: SocketAddr, receive_bytes: usize, send_bytes: usize) -> io::Result<Socket> {
     let socket = unbound(address)?;
     socket.set_reuse_port(true)?;
-    socket.set_recv_buffer_size(receive_bytes)?;
-    socket.set_send_buffer_size(send_bytes)?;
+    if !force_buffer(&socket, libc::SO_RCVBUFFORCE, receive_bytes) {
+        socket.set_recv_buffer_size(receive_bytes)?;
+    }
+    if !force_buffer(&socket, libc::SO_SNDBUFFORCE, send_bytes) {
+        socket.set_send_buffer_size(send_bytes)?;
+    }
     socket.bind(&address.into())?;
     Ok(socket)
+}
+
+/// Sets a buffer's size beyond the system's cap; `false`: that takes CAP_NET_ADMIN, which we have not.
+fn force_buffer(socket: &Socket, option: libc::c_int, bytes: usize) -> bool {
+    let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the kernel reads one `int` of ours.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            (&raw const value).cast(),
+            size_of_val(&value) as libc::socklen_t,
+        )
+    };
+    result == 0
 }
 
 /// Makes a socket for `address` that nobody shares, to find out whether the address is free: SO_REUSEPORT

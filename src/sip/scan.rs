@@ -1,6 +1,6 @@
 //! The scanner: one pass over a datagram, spans out.
 
-use super::header::last_of;
+use super::header::{NAME_ROOM, last_of};
 use super::lines::{Breaks, bytes_at, colon_in, head_at, next_break};
 use super::message::{Facts, Header, Kind};
 use super::text::{blanks_end, decimal, is_token, trim_end};
@@ -198,7 +198,8 @@ impl Scanner<'_> {
             return self.push_broken(start, end);
         }
         let mut name_length = colon - start;
-        if last_of(head, name_length) <= b' ' {
+        // Of a name that the head does not hold the last byte is not known.
+        if name_length > NAME_ROOM || last_of(head, name_length) <= b' ' {
             name_length = trim_end(&self.buffer[start..colon]).len();
         }
         let name = HeaderName::classify_head(head, name_length);

@@ -361,6 +361,7 @@ impl Transactions {
         });
         match inserted {
             Ok(handle) => {
+                self.unconfirmed += usize::from(machine.is_unconfirmed());
                 self.enter(context, handle, Some(machine));
                 Ok(handle)
             }

@@ -24,6 +24,18 @@ pub(super) enum Machine {
     NonInviteServer(non_invite_server::State),
 }
 
+impl Machine {
+    /// Whether the peer has yet to confirm what we sent last.
+    pub fn is_unconfirmed(self) -> bool {
+        use {invite_server as is, non_invite_client as nc};
+        matches!(
+            self,
+            Machine::InviteServer(is::State::Completed)
+                | Machine::NonInviteClient(nc::State::Trying | nc::State::Proceeding)
+        )
+    }
+}
+
 /// What only one side of the machines needs.
 #[derive(Debug)]
 pub(super) enum Side {

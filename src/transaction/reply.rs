@@ -101,15 +101,23 @@ fn split_params(params: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     std::iter::from_fn(move || {
         while let Some(after) = rest.strip_prefix(b";") {
             let end = unquoted_semicolon(after);
-            let param = after[..end].trim_ascii();
+            let param = trim(&after[..end]);
             rest = &after[end..];
             if !param.is_empty() {
                 let name = param.split(|&byte| byte == b'=').next().unwrap_or_default();
-                return Some((name.trim_ascii_end(), param));
+                return Some((trim(name), param));
             }
         }
         None
     })
+}
+
+/// The text without blanks around it. Any other byte belongs to a value, which a peer wants back as it was.
+fn trim(text: &[u8]) -> &[u8] {
+    let is_other = |byte: &u8| !matches!(byte, b' ' | b'\t');
+    let start = text.iter().position(is_other).unwrap_or(text.len());
+    let end = text.iter().rposition(is_other).map_or(start, |last| last + 1);
+    &text[start..end]
 }
 
 fn unquoted_semicolon(text: &[u8]) -> usize {

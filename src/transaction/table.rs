@@ -34,6 +34,7 @@ pub struct Transactions {
     pub(super) records: Slab<Record>,
     pub(super) keys: Buckets,
     pub(super) timers: Timers,
+    pub(super) unconfirmed: usize,
     capacity: u32,
 }
 
@@ -46,6 +47,7 @@ impl Transactions {
             records: Slab::new(capacity),
             keys: Buckets::new(capacity),
             timers: settings.timers,
+            unconfirmed: 0,
             capacity,
         }
     }
@@ -59,6 +61,13 @@ impl Transactions {
     #[must_use]
     pub fn len(&self) -> usize {
         self.records.len()
+    }
+
+    /// Transactions whose peer has yet to confirm what we sent: an INVITE refused and not acknowledged, a
+    /// BYE or CANCEL not answered. All others only wait for the network to forget.
+    #[must_use]
+    pub fn unconfirmed(&self) -> usize {
+        self.unconfirmed
     }
 
     #[must_use]
@@ -104,6 +113,8 @@ impl Transactions {
         let timers = self.timers;
         let Some(record) = self.records.get_mut(handle) else { return };
         if record.machine != next {
+            self.unconfirmed += usize::from(next.is_unconfirmed());
+            self.unconfirmed -= usize::from(record.machine.is_unconfirmed());
             record.attempt = 0;
             // Timer H starts here; Timers B and F started with the request and run on.
             if next == Machine::InviteServer(invite_server::State::Completed) {
@@ -141,6 +152,7 @@ impl Transactions {
     fn end(&mut self, context: &mut Context, handle: Handle) {
         self.unlink(handle);
         if let Some(mut record) = self.records.remove(handle) {
+            self.unconfirmed -= usize::from(record.machine.is_unconfirmed());
             context.disarm(&mut record.timer);
             context.keep.release(record.kept);
         }

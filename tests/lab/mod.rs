@@ -91,6 +91,11 @@ impl Lab {
         self.shards.iter().map(Shard::calls).sum()
     }
 
+    /// What a stop would wait for, on all shards.
+    pub fn unfinished(&self) -> usize {
+        self.shards.iter().map(Shard::unfinished).sum()
+    }
+
     /// Transactions that live, on all shards.
     pub fn transactions(&self) -> usize {
         self.shards.iter().map(Shard::transactions).sum()

@@ -160,14 +160,15 @@ impl Callee {
         due_ms.is_some_and(|due_ms| (due_ms..=due_ms + TICK_MS).contains(&now_ms))
     }
 
-    /// The server need not know this leg any more: nothing came from it in 64·T1, or for so long since CANCEL.
+    /// The server need not know this leg any more: nothing came from it in 64·T1, or for so long since
+    /// CANCEL.
     pub fn is_given_up(&self, now_ms: u64) -> bool {
         let silent = self.heard_ms.is_none_or(|heard_ms| heard_ms >= self.invited_ms + 31_900);
         let late = self.server.cancel.sent > 0 && now_ms >= self.cancelled_ms + 31_900;
         silent && now_ms >= self.invited_ms + 31_900 || late
     }
 
-    /// Whether the callee thinks at the end that the call goes on. `None`: it does not, or cannot know better.
+    /// Whether the callee thinks at the end that the call goes on. `None`: it does not, or cannot know.
     pub fn complaint(&self) -> Option<&'static str> {
         if self.is_dead() {
             return None;

@@ -104,7 +104,7 @@ impl Caller {
         matches!(self.state, State::Calling | State::Proceeding)
     }
 
-    /// Whether the caller thinks at the end that the call goes on. `None`: it does not, or cannot know better.
+    /// Whether the caller thinks at the end that the call goes on. `None`: it does not, or cannot know.
     pub fn complaint(&self) -> Option<&'static str> {
         match self.state {
             State::Proceeding | State::Calling if self.final_status == 0 && !self.turned_away => {

@@ -39,6 +39,8 @@ struct World {
     /// One in so many datagrams is lost; 0: none.
     lose_one_in: u64,
     random: u64,
+    /// The proxy takes the offers' marks away, as a server does that writes its own SDP.
+    strips_marks: bool,
     /// In-dialog requests that came through the proxy by its Record-Route.
     routed: usize,
 }
@@ -65,6 +67,7 @@ impl World {
             sent: 0,
             lose_one_in,
             random: 0x9e37_79b9_7f4a_7c15,
+            strips_marks: false,
             routed: 0,
         }
     }
@@ -88,6 +91,9 @@ impl World {
     fn act(&mut self, act: impl FnOnce(&mut Caller, &mut Callee, &mut Context<'_>)) {
         let World { now_ns, caller, callee, outbox, tally, reports, .. } = self;
         act(caller, callee, &mut Context { now_ns: *now_ns, out: outbox, tally, reports });
+        if tally.unmarked_legs > 0 {
+            caller.expect_no_reports(&mut Context { now_ns: *now_ns, out: outbox, tally, reports });
+        }
         for report in std::mem::take(reports) {
             caller.handle_report(&mut Context { now_ns: *now_ns, out: outbox, tally, reports }, report);
         }
@@ -148,6 +154,7 @@ impl World {
             true => rest.replacen("From:", &format!("{record_route}From:"), 1),
             false => rest,
         };
+        let rest = if self.strips_marks { rest.replace("a=x-call:", "a=x-gone:") } else { rest };
         let via = format!("Via: SIP/2.0/UDP {PROXY};branch={branch}p\r\n");
         let forwarded = format!("{start}\r\n{via}{rest}");
         self.put(address(PROXY), address(to), forwarded.into_bytes());
@@ -234,6 +241,19 @@ fn what_is_lost_is_sent_again_until_every_call_has_ended() {
                 || (flags[1] == "cancel" && matches!(failure, NoCancel | NoFinal))
         };
         assert!(tally.failures.keys().all(forgivable), "{flags:?}: {:?}", tally.failures);
+    }
+}
+
+#[test]
+fn legs_without_their_calls_mark_are_judged_by_themselves() {
+    for flags in SIMPLE_FLOWS {
+        let mut world = World::new(PROXY, flags, 0);
+        world.strips_marks = true;
+        world.play(20);
+        let tally = &world.tally;
+        assert_eq!((tally.good, tally.failed), (20, 0), "{flags:?}: {:?}", tally.failures);
+        assert_eq!((tally.unmarked_legs, tally.unmarked_failures), (20, 0), "{flags:?}");
+        assert!(tally.last_good_ns < 60_000 * MS, "no call waits for a report that never comes: {flags:?}");
     }
 }
 

@@ -1,0 +1,71 @@
+//! Which new INVITEs are taken, and for whom.
+
+use crate::ids;
+use crate::service::Subscriber;
+use crate::settings::{Listener, Settings};
+use crate::sip::name_addr::split_list;
+use crate::sip::uri::Scheme;
+use crate::sip::{HeaderName, Message, NameAddr, Status, Uri, Via};
+
+/// A number in a Request-URI that is written with escapes: longer ones are nobody's.
+const NUMBER_BYTES_MAX: usize = 64;
+
+/// Checks a new INVITE in the order of RFC 3261 §8.2 and §16.3 and finds whom it is for.
+pub(super) fn admit<'s>(settings: &'s Settings, invite: &Message<'_>) -> Result<&'s Subscriber, Status> {
+    let uri = Uri::parse(invite.request_uri()).map_err(|_| Status::BAD_REQUEST)?;
+    if uri.scheme == Scheme::Other {
+        return Err(Status::UNSUPPORTED_URI_SCHEME);
+    }
+    if invite.max_forwards() == Some(0) {
+        return Err(Status::TOO_MANY_HOPS);
+    }
+    if super::unsupported(invite).next().is_some() {
+        return Err(Status::BAD_EXTENSION);
+    }
+    if came_from_us(settings, invite) {
+        return Err(Status::LOOP_DETECTED);
+    }
+    // Our own INVITEs are made of it.
+    let from = invite.header(HeaderName::From).unwrap_or_default();
+    NameAddr::parse(from).and_then(|from| Uri::parse(from.uri)).map_err(|_| Status::BAD_REQUEST)?;
+    find(settings, uri.user).ok_or(Status::NOT_FOUND)
+}
+
+/// The subscriber with this number, escapes decoded (RFC 3261 §19.1.4).
+fn find<'s>(settings: &'s Settings, number: &[u8]) -> Option<&'s Subscriber> {
+    if !number.contains(&b'%') {
+        return settings.subscribers.get(number);
+    }
+    let mut decoded = [0; NUMBER_BYTES_MAX];
+    let mut length = 0;
+    let mut rest = number;
+    while let [first, others @ ..] = rest {
+        let escaped = others.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = escaped.filter(|_| *first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        *decoded.get_mut(length)? = byte.unwrap_or(*first);
+        length += 1;
+        rest = if byte.is_some() { &others[2..] } else { others };
+    }
+    settings.subscribers.get(&decoded[..length])
+}
+
+/// Whether the INVITE went through us before: its topmost Via below the sender's bears a branch of ours'
+/// form and one of our own addresses (RFC 5393 §4 asks for loop detection; a B2BUA's call that comes back
+/// by way of a proxy still carries the Via that we wrote).
+fn came_from_us(settings: &Settings, invite: &Message<'_>) -> bool {
+    let vias = invite.values(HeaderName::Via).flat_map(split_list);
+    vias.filter_map(|via| Via::parse(via).ok()).any(|via| {
+        settings.listeners.iter().any(|listener| is_sent_by(listener, &via))
+            && via.branch().starts_with(ids::MAGIC_COOKIE)
+            && via.branch().len() == ids::BRANCH_BYTES
+    })
+}
+
+fn is_sent_by(listener: &Listener, via: &Via<'_>) -> bool {
+    let sent_by = listener.sent_by.as_bytes();
+    let Some(rest) = sent_by.strip_prefix(via.host) else { return false };
+    let port = via.port.unwrap_or(5060);
+    rest.strip_prefix(b":")
+        .and_then(|digits| std::str::from_utf8(digits).ok())
+        .map_or(rest.is_empty() && port == 5060, |digits| digits.parse() == Ok(port))
+}

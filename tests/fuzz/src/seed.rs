@@ -1,0 +1,131 @@
+//! Inputs to start from, made of public SIP messages. They are looked for under `RINGWAY_CORPORA`; where
+//! there are none, a target starts from what it has of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Larger files are no single messages.
+const MESSAGE_BYTES_MAX: u64 = 8_192;
+
+/// Directories under the corpora that hold messages, and one that holds URIs.
+const MESSAGES: [&str; 5] = [
+    "rfc4475/messages",
+    "rfc5118/messages",
+    "rfc-flows",
+    "pjproject-fuzz-seeds/unzipped/fuzz-sip",
+    "pjproject-fuzz-seeds/unzipped/fuzz-sip-dialog",
+];
+const URIS: [&str; 2] = ["pjproject-fuzz-seeds/unzipped/fuzz-uri", "pjproject-fuzz-seeds/unzipped/fuzz-url"];
+
+/// Fills the directory that `RINGWAY_SEEDS` names, if it does, before the corpus is read.
+pub fn plant(target: &str) {
+    let Some(directory) = std::env::var_os("RINGWAY_SEEDS").map(PathBuf::from) else { return };
+    let seeds = seeds(target);
+    for (number, seed) in seeds.iter().enumerate() {
+        let written = fs::write(directory.join(format!("seed-{number:05}")), seed);
+        written.expect("a directory that can be written to");
+    }
+    println!("{target}: {} seeds", seeds.len());
+}
+
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let mut seeds = own(target);
+    let Some(corpora) = std::env::var_os("RINGWAY_CORPORA").map(PathBuf::from) else {
+        println!("{target}: RINGWAY_CORPORA is not set, public messages skipped");
+        return seeds;
+    };
+    for name in MESSAGES.iter().chain(&URIS) {
+        let files = files(&corpora.join(name));
+        if files.is_empty() {
+            println!("{target}: no {name} here, skipped");
+        }
+        for text in files {
+            seeds.extend(inputs(target, URIS.contains(name), &text));
+        }
+    }
+    seeds
+}
+
+fn files(directory: &Path) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    let mut entries: Vec<PathBuf> =
+        fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    entries.sort();
+    for entry in entries {
+        if entry.is_dir() {
+            found.extend(files(&entry));
+        } else if fs::metadata(&entry).is_ok_and(|metadata| metadata.len() <= MESSAGE_BYTES_MAX) {
+            found.extend(fs::read(&entry));
+        }
+    }
+    found
+}
+
+/// A message, or a URI, as inputs of a target.
+fn inputs(target: &str, is_uri: bool, text: &[u8]) -> Vec<Vec<u8>> {
+    let length = u16::try_from(text.len().min(2_047)).unwrap_or_default().to_le_bytes();
+    let values = |names: &[&str]| -> Vec<Vec<u8>> {
+        let lines = text.split(|byte| *byte == b'\n').map(|line| line.trim_ascii());
+        let value = |line: &[u8]| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let is_it =
+                names.iter().any(|name| line[..colon].trim_ascii().eq_ignore_ascii_case(name.as_bytes()));
+            is_it.then(|| line[colon + 1..].trim_ascii().to_vec())
+        };
+        lines.filter_map(value).collect()
+    };
+    match (target, is_uri) {
+        ("uri", true) => vec![text.to_vec()],
+        ("uri", false) => text.split(|byte| b" <>".contains(byte)).map(<[u8]>::to_vec).take(3).collect(),
+        (_, true) => Vec::new(),
+        ("scan", _) => vec![text.to_vec()],
+        ("field", _) => (1..=6)
+            .zip([
+                &["Via", "v"][..],
+                &["From", "f"],
+                &["To", "t"],
+                &["Call-ID"],
+                &["CSeq"],
+                &["Max-Forwards"],
+            ])
+            .flat_map(|(which, names)| {
+                values(names).into_iter().map(move |value| [&[0, which], &value[..]].concat())
+            })
+            .collect(),
+        ("address", _) => {
+            values(&["From", "To", "Contact", "f", "t", "m", "Route", "Record-Route", "Diversion"])
+        }
+        ("list", _) => {
+            values(&["Contact", "Record-Route", "Diversion", "History-Info", "Supported", "Allow", "Via"])
+        }
+        ("via", _) => values(&["Via", "v"]),
+        ("write", _) => vec![[&[0; 5], text].concat()],
+        ("reply", _) => vec![[&[0, 1, 2, 100, 0][..], text].concat()],
+        ("transaction", _) => vec![[&[0][..], &length, text].concat()],
+        // Two bytes of settings, then: this datagram, from the first peer, to the first shard.
+        ("shard" | "shards", _) => vec![[&[1, 6, 0, 0][..], &length, text, &[0, 2, 2, 2]].concat()],
+        _ => Vec::new(),
+    }
+}
+
+/// What a target starts from without any corpora.
+fn own(target: &str) -> Vec<Vec<u8>> {
+    let texts: &[&[u8]] = match target {
+        "config" => &[
+            b"\0listen = [\"192.0.2.1:5060\"]\nno-answer = 20\nack = \"relay\"\n[[subscriber]]\n\
+              number = \"1004\"\ncontact = \"sip:1004@192.0.2.136:5060\"\nno-answer = \"1005\"\nafter = 20\n\
+              [[subscriber]]\nnumber = \"1005\"\ncontact = \"sip:1005@[2001:db8::1]\"\n",
+            b"\x01--listen\n192.0.2.1:5060\n--max-calls=100\n--shards=2",
+            b"\x02LISTEN=192.0.2.1:5060\nSUBSCRIBER=number=1,contact=sip:1@192.0.2.1",
+        ],
+        "subscriber" => &[
+            b"number=1004,contact=sip:1004@192.0.2.136:5060,no-answer=1005,after=20\n\
+              number=1005,contact=sip:[2001:db8::1]:5070;transport=udp",
+            b"number=+49-30;ext=1,contact=SIP:192.0.2.1",
+        ],
+        "list" => &[b";tag=1;branch=\"a;b\\\"\";x", b"<a,b>, \"c,\\\"d\" <e>;f,, g"],
+        "uri" => &[b"sip:%41lice:pw@[::1]:5060;lr;x=y?a=b\0Alice", b"tel:+1-2;phone-context=a"],
+        _ => &[b"\0"],
+    };
+    texts.iter().map(|text| text.to_vec()).collect()
+}

@@ -1,0 +1,5 @@
+#![no_main]
+
+use ringway_fuzz::{scan, seed};
+
+libfuzzer_sys::fuzz_target!(init: seed::plant("scan"), |data: &[u8]| scan::run(data));
