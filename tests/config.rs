@@ -289,6 +289,14 @@ fn subscribers_come_from_flags_environment_and_tables_alike() {
 }
 
 #[test]
+fn a_number_with_an_escape_is_refused_for_no_call_would_find_it() {
+    let refusal = refused_flags(&["--subscriber", "number=%2B1,contact=sip:1@127.0.0.8"]);
+    assert!(refusal.contains("number=%2B1: it has an escape; write the character itself"), "{refusal}");
+    let config = with_flags(&["--subscriber", "number=+1%x,contact=sip:%2B1@127.0.0.8"]);
+    assert_eq!(subscriber(&config, "+1%x").contact, "sip:%2B1@127.0.0.8");
+}
+
+#[test]
 fn subscribers_are_checked_one_by_one_and_together() {
     let other = "number=2,contact=sip:2@127.0.0.9";
     for (text, message) in [

@@ -117,7 +117,7 @@ impl Entry {
         let contact = self.required("contact")?;
         let peer = peer(&contact.text).map_err(|reason| refused(contact, reason))?;
         for field in [Some(number), self.field("no-answer")].into_iter().flatten() {
-            is_number(&field.text).map_err(|reason| refused(field, reason))?;
+            is_plain_number(&field.text).map_err(|reason| refused(field, reason))?;
         }
         let after_ms = match self.field("after") {
             None => None,
@@ -154,6 +154,17 @@ fn after_ms(text: &str) -> Result<u32, Reason> {
         return Err("no bounds".to_owned());
     };
     Ok(value::number(text, min, max)? * 1_000)
+}
+
+/// A number as calls are looked up by it: a user part with its escapes decoded (RFC 3261 §19.1.4). One that
+/// still had some would never be found.
+fn is_plain_number(text: &str) -> Result<(), Reason> {
+    is_number(text)?;
+    let is_escape = |window: &[u8]| window[0] == b'%' && window[1..].iter().all(u8::is_ascii_hexdigit);
+    match text.as_bytes().windows(3).any(is_escape) {
+        true => Err("it has an escape; write the character itself".to_owned()),
+        false => Ok(()),
+    }
 }
 
 /// A user part as RFC 3261 §25.1 has it, without password.

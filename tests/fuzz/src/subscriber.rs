@@ -16,7 +16,7 @@ pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let flags: Vec<String> = text.split('\n').map(|text| format!("--subscriber={text}")).collect();
     let mut args: Vec<&str> = flags.iter().map(String::as_str).collect();
-    args.extend(["--listen=192.0.2.1:5060", "--listen=[2001:db8::1]:5060"]);
+    args.extend(["--listen=udp:192.0.2.1:5060", "--listen=udp:[2001:db8::1]:5060"]);
     let Ok(Action::Start(config)) = read(&args, &[], "") else { return };
     let settings = Arc::new(Settings { max_calls: 64, max_transactions: 512, ..config.settings.clone() });
     for subscriber in settings.subscribers.iter() {
