@@ -1,9 +1,12 @@
-//! A peer refreshes its session timer by an UPDATE without a body (RFC 4028 §9, RFC 3311 §5.2).
+//! Session timers (RFC 4028): a peer refreshes by an UPDATE without a body (RFC 3311 §5.2), and we do where
+//! the callee leaves it to us.
 
 #[expect(dead_code, reason = "each test file uses its part of the laboratory")]
 mod lab;
 
 use lab::Lab;
+use lab::callee::{ANSWER, Leg};
+use lab::caller::Caller;
 use lab::peer::{A, C};
 use lab::scene::{hang_up_and_finish, talking};
 use lab::sip::Sip;
@@ -47,4 +50,80 @@ fn the_caller_may_refresh_too() {
     caller.in_dialog(&mut lab, "UPDATE", &["Session-Expires: 600;refresher=uac"]);
     assert_eq!(lab.expect(A, "200 UPDATE").one("Session-Expires"), "600;refresher=uac");
     hang_up_and_finish(lab, caller, &c);
+}
+
+/// A talks to C, whose 200 had these lines.
+fn talking_with(lab: &mut Lab, lines: &[&str]) -> (Caller, Leg) {
+    let mut caller = Caller::call(lab, A, C.number);
+    lab.expect(A, "100 INVITE");
+    let c = Leg::expect(lab, C);
+    c.respond_with(lab, "200 OK", lines, ANSWER);
+    caller.answered_and_acked(lab);
+    lab.expect(C, "ACK");
+    (caller, c)
+}
+
+const OURS: [&str; 2] = ["Session-Expires: 90;refresher=uac", "Allow: INVITE, ACK, UPDATE"];
+
+#[test]
+fn a_session_that_is_ours_to_refresh_is_refreshed_at_half_its_interval() {
+    let mut lab = Lab::new();
+    let (caller, mut c) = talking_with(&mut lab, &OURS);
+    for _ in 0..3 {
+        lab.advance(44_900);
+        lab.expect_nothing();
+        lab.advance(108);
+        let update = lab.expect(C, "UPDATE");
+        assert_eq!(update.one("Session-Expires"), "90;refresher=uac");
+        assert!(update.body.is_empty() && update.has("Contact"));
+        c.answer(&mut lab, &update, "200 OK");
+    }
+    c.bye(&mut lab);
+    lab.expect(C, "200 BYE");
+    let bye = lab.expect(A, "BYE");
+    caller.respond(&mut lab, &bye, "200 OK");
+    lab.advance(100_000);
+    lab.expect_nothing();
+    lab.finish();
+}
+
+#[test]
+fn a_callee_that_has_forgotten_the_dialog_ends_the_call_on_both_sides() {
+    let mut lab = Lab::new();
+    let (caller, c) = talking_with(&mut lab, &OURS);
+    lab.advance(45_008);
+    let update = lab.expect(C, "UPDATE");
+    c.answer(&mut lab, &update, "481 Call/Transaction Does Not Exist");
+    let bye = lab.expect(A, "BYE");
+    caller.respond(&mut lab, &bye, "200 OK");
+    let bye = lab.expect(C, "BYE");
+    c.answer(&mut lab, &bye, "481 Call/Transaction Does Not Exist");
+    lab.finish();
+}
+
+#[test]
+fn a_refresh_that_is_refused_leaves_the_call_alone() {
+    let mut lab = Lab::new();
+    let (caller, c) = talking_with(&mut lab, &OURS);
+    lab.advance(45_008);
+    let update = lab.expect(C, "UPDATE");
+    c.answer(&mut lab, &update, "500 Server Internal Error");
+    lab.expect_nothing();
+    hang_up_and_finish(lab, caller, &c);
+}
+
+#[test]
+fn a_callee_that_refreshes_itself_or_takes_no_update_gets_none() {
+    let others: [&[&str]; 3] = [
+        &["Session-Expires: 90;refresher=uas", "Allow: INVITE, ACK, UPDATE"],
+        &["Session-Expires: 90;refresher=uac", "Allow: INVITE, ACK"],
+        &["Allow: INVITE, ACK, UPDATE"],
+    ];
+    for lines in others {
+        let mut lab = Lab::new();
+        let (caller, c) = talking_with(&mut lab, lines);
+        lab.advance(200_000);
+        lab.expect_nothing();
+        hang_up_and_finish(lab, caller, &c);
+    }
 }

@@ -17,7 +17,7 @@ const CALL_STATES: [CallState; 6] = [
     CallState::Ending,
 ];
 
-const CALL_EVENTS: [CallEvent; 7] = [
+const CALL_EVENTS: [CallEvent; 8] = [
     CallEvent::CallerCancel,
     CallEvent::CallerAck,
     CallEvent::CallerBye,
@@ -25,6 +25,7 @@ const CALL_EVENTS: [CallEvent; 7] = [
     CallEvent::AnswerDue,
     CallEvent::AckMissing,
     CallEvent::TooLong,
+    CallEvent::DialogLost,
 ];
 
 const LEG_STATES: [LegState; 8] = [
@@ -60,7 +61,7 @@ const fn are_all_listed(call: (CallState, CallEvent), leg: (LegState, LegEvent))
     }
     match call.1 {
         CE::CallerCancel | CE::CallerAck | CE::CallerBye | CE::CalleeBye => {}
-        CE::AnswerDue | CE::AckMissing | CE::TooLong => {}
+        CE::AnswerDue | CE::AckMissing | CE::TooLong | CE::DialogLost => {}
     }
     match leg.0 {
         LS::Calling | LS::Trying | LS::Ringing | LS::Held => {}

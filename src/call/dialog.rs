@@ -156,7 +156,8 @@ impl Dialog {
     }
 }
 
-/// The URI of Contact; where that is missing or none, of `fallback` (From or To). Request-Lines are made of it.
+/// The URI of Contact; where that is missing or none, of `fallback` (From or To). Request-Lines are made of
+/// it.
 fn remote_target<'a>(message: &Message<'a>, fallback: &'a [u8]) -> Option<&'a [u8]> {
     let contact = message.header(HeaderName::Contact).and_then(|contact| split_list(contact).next());
     contact.into_iter().chain([fallback]).find_map(|address| {

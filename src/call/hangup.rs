@@ -135,7 +135,7 @@ impl Calls {
     }
 
     /// Takes the call through one transition and does what it asks for.
-    fn call_event(
+    pub(super) fn call_event(
         &mut self,
         on: &mut Signalling,
         handle: Handle,
@@ -225,6 +225,7 @@ impl Calls {
                 _ => writer.body(b""),
             }
         });
+        self.arm_refresh(on, handle);
     }
 
     fn hang_up_winner(&mut self, on: &mut Signalling, handle: Handle, bye: Option<&Message<'_>>) {
@@ -243,6 +244,7 @@ impl Calls {
     /// BYE to a callee, with the Reason of the BYE that caused it.
     pub(super) fn bye_leg(&mut self, on: &mut Signalling, handle: Handle, cause: Option<&Message<'_>>) {
         let Some(leg) = self.legs.get_mut(handle) else { return };
+        on.context.disarm(&mut leg.timer);
         leg.dialog.local_cseq += 1;
         let user = User::Leg(handle);
         if !send_bye(on, user, &leg.dialog, cause) {

@@ -9,6 +9,7 @@ mod fault;
 mod hangup;
 mod progress;
 mod record;
+mod refresh;
 mod reply;
 mod request;
 mod setup;
@@ -114,6 +115,9 @@ impl Calls {
                 self.orphan_answer(on, (transaction, known), (response, from));
             }
             Verdict::Final { user, exchange: Exchange::Bye } => self.bye_done(on, user),
+            Verdict::Final { user, exchange: Exchange::Refresh } => {
+                self.refreshed(on, user, response.status());
+            }
             // Whatever a CANCEL got: its INVITE's final response is what counts.
             Verdict::Final { exchange: Exchange::Cancel | Exchange::Invite, .. } => {}
         }
@@ -124,6 +128,7 @@ impl Calls {
         match (report.exchange, report.user) {
             (Exchange::Invite, User::Leg(leg)) => self.leg_event(on, leg, LegEvent::Silence, None),
             (Exchange::Bye, user) => self.bye_done(on, user),
+            (Exchange::Refresh, user) => self.refreshed(on, user, None),
             (Exchange::Cancel, _) => {}
             (Exchange::Invite, User::None | User::Call(_)) => on.context.metrics.impossible_events += 1,
         }

@@ -2,6 +2,7 @@
 
 use super::dialog::Dialog;
 use super::record::Heard;
+use super::refresh::refresh_of;
 use super::setup::RECEIVED_NUMBERS_MAX;
 use super::state::{CallState, LegAction, LegEvent, LegState, leg_step};
 use super::write::{INVITE_CSEQ, own_response, relayed_response};
@@ -79,6 +80,7 @@ impl Calls {
             }
             LegAction::SendCancel => self.cancel_leg(on, handle),
             LegAction::SendAck => self.acknowledge_leg(on, handle, None),
+            LegAction::Refresh => self.refresh_leg(on, handle),
             LegAction::SendBye => self.bye_leg(on, handle, None),
             LegAction::SendAckAndBye => {
                 self.acknowledge_leg(on, handle, None);
@@ -157,6 +159,7 @@ impl Calls {
         on.context.disarm(&mut leg.timer);
         leg.dialog.release(&mut on.context);
         leg.dialog = Dialog::with_callee(&mut on.context, answer, leg.answer_to);
+        leg.refresh_s = refresh_of(answer);
     }
 
     fn take_failure(&mut self, on: &mut Signalling, handle: Handle, response: Option<&Message<'_>>) {
@@ -315,7 +318,7 @@ impl Calls {
         self.arm_leg(on, handle, on.context.settings.timers.t1x64_ms());
     }
 
-    fn arm_leg(&mut self, on: &mut Signalling, handle: Handle, after_ms: u32) {
+    pub(super) fn arm_leg(&mut self, on: &mut Signalling, handle: Handle, after_ms: u32) {
         if let Some(leg) = self.legs.get_mut(handle) {
             let deadline = on.context.now.after_ms(after_ms);
             on.context.arm(&mut leg.timer, deadline, Due::Leg(handle));

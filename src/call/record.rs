@@ -91,6 +91,8 @@ pub(super) struct Leg {
     pub timer: TimerHandle,
     /// How long it may ring.
     pub ring_ms: u32,
+    /// Seconds of the session interval that is ours to refresh (RFC 4028 §7.2); 0: it is not.
+    pub refresh_s: u32,
     /// From the 2xx on.
     pub dialog: Dialog,
 }

@@ -123,6 +123,7 @@ impl Calls {
             answer_to,
             timer: TimerHandle::NONE,
             ring_ms,
+            refresh_s: 0,
             dialog: Dialog::none(answer_to),
         };
         if self.legs.insert(leg).is_ok() {

@@ -34,6 +34,8 @@ pub enum CallEvent {
     AckMissing,
     /// The call has lasted as long as a call may.
     TooLong,
+    /// A callee does not know its dialog any more, or does not answer (RFC 3261 §12.2.1.2).
+    DialogLost,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +126,8 @@ pub enum LegAction {
     NeverRang,
     SendCancel,
     SendAck,
+    /// UPDATE: the session timer is ours to refresh (RFC 4028 §10).
+    Refresh,
     SendBye,
     SendAckAndBye,
     /// The callee hung up before our ACK: its 2xx gets one all the same (RFC 3261 §13.2.2.4).
@@ -140,7 +144,9 @@ pub const fn call_step(state: CallState, event: CallEvent) -> (CallState, CallAc
     use CallAction::{
         Abort, Acknowledge, HangUpBoth, HangUpCallee, HangUpCaller, Impossible, Late, None, RepeatAnswer,
     };
-    use CallEvent::{AckMissing, AnswerDue, CalleeBye, CallerAck, CallerBye, CallerCancel, TooLong};
+    use CallEvent::{
+        AckMissing, AnswerDue, CalleeBye, CallerAck, CallerBye, CallerCancel, DialogLost, TooLong,
+    };
     use CallState::{Answered, Ending, HangupHeld, Refused, Searching, Talking};
     match (state, event) {
         (Searching, CallerCancel | CallerBye) => (Refused, Abort),
@@ -148,13 +154,14 @@ pub const fn call_step(state: CallState, event: CallEvent) -> (CallState, CallAc
         (Answered, CallerBye) | (Talking, CallerBye) => (Ending, HangUpCallee),
         (Answered, CalleeBye) => (HangupHeld, None),
         (Answered | HangupHeld, AnswerDue) => (state, RepeatAnswer),
-        (Answered, AckMissing) | (Talking, TooLong) => (Ending, HangUpBoth),
+        (Answered, AckMissing) | (Talking, TooLong | DialogLost) => (Ending, HangUpBoth),
         (HangupHeld, CallerAck | AckMissing) | (Talking, CalleeBye) => (Ending, HangUpCaller),
         (HangupHeld, CallerBye) => (Ending, None),
         // The transaction answers a CANCEL after the final response without asking the call.
         (Answered | HangupHeld | Talking | Refused | Ending, CallerCancel)
         | (Searching | Talking | Refused | Ending, CallerAck)
         | (Refused | Ending, CallerBye)
+        | (Searching | Answered | HangupHeld | Refused | Ending, DialogLost)
         | (HangupHeld | Refused | Ending, CalleeBye) => (state, Late),
         (Searching, CalleeBye)
         | (Searching | Talking | Refused | Ending, AnswerDue | AckMissing)
@@ -166,7 +173,7 @@ pub const fn call_step(state: CallState, event: CallEvent) -> (CallState, CallAc
 #[must_use]
 pub const fn leg_step(state: LegState, event: LegEvent) -> (LegState, LegAction) {
     use LegAction::{
-        Impossible, Late, NeverRang, NoAnswer, None, Remove, RepeatRinging, SendAck, SendAckAndBye,
+        Impossible, Late, NeverRang, NoAnswer, None, Refresh, Remove, RepeatRinging, SendAck, SendAckAndBye,
         SendAckAndRemove, SendBye, SendCancel, StartRinging, StartTrying, TakeAnswer, TakeFailure,
         TakeLateAnswer, TakeSilence,
     };
@@ -189,6 +196,7 @@ pub const fn leg_step(state: LegState, event: LegEvent) -> (LegState, LegAction)
         (Answered, E::Acknowledge) => (Confirmed, SendAck),
         (Answered, E::HangUp) => (Ending, SendAckAndBye),
         (Confirmed, E::HangUp) => (Ending, SendBye),
+        (Confirmed, E::Timer) => (Confirmed, Refresh),
         (Answered, E::PeerBye) => (state, SendAckAndRemove),
         (Confirmed, E::PeerBye) | (Ending, E::ByeDone | E::PeerBye) => (state, Remove),
         (Trying | Ringing, E::Trying)
@@ -200,7 +208,8 @@ pub const fn leg_step(state: LegState, event: LegEvent) -> (LegState, LegAction)
         (Calling, E::Timer)
         | (Held, E::Timer)
         | (Trying | Ringing | Cancelling, E::Silence)
-        | (Answered | Confirmed | Ending, E::Success | E::Failure | E::Silence | E::Timer)
+        | (Answered | Confirmed | Ending, E::Success | E::Failure | E::Silence)
+        | (Answered | Ending, E::Timer)
         | (Answered | Confirmed, E::ByeDone)
         | (
             Calling | Trying | Ringing | Held | Cancelling,

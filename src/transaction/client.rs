@@ -345,7 +345,9 @@ impl Transactions {
         context.metrics.transactions_not_kept += u64::from(kept.is_none() || handle.is_none());
         let machine = match exchange {
             Exchange::Invite => Machine::InviteClient(invite_client::State::Calling),
-            Exchange::Cancel | Exchange::Bye => Machine::NonInviteClient(non_invite_client::State::Trying),
+            Exchange::Cancel | Exchange::Bye | Exchange::Refresh => {
+                Machine::NonInviteClient(non_invite_client::State::Trying)
+            }
         };
         let (winner, to_end, acknowledged) = (0, 0, false);
         let inserted = self.records.insert(Record {

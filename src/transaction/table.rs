@@ -26,6 +26,8 @@ pub enum Exchange {
     Invite,
     Cancel,
     Bye,
+    /// An UPDATE that refreshes a session timer.
+    Refresh,
 }
 
 /// All transactions of a shard, lingering ones included.
