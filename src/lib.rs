@@ -33,11 +33,11 @@
 //! - **The wheel's second level** has 4,096 blocks of half a second instead of 64 of 33 s, so that a cascade
 //!   moves only what is about to fire ([`timer`]).
 //! - **A shard naps on its sockets** between batches (`net::nap`): a park of glommio's executor costs
-//!   eleven system calls, a nap one. **One thread watches the shards' heartbeats** (`net::watch`): a tick alone does
-//!   not bound glommio 0.9.0's stall when the task that it loses is the tick.
+//!   eleven system calls, a nap one. **One thread watches the shards' heartbeats** (`net::watch`): a tick
+//!   alone does not bound glommio 0.9.0's stall when the task that it loses is the tick.
 //!
-//! The place of anchored media is beside [`service`]: a pure `media` that sees SDP and returns a plan, and its
-//! packet loop in `net`; [`settings::Media`] has `Pass` alone until then.
+//! The place of anchored media is beside [`service`]: a pure `media` that sees SDP and returns a plan, and
+//! its packet loop in `net`; [`settings::Media`] has `Pass` alone until then.
 
 pub mod call;
 pub mod clock;

@@ -112,10 +112,12 @@ fn inputs(target: &str, is_uri: bool, text: &[u8]) -> Vec<Vec<u8>> {
 fn own(target: &str) -> Vec<Vec<u8>> {
     let texts: &[&[u8]] = match target {
         "config" => &[
-            b"\0listen = [\"udp:192.0.2.1:5060\", \"udp:[2001:db8::9]:5060\"]\nno-answer-timeout = 20\nack = \"relay\"\n[[subscriber]]\n\
+            b"\0listen = [\"udp:192.0.2.1:5060\", \"udp:[2001:db8::9]:5060\"]\nno-answer-timeout = 20\n\
+              ack = \"relay\"\n[[subscriber]]\n\
               number = \"1004\"\ncontact = \"sip:1004@192.0.2.136:5060\"\nno-answer = \"1005\"\nafter = 20\n\
               [[subscriber]]\nnumber = \"1005\"\ncontact = \"sip:1005@[2001:db8::1]\"\n",
-            b"\x01--listen\nudp:192.0.2.1:5060\n--max-calls=100\n--shards=2\n--subscriber=number=1,contact=sip:1@192.0.2.7",
+            b"\x01--listen\nudp:192.0.2.1:5060\n--max-calls=100\n--shards=2\n\
+              --subscriber=number=1,contact=sip:1@192.0.2.7",
             b"\x02LISTEN=udp:192.0.2.1:5060\nSUBSCRIBER=number=1,contact=sip:1@192.0.2.7",
         ],
         "subscriber" => &[
