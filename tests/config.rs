@@ -309,6 +309,9 @@ fn subscribers_are_checked_one_by_one_and_together() {
         ("number=a b,contact=sip:1@127.0.0.8", "not the user part of a sip URI"),
         ("number=1,contact=sip:1@phone.example.net", "the host is not an IP address; expected a sip URI"),
         ("number=1,contact=tel:1", "not a sip URI"),
+        // The @ makes the host a part of the user.
+        ("number=1,contact=sip:127.0.0.8;x@y=z", "not a sip URI"),
+        ("number=1,contact=sip:127.0.0.8;x@y", "the host is not an IP address"),
         ("number=1,contact=sips:1@127.0.0.8", "sips needs TLS, which is not offered"),
         ("number=1,contact=sip:1@127.0.0.8;transport=tcp", "transport tcp is not offered, only udp is"),
         ("number=1,contact=sip:1@127.0.0.8:0", "port 0 cannot be sent to"),

@@ -5,8 +5,9 @@ use super::options::{Key, Kind, NO_ANSWER_SECONDS, nearest};
 use super::value::{self, Reason};
 use super::{ConfigError, shown};
 use crate::service::{Subscriber, Subscribers};
+use crate::sip::Uri;
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// The keys of one subscriber, in the order they are printed.
 pub const KEYS: [&str; 4] = ["number", "contact", "no-answer", "after"];
@@ -189,41 +190,25 @@ fn peer(contact: &str) -> Result<SocketAddr, Reason> {
     if !rest.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"')) {
         return Err("a URI has no blanks, quotes, angle brackets or non-ASCII characters".to_owned());
     }
-    if rest.contains('?') {
+    // As the core will read it.
+    let uri = Uri::parse(contact.as_bytes()).map_err(|_| "not a sip URI")?;
+    if !uri.headers.is_empty() {
         return Err("header fields in a contact are not offered".to_owned());
     }
-    let (address, params) = rest.split_once(';').unwrap_or((rest, ""));
-    let transport = params.split(';').filter_map(|param| param.split_once('='));
-    for (_, value) in transport.filter(|(name, _)| name.eq_ignore_ascii_case("transport")) {
-        if !value.eq_ignore_ascii_case("udp") {
-            return Err(format!("transport {value} is not offered, only udp is"));
-        }
+    let transport = uri.param("transport").unwrap_or(b"udp");
+    if !transport.eq_ignore_ascii_case(b"udp") {
+        let transport = String::from_utf8_lossy(transport);
+        return Err(format!("transport {transport} is not offered, only udp is"));
     }
-    let host = match address.rsplit_once('@') {
-        Some((user, host)) => {
-            is_number(user)?;
-            host
-        }
-        None => address,
-    };
-    let peer = socket_address(host).ok_or("the host is not an IP address")?;
-    match peer {
+    if let Some((user, _)) = rest.split_once('@') {
+        is_number(user)?;
+    }
+    let ip = uri.ip().ok_or("the host is not an IP address")?;
+    match SocketAddr::new(ip, uri.port.unwrap_or(SIP_PORT)) {
         peer if peer.port() == 0 => Err("port 0 cannot be sent to".to_owned()),
         peer if peer.ip().is_unspecified() => Err("nobody is reached at that address".to_owned()),
         peer => Ok(peer),
     }
-}
-
-/// `192.0.2.1`, `192.0.2.1:5060`, `[2001:db8::1]` or `[2001:db8::1]:5060`.
-fn socket_address(text: &str) -> Option<SocketAddr> {
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return Some(address);
-    }
-    let ip = match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(inner) => inner.parse().ok().filter(IpAddr::is_ipv6)?,
-        None => text.parse().ok().filter(IpAddr::is_ipv4)?,
-    };
-    Some(SocketAddr::new(ip, SIP_PORT))
 }
 
 /// The lab's phones, as if someone had written them.

@@ -52,7 +52,7 @@ pub fn read(args: &[&str], environment: &[(String, String)], file: &str) -> Resu
 }
 
 fn check_printed(args: &[&str], file: &str, started: &Config) {
-    let args: Vec<&str> = args.iter().copied().chain(["--print-config"]).collect();
+    let args: Vec<&str> = ["--print-config"].iter().chain(args).copied().collect();
     let Ok(Action::Print(printed)) = read(&args, &[], file) else { panic!("it starts but does not print") };
     let again = match read(&["--config", FILE], &[], &printed) {
         Ok(Action::Start(again)) => again,
