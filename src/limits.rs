@@ -16,6 +16,10 @@ pub const HEADERS_MAX: usize = 128;
 /// A Request-URI: RFC 3261 names no maximum; carriers' session border controllers cut at 512 to 2,048.
 pub const REQUEST_URI_BYTES_MAX: usize = 2_048;
 
+/// A subscriber's number: E.164 has 15 digits; names and extensions have room. A Request-URI whose number is
+/// longer with its escapes decoded is nobody's.
+pub const NUMBER_BYTES_MAX: usize = 64;
+
 /// What every response to an INVITE repeats of it (Via, Record-Route, From, To, Call-ID, CSeq), with our
 /// Contact: 70 hops of 200 bytes are 14,000. Beyond it the call is refused with 513, so that no response of
 /// ours can grow past a datagram.

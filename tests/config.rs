@@ -297,6 +297,14 @@ fn a_number_with_an_escape_is_refused_for_no_call_would_find_it() {
 }
 
 #[test]
+fn a_number_is_as_long_as_a_call_can_ask_for() {
+    let flag = |length: usize| format!("number={},contact=sip:127.0.0.8", "1".repeat(length));
+    with_flags(&["--subscriber", &flag(64)]);
+    let refusal = refused_flags(&["--subscriber", &flag(65)]);
+    assert!(refusal.contains("it is longer than 64 bytes"), "{refusal}");
+}
+
+#[test]
 fn subscribers_are_checked_one_by_one_and_together() {
     let other = "number=2,contact=sip:2@127.0.0.9";
     for (text, message) in [

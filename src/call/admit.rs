@@ -1,14 +1,12 @@
 //! Which new INVITEs are taken, and for whom.
 
 use crate::ids;
+use crate::limits;
 use crate::service::Subscriber;
 use crate::settings::{Listener, Settings};
 use crate::sip::name_addr::split_list;
 use crate::sip::uri::Scheme;
 use crate::sip::{HeaderName, Message, NameAddr, Status, Uri, Via};
-
-/// A number in a Request-URI that is written with escapes: longer ones are nobody's.
-const NUMBER_BYTES_MAX: usize = 64;
 
 /// Checks a new INVITE in the order of RFC 3261 §8.2 and §16.3 and finds whom it is for.
 pub(super) fn admit<'s>(settings: &'s Settings, invite: &Message<'_>) -> Result<&'s Subscriber, Status> {
@@ -36,7 +34,7 @@ fn find<'s>(settings: &'s Settings, number: &[u8]) -> Option<&'s Subscriber> {
     if !number.contains(&b'%') {
         return settings.subscribers.get(number);
     }
-    let mut decoded = [0; NUMBER_BYTES_MAX];
+    let mut decoded = [0; limits::NUMBER_BYTES_MAX];
     let mut length = 0;
     let mut rest = number;
     while let [first, others @ ..] = rest {

@@ -4,6 +4,7 @@ use super::layer::{Origin, Raw};
 use super::options::{Key, Kind, NO_ANSWER_SECONDS, nearest};
 use super::value::{self, Reason};
 use super::{ConfigError, shown};
+use crate::limits::NUMBER_BYTES_MAX;
 use crate::service::{Subscriber, Subscribers};
 use crate::sip::Uri;
 use std::collections::HashMap;
@@ -161,6 +162,9 @@ fn after_ms(text: &str) -> Result<u32, Reason> {
 /// still had some would never be found.
 fn is_plain_number(text: &str) -> Result<(), Reason> {
     is_number(text)?;
+    if text.len() > NUMBER_BYTES_MAX {
+        return Err(format!("it is longer than {NUMBER_BYTES_MAX} bytes"));
+    }
     let is_escape = |window: &[u8]| window[0] == b'%' && window[1..].iter().all(u8::is_ascii_hexdigit);
     match text.as_bytes().windows(3).any(is_escape) {
         true => Err("it has an escape; write the character itself".to_owned()),

@@ -26,7 +26,7 @@ for target in "$@"; do
     esac
     status=0
     "$bin/$target" "$corpus" -artifact_prefix="$found/" -max_total_time="$seconds" "${options[@]}" \
-        -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 >"$log" 2>&1 || status=$?
+        -timeout=120 -rss_limit_mb=2048 -print_final_stats=1 >"$log" 2>&1 || status=$?
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     echo "$target: ${executions:-?} executions, $(ls "$corpus" | wc -l) inputs kept, exit $status"
     [ $status -eq 0 ] || failed+=("$target")

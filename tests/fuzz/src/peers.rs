@@ -3,6 +3,7 @@
 use crate::input::Input;
 use crate::sip::{Sip, uri_of};
 use crate::world::{NUMBERS, World, peer};
+use ringway::sip::NameAddr;
 use std::fmt::Write;
 
 /// Messages that one world is given at most.
@@ -292,7 +293,8 @@ fn request_of_caller(world: &World, input: &mut Input<'_>) -> Option<(usize, Str
     };
     // A failure's Contacts are those of a callee.
     let contacts = response.list("Contact");
-    let uri = contacts.first().map_or("sip:1004@198.51.100.1", |contact| uri_of(contact));
+    let contact = contacts.first().filter(|contact| NameAddr::parse(contact.as_bytes()).is_ok());
+    let uri = contact.map_or("sip:1004@198.51.100.1", |contact| uri_of(contact));
     let mut text = format!("{method} {uri} SIP/2.0\r\n");
     via(&mut text, input, from, &branch);
     let to = response.one("To");

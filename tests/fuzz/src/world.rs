@@ -9,7 +9,7 @@ use ringway::outbox::ListenerId;
 use ringway::service::{Subscriber, Subscribers};
 use ringway::settings::{AckPolicy, LateAnswer, Listener, Settings};
 use ringway::shard::{Datagram, Owner, Place, Shard};
-use ringway::sip::{Fault, HeaderName, Index, Message, Method, scan};
+use ringway::sip::{Fault, HeaderName, Index, Message, Method, Uri, scan};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -206,6 +206,7 @@ impl World {
             self.check(&bytes);
             if let Ok(sip) = Sip::read(&bytes) {
                 self.check_branch(&sip);
+                check_contact(&sip);
                 self.sent.push(Sent { to, sip });
             }
         }
@@ -264,6 +265,15 @@ impl World {
             let is_left = (100..200).contains(&request.answered);
             assert!(!is_left, "{} {} never got a final response", shown(call_id), shown(cseq));
         }
+    }
+}
+
+/// What makes a dialog says where we are (RFC 3261 §8.1.1.8, §12.1.1).
+fn check_contact(sip: &Sip) {
+    let makes_dialog = sip.status.is_none_or(|status| (101..300).contains(&status));
+    if sip.method == "INVITE" && makes_dialog {
+        let uri = Uri::parse(sip.contact().as_bytes());
+        assert!(uri.is_ok(), "a Contact that is none:\n{}", shown(&sip.bytes));
     }
 }
 
