@@ -111,19 +111,3 @@ fn a_refresh_that_is_refused_leaves_the_call_alone() {
     lab.expect_nothing();
     hang_up_and_finish(lab, caller, &c);
 }
-
-#[test]
-fn a_callee_that_refreshes_itself_or_takes_no_update_gets_none() {
-    let others: [&[&str]; 3] = [
-        &["Session-Expires: 90;refresher=uas", "Allow: INVITE, ACK, UPDATE"],
-        &["Session-Expires: 90;refresher=uac", "Allow: INVITE, ACK"],
-        &["Allow: INVITE, ACK, UPDATE"],
-    ];
-    for lines in others {
-        let mut lab = Lab::new();
-        let (caller, c) = talking_with(&mut lab, lines);
-        lab.advance(200_000);
-        lab.expect_nothing();
-        hang_up_and_finish(lab, caller, &c);
-    }
-}
