@@ -12,6 +12,7 @@ pub mod message;
 pub mod method;
 pub mod name_addr;
 pub mod number;
+mod param;
 pub mod rack;
 pub mod scan;
 mod start_line;
