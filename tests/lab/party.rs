@@ -146,12 +146,39 @@ impl Party {
         text
     }
 
-    /// Takes a final response other than 2xx to an INVITE of its own and acknowledges it.
+    /// Takes a final response other than 2xx to an INVITE of its own and acknowledges it. A 100 may go before.
     #[track_caller]
     pub fn refused(&self, lab: &mut Lab, invite: &Sip, status: u16) -> Sip {
+        if lab.next_to(self.peer) == "100 INVITE" {
+            self.expect_response(lab, invite, 100);
+        }
         let response = self.expect_response(lab, invite, status);
         self.send(lab, &same_branch(invite, "ACK", response.one("To")));
         response
+    }
+
+    /// It said BYE while its INVITE was pending: 200 and 487, in either order.
+    #[track_caller]
+    pub fn refused_and_byed(&self, lab: &mut Lab, invite: &Sip, bye: &Sip) {
+        if lab.next_to(self.peer) == "200 BYE" {
+            self.expect_response(lab, bye, 200);
+            self.refused(lab, invite, 487);
+        } else {
+            self.refused(lab, invite, 487);
+            self.expect_response(lab, bye, 200);
+        }
+    }
+
+    /// The other side hung up while its INVITE was pending: 487 and BYE, in either order.
+    #[track_caller]
+    pub fn refused_and_hung_up(&self, lab: &mut Lab, invite: &Sip) {
+        if lab.next_to(self.peer) == "BYE" {
+            self.hung_up(lab);
+            self.refused(lab, invite, 487);
+        } else {
+            self.refused(lab, invite, 487);
+            self.hung_up(lab);
+        }
     }
 
     /// CANCEL of an INVITE of its own.
@@ -229,6 +256,15 @@ pub fn talk(lab: &mut Lab, caller: &[&str], callee: &[&str]) -> (Party, Party) {
     lab.expect(C, "ACK");
     lab.expect_nothing();
     (Party::caller(&caller, &answer), Party::callee(&c))
+}
+
+/// The other side accepts a re-INVITE; the answer and the ACK pass.
+#[track_caller]
+pub fn accepted(lab: &mut Lab, asker: &Party, other: &Party, (invite, relayed): (&Sip, &Sip)) {
+    other.respond(lab, relayed, "200 OK", &[], &sdp(2));
+    assert_eq!(asker.expect_response(lab, invite, 200).body, sdp(2));
+    asker.ack(lab, invite, "");
+    other.expect(lab, "ACK");
 }
 
 /// One side hangs up, and the test is over.
