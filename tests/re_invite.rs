@@ -9,7 +9,7 @@ use lab::caller::OFFER;
 use lab::party::{
     Early, Party, Talk, accepted, both_byed_and_finish, both_ways, both_ways_in, bye_and_finish, hold, sdp,
 };
-use lab::peer::{A, C};
+use lab::peer::C;
 use lab::scene::answered;
 use lab::sip::Sip;
 use lab::{Lab, T1X64_MS};
