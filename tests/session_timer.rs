@@ -215,7 +215,7 @@ fn a_refresh_of_ours_that_is_refused_again_and_again_ends_the_call() {
         }
         lab.advance(100);
     }
-    lab.advance(600);
+    lab.advance(300);
     if lab.next_to(C) == "UPDATE" {
         lab.expect(C, "UPDATE");
     }
