@@ -77,7 +77,9 @@ fn a_session_that_is_ours_to_refresh_is_refreshed_at_half_its_interval() {
         let update = lab.expect(C, "UPDATE");
         assert_eq!(update.one("Session-Expires"), "90;refresher=uac");
         assert!(update.body.is_empty() && update.has("Contact"));
-        c.answer(&mut lab, &update, "200 OK");
+        let lines = ["Session-Expires: 90;refresher=uac".to_string()];
+        let answer = lab::caller::response(&update, "200 OK", "", &lines, "");
+        lab.send(C, &answer);
     }
     c.bye(&mut lab);
     lab.expect(C, "200 BYE");
