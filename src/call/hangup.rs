@@ -72,9 +72,8 @@ impl Calls {
         }
         call.state = CallState::Answered;
         call.caller_over = false;
-        if call.dialog.needs_description() {
-            call.dialog.description = Description::of(&mut on.context, answer);
-        }
+        self.remember_description(on, Side::Caller(handle), answer);
+        let Some(call) = self.calls.get_mut(handle) else { return };
         for kept in [&mut call.invite, &mut call.head, &mut call.chain.numbers, &mut call.chain.diversions] {
             on.context.keep.release(kept.take());
         }
@@ -232,7 +231,7 @@ impl Calls {
         self.refuse(on, handle, status);
     }
 
-    fn give_legs_up(&mut self, on: &mut Signalling, handle: Handle) {
+    pub(super) fn give_legs_up(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(call) = self.calls.get(handle) else { return };
         if let Some(current) = call.current {
             self.leg_event(on, current, LegEvent::Cancel, None);
@@ -285,6 +284,9 @@ impl Calls {
         let Some(leg) = self.legs.get(handle) else { return };
         let Some(transaction) = leg.transaction else { return };
         let (dialog, cseq) = (&leg.dialog, leg.invite_cseq);
+        if !dialog.is_some() {
+            return;
+        }
         let ack = ack.filter(|ack| !ack.body().is_empty());
         let to = (dialog.answer_to, ack.is_some());
         on.transactions.send_ack(&mut on.context, transaction, to, |context, out, branch| {

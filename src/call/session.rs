@@ -292,7 +292,7 @@ impl Calls {
 
     /// The caller has taken the description that it was owed. What it answers is the answer that a callee
     /// waits for whose 2xx had an offer.
-    fn description_told(&mut self, on: &mut Signalling, side: Side, answer: &Message<'_>) {
+    pub(super) fn description_told(&mut self, on: &mut Signalling, side: Side, answer: &Message<'_>) {
         let Side::Caller(handle) = side else { return };
         let Some(call) = self.calls.get_mut(handle).filter(|call| call.owed.is_some()) else { return };
         call.owed.take().release(&mut on.context);
@@ -313,8 +313,14 @@ impl Calls {
 
     /// A side's peer is gone: the call ends.
     pub(super) fn dialog_lost(&mut self, on: &mut Signalling, side: Side) {
-        if let Some(call) = self.call_of(side) {
-            self.call_event(on, call, CallEvent::DialogLost, None);
+        let Some(handle) = self.call_of(side) else { return };
+        let talks = match side {
+            Side::Caller(_) => true,
+            // A leg that was given up ends nothing.
+            Side::Callee(leg) => self.calls.get(handle).is_some_and(|call| call.winner == Some(leg)),
+        };
+        if talks {
+            self.call_event(on, handle, CallEvent::DialogLost, None);
         }
     }
 
