@@ -188,6 +188,9 @@ impl Calls {
         on.context.disarm(&mut leg.timer);
         leg.adopt_dialog(&mut on.context, answer);
         let dialog = &mut leg.dialog;
+        if leg.refused_intervals > 0 {
+            dialog.session.min_se_s = leg.session_s;
+        }
         dialog.session = dialog.session.granted(answer);
         if dialog.session.interval_s > 0 {
             dialog.takes_update = lists(answer, HeaderName::Allow, b"UPDATE");
