@@ -82,7 +82,7 @@ fn requests_take_their_route(messages: &[Message<'_>]) {
                 && other.sip.to_tag == sip.to_tag
                 && is_of_a_first_invite(messages, other.sip)
         };
-        let of_callee = before().filter(makes_dialog).last();
+        let of_callee = before().rfind(makes_dialog);
         let routes = match (of_caller, of_callee) {
             (Some(invite), _) => invite.sip.list("Record-Route"),
             (None, Some(answer)) => answer.sip.list("Record-Route").into_iter().rev().collect(),
