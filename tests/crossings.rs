@@ -431,20 +431,6 @@ fn a_cancelled_calls_early_update_gets_its_answer_or_none() {
 }
 
 #[test]
-fn without_max_forwards_a_request_in_the_dialog_gets_70_and_passes() {
-    for Talk { mut lab, mut asker, other } in both_ways() {
-        asker.cseq += 1;
-        let text = asker.dialog.text(&mut lab, "INFO", asker.cseq, &[], "");
-        asker.send(&mut lab, &text.replace("Max-Forwards: 30\r\n", ""));
-        let relayed = other.expect(&mut lab, "INFO");
-        assert!(["69", "70"].contains(&relayed.one("Max-Forwards")));
-        other.answer(&mut lab, &relayed, "200 OK");
-        asker.expect(&mut lab, "200 INFO");
-        bye_and_finish(lab, asker, &other);
-    }
-}
-
-#[test]
 fn an_unreliable_answer_stands_again_in_the_200_when_the_200_has_it() {
     let mut lab = Lab::new();
     let (mut caller, leg) = calling(&mut lab, &RELIABLE);
@@ -454,4 +440,135 @@ fn an_unreliable_answer_stands_again_in_the_200_when_the_200_has_it() {
     assert_eq!(caller.answered_and_acked(&mut lab).body, ANSWER);
     lab.expect(C, "ACK");
     hang_up_and_finish(lab, caller, &leg);
+}
+
+/// A called C, who takes no UPDATE; our refresh by re-INVITE is due at 45 s.
+#[track_caller]
+fn refreshed_by_re_invite(lab: &mut Lab) -> (Party, Party) {
+    let lines = ["Session-Expires: 90;refresher=uac", "Allow: INVITE, ACK, BYE"];
+    lab::party::talk(lab, &[], &lines)
+}
+
+const STAYS: [&str; 1] = ["Session-Expires: 90;refresher=uac"];
+
+#[test]
+fn while_our_refresh_is_under_way_nothing_else_is_offered_to_that_side() {
+    for method in ["INVITE", "UPDATE"] {
+        let mut lab = Lab::new();
+        let (mut a, c) = refreshed_by_re_invite(&mut lab);
+        lab.advance(45_008);
+        let refresh = c.expect(&mut lab, "INVITE");
+        let request = a.request(&mut lab, method, &[], &sdp(1));
+        assert_eq!(lab.last_to(C), refresh, "RFC 3261 §14.1: one INVITE at a time");
+        let refused = lab.sent_to(A).iter().any(|sent| *sent == format!("491 {method}"));
+        if refused && method == "INVITE" {
+            a.refused(&mut lab, &request, 491);
+        } else if refused {
+            a.expect_response(&mut lab, &request, 491);
+        }
+        c.respond(&mut lab, &refresh, "200 OK", &STAYS, ANSWER);
+        c.expect(&mut lab, "ACK");
+        assert!(refused, "{:?}", lab.sent());
+        bye_and_finish(lab, a, &c);
+    }
+}
+
+#[test]
+fn our_refresh_waits_while_a_re_invite_is_under_way() {
+    for caller_asks in [true, false] {
+        let mut lab = Lab::new();
+        let (a, c) = refreshed_by_re_invite(&mut lab);
+        let (mut asker, other) = if caller_asks { (a, c) } else { (c, a) };
+        lab.advance(44_000);
+        let invite = asker.invite(&mut lab, &sdp(1));
+        asker.expect_response(&mut lab, &invite, 100);
+        let relayed = other.expect(&mut lab, "INVITE");
+        other.answer(&mut lab, &relayed, "180 Ringing");
+        asker.expect_response(&mut lab, &invite, 180);
+        lab.advance(6_000);
+        lab.expect_nothing();
+        other.respond(&mut lab, &relayed, "200 OK", &STAYS, &sdp(2));
+        asker.expect_response(&mut lab, &invite, 200);
+        lab.advance(200);
+        lab.expect_nothing();
+        asker.ack(&mut lab, &invite, "");
+        other.expect(&mut lab, "ACK");
+        // From here on it may come at any time.
+        lab.advance(1_000);
+        let refresh = lab.last_to(C);
+        if refresh.method == "INVITE" && refresh.is_request() && refresh.bytes != relayed.bytes {
+            lab.sent();
+            let c = if caller_asks { &other } else { &asker };
+            c.respond(&mut lab, &refresh, "200 OK", &STAYS, ANSWER);
+            c.expect(&mut lab, "ACK");
+        }
+        bye_and_finish(lab, asker, &other);
+    }
+}
+
+#[test]
+fn a_re_invite_that_is_challenged_is_asked_again_with_the_answer() {
+    for Talk { mut lab, mut asker, other } in both_ways() {
+        let invite = asker.invite(&mut lab, &sdp(1));
+        asker.expect_response(&mut lab, &invite, 100);
+        let relayed = other.expect(&mut lab, "INVITE");
+        let challenge = "WWW-Authenticate: Digest realm=\"c\", nonce=\"1\"";
+        other.respond(&mut lab, &relayed, "401 Unauthorized", &[challenge], "");
+        other.expect(&mut lab, "ACK");
+        let refusal = asker.refused(&mut lab, &invite, 401);
+        assert_eq!(refusal.one("WWW-Authenticate"), "Digest realm=\"c\", nonce=\"1\"");
+        let answer = "Authorization: Digest username=\"1003\", realm=\"c\", nonce=\"1\"";
+        let invite = asker.request(&mut lab, "INVITE", &[answer], &sdp(1));
+        asker.expect_response(&mut lab, &invite, 100);
+        let relayed = other.expect(&mut lab, "INVITE");
+        assert!(relayed.has("Authorization"));
+        accepted(&mut lab, &asker, &other, (&invite, &relayed));
+        bye_and_finish(lab, asker, &other);
+    }
+}
+
+#[test]
+fn a_cancel_of_another_branch_or_after_the_refusal_touches_nothing() {
+    for Talk { mut lab, mut asker, other } in both_ways() {
+        let invite = asker.invite(&mut lab, &sdp(1));
+        asker.expect_response(&mut lab, &invite, 100);
+        let relayed = other.expect(&mut lab, "INVITE");
+        other.answer(&mut lab, &relayed, "100 Trying");
+        let text = invite.text().replace("branch=z9hG4bK", "branch=z9hG4bKno");
+        asker.cancel(&mut lab, &Sip::read(text.as_bytes()).expect("an INVITE"));
+        asker.expect(&mut lab, "481 CANCEL");
+        lab.expect_nothing();
+        other.refuse(&mut lab, &relayed, "488 Not Acceptable Here");
+        asker.refused(&mut lab, &invite, 488);
+        asker.cancel(&mut lab, &invite);
+        assert!(["200 CANCEL", "481 CANCEL"].contains(&lab.expect_any(asker.peer).as_str()));
+        lab.expect_nothing();
+        bye_and_finish(lab, asker, &other);
+    }
+}
+
+#[test]
+fn a_second_reliable_answer_with_sdp_passes_reliably_as_well() {
+    let mut lab = Lab::new();
+    let (mut caller, leg) = calling(&mut lab, &RELIABLE);
+    let mut cseq = caller.cseq;
+    let mut numbers = Vec::new();
+    for rseq in [7, 8, 9] {
+        leg.reliable(&mut lab, "183 Session Progress", rseq, ANSWER);
+        let progress = lab.expect(A, "183 INVITE");
+        numbers.push(progress.one("RSeq").parse::<u32>().expect("a number"));
+        let mut a = Party { cseq, ..Party::caller(&caller, &progress) };
+        let prack = a.prack(&mut lab, &progress, "");
+        cseq = a.cseq;
+        let relayed = lab.expect(C, "PRACK");
+        assert_eq!(relayed.one("RAck"), format!("{rseq} 1 INVITE"));
+        leg.answer(&mut lab, &relayed, "200 OK");
+        a.expect_response(&mut lab, &prack, 200);
+    }
+    assert_eq!([numbers[1] - numbers[0], numbers[2] - numbers[1]], [1, 1]);
+    leg.respond_with(&mut lab, "200 OK", &[], "");
+    let answer = caller.answered_and_acked(&mut lab);
+    lab.expect(C, "ACK");
+    let a = Party { cseq, ..Party::caller(&caller, &answer) };
+    bye_and_finish(lab, a, &Party::callee(&leg));
 }

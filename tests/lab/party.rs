@@ -153,8 +153,13 @@ impl Party {
             self.expect_response(lab, invite, 100);
         }
         let response = self.expect_response(lab, invite, status);
-        self.send(lab, &same_branch(invite, "ACK", response.one("To")));
+        self.ack_refusal(lab, invite, &response);
         response
+    }
+
+    /// The ACK to a final response other than 2xx (RFC 3261 §17.1.1.3).
+    pub fn ack_refusal(&self, lab: &mut Lab, invite: &Sip, response: &Sip) {
+        self.send(lab, &same_branch(invite, "ACK", response.one("To")));
     }
 
     /// It said BYE while its INVITE was pending: 200 and 487, in either order.
