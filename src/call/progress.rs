@@ -302,6 +302,7 @@ impl Calls {
     pub(super) fn tell_of_forwarding(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(call) = self.calls.get_mut(handle) else { return };
         call.heard = Heard::Forwarded;
+        call.is_early = true;
         let reliably = call.reliability == Reliability::Required;
         let rseq = reliably.then(|| call.next_rseq(&mut on.context));
         let call = &*call;

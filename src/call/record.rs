@@ -81,6 +81,8 @@ pub(super) struct Call {
     /// A callee's response that waits for the caller's PRACK, and the leg that it came from.
     pub held: Kept,
     pub held_leg: Option<Handle>,
+    /// The caller was sent a provisional response other than 100: it has an early dialog.
+    pub is_early: bool,
     /// A 181 waits for the caller's PRACK.
     pub owes_181: bool,
     /// The identity of the callee's dialog whose description the caller has got reliably; 0: none yet.

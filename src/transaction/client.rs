@@ -2,7 +2,8 @@
 
 use super::record::{Machine, Record, Side};
 use super::table::lift;
-use super::{Effect, Exchange, Transactions, User, invite_client, non_invite_client, non_invite_server};
+use super::{Effect, Exchange, Transactions, User};
+use super::{invite_client, invite_server, non_invite_client, non_invite_server};
 use crate::context::Context;
 use crate::ids::{Branch, Kind};
 use crate::keep::Kept;
@@ -151,10 +152,15 @@ impl Transactions {
     /// (RFC 3261 §9.1), or ours to a request that nobody answered (RFC 4320 §4).
     pub fn abandon_unanswered(&mut self, context: &mut Context, transaction: Handle) {
         use invite_client::State::{Calling, Proceeding};
-        use non_invite_server::State::Trying;
-        if let Some(Machine::InviteClient(Calling | Proceeding) | Machine::NonInviteServer(Trying)) =
-            self.records.get(transaction).map(|record| record.machine)
-        {
+        let waits = self.records.get(transaction).is_some_and(|record| {
+            matches!(
+                record.machine,
+                Machine::InviteClient(Calling | Proceeding)
+                    | Machine::InviteServer(invite_server::State::Proceeding)
+                    | Machine::NonInviteServer(non_invite_server::State::Trying)
+            )
+        });
+        if waits {
             self.enter(context, transaction, None);
         }
     }
