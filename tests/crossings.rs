@@ -1,5 +1,5 @@
-//! What crosses on the wire, is lost or never ends in the middle of something else: each side is still answered
-//! and nothing stays behind (SIP_RULES 18, 26, 28).
+//! What crosses on the wire, is lost or never ends in the middle of something else: each side is still
+//! answered and nothing stays behind (SIP_RULES 18, 26, 28).
 
 #[expect(dead_code, reason = "each test file uses its part of the laboratory")]
 mod lab;

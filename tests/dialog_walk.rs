@@ -1,6 +1,6 @@
-//! Random walks: two user agents in a call say whatever they like whenever they like, repeat themselves, cancel,
-//! cross each other and hang up. Every INVITE of theirs is answered, nothing stays behind, and the whole trace
-//! obeys the audit.
+//! Random walks: two user agents in a call say whatever they like whenever they like, repeat themselves,
+//! cancel, cross each other and hang up. Every INVITE of theirs is answered, nothing stays behind, and the
+//! whole trace obeys the audit.
 
 #[expect(dead_code, reason = "each test file uses its part of the laboratory")]
 mod lab;
