@@ -8,7 +8,7 @@ use super::side::Side;
 use super::state::{CallAction, CallEvent, CallState, LegEvent, LegState, ReinviteEvent, call_step};
 use super::write::{Body, own_response, relayed_response};
 use super::{Calls, Request, Signalling};
-use crate::context::Due;
+use crate::context::{Context, Due};
 use crate::keep::Kept;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Method, Status};
@@ -209,7 +209,12 @@ impl Calls {
         on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
             own_response(context, out, call, status, |_| {});
         });
-        self.give_legs_up(on, handle, cancel);
+        let reason = cancel.map_or(Kept::NONE, |cancel| keep_reason(&mut on.context, cancel));
+        match self.calls.get_mut(handle) {
+            Some(call) => on.context.keep.release(std::mem::replace(&mut call.cancel_reason, reason)),
+            None => on.context.keep.release(reason),
+        }
+        self.give_legs_up(on, handle);
     }
 
     /// A final response though a callee may have answered: the caller never acknowledged a reliable
@@ -223,14 +228,14 @@ impl Calls {
             _ => Status::TEMPORARILY_UNAVAILABLE,
         };
         // The call must not go before its legs.
-        self.give_legs_up(on, handle, None);
+        self.give_legs_up(on, handle);
         self.refuse(on, handle, status);
     }
 
-    fn give_legs_up(&mut self, on: &mut Signalling, handle: Handle, cancel: Option<&Message<'_>>) {
+    fn give_legs_up(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(call) = self.calls.get(handle) else { return };
         if let Some(current) = call.current {
-            self.leg_event(on, current, LegEvent::Cancel, cancel);
+            self.leg_event(on, current, LegEvent::Cancel, None);
         }
         self.hang_up_winner(on, handle, Cause::None);
     }
@@ -355,6 +360,19 @@ impl Calls {
             }
         }
     }
+}
+
+/// Keeps the Reason lines of a CANCEL: it may have to wait for a provisional response.
+pub(super) fn keep_reason(context: &mut Context, cancel: &Message<'_>) -> Kept {
+    if !cancel.has(HeaderName::Reason) {
+        return Kept::NONE;
+    }
+    let mut text = std::mem::take(&mut context.scratch);
+    text.clear();
+    Writer::new(&mut text).splice_headers(cancel, |name| name == HeaderName::Reason);
+    let kept = context.keep.keep(&text).unwrap_or(Kept::NONE);
+    context.scratch = text;
+    kept
 }
 
 /// 200 to a BYE, the commonest request in a dialog: its transaction writes it again from the request.

@@ -89,6 +89,8 @@ pub(super) struct Call {
     pub answered_by: u64,
     /// The winner's description, where the caller has another one already and is to be told.
     pub owed: Description,
+    /// The Reason lines of the caller's CANCEL.
+    pub cancel_reason: Kept,
     /// The re-INVITE that is on its way through the call.
     pub reinvite: Option<Handle>,
     pub chain: Chain,
@@ -186,7 +188,8 @@ impl Call {
         self.dialog.release(context);
         self.owed.release(context);
         let chain = [self.chain.numbers, self.chain.diversions];
-        for kept in [self.invite, self.head, self.answer, self.held].into_iter().chain(chain) {
+        let own = [self.invite, self.head, self.answer, self.held, self.cancel_reason];
+        for kept in own.into_iter().chain(chain) {
             context.keep.release(kept);
         }
     }

@@ -359,6 +359,7 @@ fn new_call(context: &mut Context, request: &Request<'_>, handle: Handle) -> Res
         owes_181: false,
         answered_by: 0,
         owed: Description::NONE,
+        cancel_reason: Kept::NONE,
         reinvite: None,
         chain: Chain { count: received_diversions(message), ..Chain::default() },
         record_id: RecordId::new(caller, stamp(context), sequence),

@@ -95,9 +95,9 @@ impl Transactions {
     }
 
     /// Sends the CANCEL of an INVITE: same Request-URI, Via, Call-ID, From, To and CSeq number
-    /// (RFC 3261 §9.1), and the Reason of what caused it (RFC 3326). The user sees to it that a provisional
-    /// response came first.
-    pub fn send_cancel(&mut self, context: &mut Context, invite: Handle, cause: Option<&Message<'_>>) {
+    /// (RFC 3261 §9.1), and the lines of `reason` (RFC 3326). The user sees to it that a provisional response
+    /// came first.
+    pub fn send_cancel(&mut self, context: &mut Context, invite: Handle, reason: &Kept) {
         let Some(record) = self.records.get_mut(invite) else { return };
         let Side::Client { to_end, cseq, .. } = record.side else { return };
         let answer_to = AnswerTo { listener: record.listener, destination: record.peer.into() };
@@ -108,11 +108,7 @@ impl Transactions {
             out.extend_from_slice(Method::Cancel.name().as_bytes());
             out.extend_from_slice(context.keep.bytes(&kept).get(copied).unwrap_or_default());
             write_cseq(out, Method::Cancel, cseq);
-            let mut writer = Writer::new(out);
-            if let Some(cause) = cause.filter(|cause| cause.is_request()) {
-                writer.splice_headers(cause, |name| name == HeaderName::Reason);
-            }
-            writer.body(b"");
+            Writer::new(out).raw(context.keep.bytes(reason)).body(b"");
         });
         match self.records.get_mut(invite) {
             Some(record) => {
