@@ -9,6 +9,7 @@ use lab::party::{Party, sdp, talk};
 use lab::sip::Sip;
 use lab::trace::{Entry, Way};
 use lab::{Lab, T1X64_MS};
+use std::collections::HashSet;
 
 /// Numbers that look random and are the same each time (xorshift64).
 struct Dice(u64);
@@ -31,6 +32,8 @@ struct Asked {
     /// The 2xx, and the ACK once it was sent.
     accepted: Option<(Sip, Option<String>)>,
     refused: bool,
+    /// When it was sent first and last.
+    sent_ms: (u64, u64),
 }
 
 /// One user agent.
@@ -113,7 +116,27 @@ impl Agent {
 
     fn ask(&mut self, lab: &mut Lab, body: &str) {
         let invite = self.party.invite(lab, body);
-        self.asked.push(Asked { invite, trying: false, cancelled: false, accepted: None, refused: false });
+        self.asked.push(Asked {
+            invite,
+            trying: false,
+            cancelled: false,
+            accepted: None,
+            refused: false,
+            sent_ms: (lab.now_ms(), lab.now_ms()),
+        });
+    }
+
+    /// Timers A and B: an INVITE that nothing was heard of goes out again.
+    fn insist(&mut self, lab: &mut Lab) {
+        let unheard = |asked: &&mut Asked| !asked.trying && !asked.refused && asked.accepted.is_none();
+        for asked in self.asked.iter_mut().filter(unheard) {
+            let (first_ms, last_ms) = asked.sent_ms;
+            let now_ms = lab.now_ms();
+            if now_ms >= last_ms + 500 && now_ms + 4_000 < first_ms + T1X64_MS {
+                asked.sent_ms.1 = now_ms;
+                self.party.resend(lab, &asked.invite);
+            }
+        }
     }
 
     fn cancel(&mut self, lab: &mut Lab, dice: &mut Dice) {
@@ -157,18 +180,31 @@ impl Agent {
     }
 }
 
-/// Both take what was sent to them since the last look.
-fn deliver(lab: &mut Lab, agents: &mut [Agent; 2], seen: &mut usize) {
-    while *seen < lab.trace.len() {
-        let entry: Entry = lab.trace[*seen].clone();
-        let is_sent = |other: &Entry| other.way == Way::Out && other.bytes == entry.bytes;
-        let is_repeated = lab.trace[..*seen].iter().any(is_sent);
-        *seen += 1;
-        let (Way::Out, Some(sip)) = (entry.way, &entry.sip) else { continue };
-        let agent = agents.iter_mut().find(|agent| agent.party.peer.address == entry.peer);
-        agent.expect("one of the two").take(lab, sip, is_repeated);
+/// What both have been sent, and how much of it is lost.
+struct Wire {
+    seen: usize,
+    taken: HashSet<Vec<u8>>,
+    /// One message in so many is lost on the way to them; 0: none.
+    loses: usize,
+}
+
+impl Wire {
+    /// Both take what was sent to them since the last look.
+    fn deliver(&mut self, lab: &mut Lab, agents: &mut [Agent; 2], dice: &mut Dice) {
+        while self.seen < lab.trace.len() {
+            let Entry { way, peer, sip, bytes, .. } = lab.trace[self.seen].clone();
+            self.seen += 1;
+            let (Way::Out, Some(sip)) = (way, sip) else { continue };
+            if self.loses > 0 && dice.roll(self.loses) == 0 {
+                continue;
+            }
+            let is_repeated = !self.taken.insert(bytes);
+            let agent = agents.iter_mut().find(|agent| agent.party.peer.address == peer);
+            agent.expect("one of the two").take(lab, &sip, is_repeated);
+        }
+        agents.iter_mut().for_each(|agent| agent.insist(lab));
+        lab.sent();
     }
-    lab.sent();
 }
 
 /// Something that this agent sent within the last seconds once more; not an INVITE that was refused nor an
@@ -189,7 +225,7 @@ fn repeat(lab: &mut Lab, agent: &Agent, dice: &mut Dice) {
     }
 }
 
-fn walk(seed: u64, steps: usize) {
+fn walk(seed: u64, steps: usize, loses: usize) {
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut lab = Lab::new();
     let allow = "Allow: INVITE, ACK, BYE, CANCEL, UPDATE";
@@ -198,23 +234,23 @@ fn walk(seed: u64, steps: usize) {
     let with_timers = dice.roll(2) == 0;
     let (a, c) = if with_timers { talk(&mut lab, &timers, &callee) } else { talk(&mut lab, &[], &[]) };
     let mut agents = [Agent::new(a), Agent::new(c)];
-    let mut seen = lab.trace.len();
+    let mut wire = Wire { seen: lab.trace.len(), taken: HashSet::new(), loses };
     for _ in 0..steps {
         match dice.roll(6) {
             0 => lab.advance([1, 40, 300, 600, 3_000][dice.roll(5)]),
             1 if dice.roll(3) == 0 => repeat(&mut lab, &agents[dice.roll(2)], &mut dice),
             _ => agents[dice.roll(2)].act(&mut lab, &mut dice),
         }
-        deliver(&mut lab, &mut agents, &mut seen);
+        wire.deliver(&mut lab, &mut agents, &mut dice);
     }
-    finish(lab, agents, seen, &mut dice);
+    finish(lab, agents, wire, &mut dice);
 }
 
 /// Both come to an end: everything is answered and acknowledged, and one hangs up.
-fn finish(mut lab: Lab, mut agents: [Agent; 2], mut seen: usize, dice: &mut Dice) {
+fn finish(mut lab: Lab, mut agents: [Agent; 2], mut wire: Wire, dice: &mut Dice) {
     let last = dice.roll(2);
     for round in 0..400 {
-        deliver(&mut lab, &mut agents, &mut seen);
+        wire.deliver(&mut lab, &mut agents, dice);
         for agent in &mut agents {
             agent.acknowledge(&mut lab, dice);
             while !agent.pending.is_empty() {
@@ -225,13 +261,14 @@ fn finish(mut lab: Lab, mut agents: [Agent; 2], mut seen: usize, dice: &mut Dice
         if round == 2 && !agents[last].over {
             agents[last].hang_up(&mut lab);
         }
-        deliver(&mut lab, &mut agents, &mut seen);
+        wire.deliver(&mut lab, &mut agents, dice);
         lab.advance(500);
     }
     lab.advance(2 * T1X64_MS);
-    deliver(&mut lab, &mut agents, &mut seen);
+    wire.deliver(&mut lab, &mut agents, dice);
     lab.sent();
-    for agent in &agents {
+    // What is lost may be a 200 that the BYE behind it has overtaken: then the audit alone can tell.
+    for agent in agents.iter().filter(|_| wire.loses == 0) {
         let unanswered =
             agent.asked.iter().filter(|asked| !asked.refused && asked.accepted.is_none()).count();
         assert_eq!(unanswered, 0, "INVITEs that were never answered");
@@ -243,7 +280,7 @@ fn finish(mut lab: Lab, mut agents: [Agent; 2], mut seen: usize, dice: &mut Dice
 fn short_walks_end_with_nothing_left() {
     for seed in 1..=150 {
         eprintln!("seed {seed}");
-        walk(seed, 25);
+        walk(seed, 25, 0);
     }
 }
 
@@ -251,6 +288,14 @@ fn short_walks_end_with_nothing_left() {
 fn long_walks_end_with_nothing_left() {
     for seed in 1_001..=1_020 {
         eprintln!("seed {seed}");
-        walk(seed, 250);
+        walk(seed, 250, 0);
+    }
+}
+
+#[test]
+fn walks_on_a_wire_that_loses_messages_end_with_nothing_left() {
+    for seed in 2_001..=2_080 {
+        eprintln!("seed {seed}");
+        walk(seed, 40, 5);
     }
 }
