@@ -66,7 +66,9 @@ impl Calls {
             call.owed = Description::of(&mut on.context, answer);
         }
         let is_offer = call.late_offer && call.answered_by == 0;
-        call.dialog.negotiation = if is_offer { Negotiation::Sent } else { Negotiation::Stable };
+        if call.answered_by == 0 {
+            call.dialog.negotiation = if is_offer { Negotiation::Sent } else { Negotiation::Stable };
+        }
         if let Some(leg) = leg {
             leg.dialog.negotiation = if is_offer { Negotiation::Received } else { Negotiation::Stable };
         }
@@ -226,6 +228,12 @@ impl Calls {
             }
             _ => Status::TEMPORARILY_UNAVAILABLE,
         };
+        // A callee that has hung up needs no BYE.
+        if event == CallEvent::CalleeBye
+            && let Some(call) = self.calls.get_mut(handle)
+        {
+            call.winner = None;
+        }
         // The call must not go before its legs.
         self.give_legs_up(on, handle);
         self.refuse(on, handle, status);

@@ -120,6 +120,10 @@ impl Calls {
             }
             relayed
         });
+        if let (Some(Err(_)), Some((leg, (rseq, _)))) = (passed, taken) {
+            // No room to pass it on: the callee waits for a PRACK all the same.
+            self.send_prack(on, leg, rseq);
+        }
         match passed {
             Some(Ok(_)) => {}
             // Nobody is there to answer an offer, or no room to ask; what the PRACK acknowledges stays so.

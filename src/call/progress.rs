@@ -223,6 +223,7 @@ impl Calls {
         failure: Failure,
         response: Option<&Message<'_>>,
     ) {
+        self.refuse_relays_to(on, handle);
         let Some(leg) = self.legs.get(handle) else { return };
         let (call, cancelling) = (leg.call, leg.state == LegState::Cancelling);
         let is_current = self

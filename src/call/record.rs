@@ -8,6 +8,7 @@ use super::state::{CallState, LegState};
 use crate::clock::Deadline;
 use crate::context::Context;
 use crate::keep::Kept;
+use crate::limits::RELAYS_PER_CALL_MAX;
 use crate::outbox::ListenerId;
 use crate::sip::Message;
 use crate::slab::Handle;
@@ -91,8 +92,8 @@ pub(super) struct Call {
     pub owed: Description,
     /// The Reason lines of the caller's CANCEL.
     pub cancel_reason: Kept,
-    /// Requests on their way through the call.
-    pub relays: u8,
+    /// Requests of the parties' on their way through the call.
+    pub relays: [Option<Handle>; RELAYS_PER_CALL_MAX],
     /// The re-INVITE that is on its way through the call.
     pub reinvite: Option<Handle>,
     pub chain: Chain,

@@ -128,8 +128,8 @@ impl Calls {
             return Err(Status::TOO_MANY_HOPS);
         }
         // Both transactions, so that none is left alone; and no call takes what others need.
-        let is_full = self.calls.get(way.call).is_none_or(|call| call.relays >= limits::RELAYS_PER_CALL_MAX);
-        if is_full || !on.transactions.has_room_for(2) {
+        let is_full = self.calls.get(way.call).is_none_or(|call| call.relays.iter().all(Option::is_some));
+        if is_full || !on.transactions.has_room_for(2) || !on.context.keep.has_room_for_relay() {
             return Err(Status::SERVICE_UNAVAILABLE);
         }
         let head = keep_head(&mut on.context, request)?;
@@ -154,8 +154,9 @@ impl Calls {
             reinvite: None,
         };
         on.context.metrics.requests_relayed += 1;
-        if let Some(call) = self.calls.get_mut(way.call) {
-            call.relays += 1;
+        let slot = self.calls.get_mut(way.call).and_then(|call| call.relays.iter_mut().find(|r| r.is_none()));
+        if let Some(slot) = slot {
+            *slot = Some(handle);
         }
         // The handle was free above.
         self.relays.insert(relay).map_err(|_| Status::SERVICE_UNAVAILABLE)
@@ -268,12 +269,26 @@ impl Calls {
         sent
     }
 
+    /// A leg is given up: whatever the caller asked of it is answered with 500, so that the caller may ask
+    /// whoever comes next.
+    pub(super) fn refuse_relays_to(&mut self, on: &mut Signalling, leg: Handle) {
+        let call = self.call_of(Side::Callee(leg)).and_then(|call| self.calls.get(call));
+        let Some(relays) = call.map(|call| call.relays) else { return };
+        for handle in relays.into_iter().flatten() {
+            if self.relays.get(handle).is_some_and(|relay| relay.to == Side::Callee(leg)) {
+                self.close_offer(handle);
+                self.respond_relay(on, handle, Status::SERVER_INTERNAL_ERROR, None);
+                self.remove_relay(on, handle);
+            }
+        }
+    }
+
     pub(super) fn remove_relay(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(mut relay) = self.relays.remove(handle) else { return };
         on.context.keep.release(relay.head.take());
         on.context.keep.release(relay.target.take());
-        if let Some(call) = self.calls.get_mut(relay.call).filter(|_| relay.from.is_some()) {
-            call.relays = call.relays.saturating_sub(1);
+        if let Some(call) = self.calls.get_mut(relay.call) {
+            call.relays.iter_mut().filter(|slot| **slot == Some(handle)).for_each(|slot| *slot = None);
         }
         if let Some(reinvite) = relay.reinvite.take() {
             reinvite.release(&mut on.context);

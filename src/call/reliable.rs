@@ -114,6 +114,12 @@ impl Calls {
             let description = Description::of(&mut on.context, response);
             leg.early_answer.replace(&mut on.context, description);
         }
+        self.send_prack(on, handle, rseq);
+    }
+
+    /// PRACK of our own, without a body.
+    pub(super) fn send_prack(&mut self, on: &mut Signalling, handle: Handle, rseq: u32) {
+        let Some(leg) = self.legs.get_mut(handle) else { return };
         leg.dialog.local_cseq += 1;
         let (dialog, invite_cseq) = (&leg.dialog, leg.invite_cseq);
         let to = (dialog.answer_to, dialog.local_cseq);

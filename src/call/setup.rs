@@ -360,7 +360,7 @@ fn new_call(context: &mut Context, request: &Request<'_>, handle: Handle) -> Res
         answered_by: 0,
         owed: Description::NONE,
         cancel_reason: Kept::NONE,
-        relays: 0,
+        relays: [None; limits::RELAYS_PER_CALL_MAX],
         reinvite: None,
         chain: Chain { count: received_diversions(message), ..Chain::default() },
         record_id: RecordId::new(caller, stamp(context), sequence),
