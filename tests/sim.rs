@@ -19,7 +19,7 @@ fn play(options: Options) -> Report {
         let only = failure.call.map_or(String::new(), |call| format!(" --only {call}"));
         panic!(
             "{}\nplay it again: cargo run --release --bin sim -- --seed {seed} --loss {loss} --world {calls} \
-             --calls 1{only}",
+             --seeds 1{only}",
             failure.text
         )
     })
