@@ -4,7 +4,7 @@
 #[path = "mod.rs"]
 mod sim;
 
-use sim::{Options, Report, World};
+use sim::{Counts, Failure, Habits, Options, Report, RichWorld, World};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,11 +12,14 @@ use std::time::{Duration, Instant};
 
 const USAGE: &str =
     "usage: sim [--calls N | --seeds N | --seconds N] [--world CALLS] [--loss SHARE] [--seed N]
-           [--threads N] [--only CALL]
+           [--threads N] [--peers KIND] [--only CALL]
   --calls     worlds until so many calls are played (default 100000)
   --seeds     so many worlds, of the seeds from --seed on
   --seconds   worlds until so much time has passed
   --world     calls in a world; without it the seed decides
+  --peers     basic: those of a plain call; all: also those that use everything in a dialog, in every second
+              world; or these only, with some of: reliable,updates,reinvites,relayed,forks,routes,strict,
+              timers,ipv6
   --only      this call of the world alone, with every byte of it";
 
 /// Calls in the world of a seed: mostly so few that they stay in the processor's caches, now and then enough
@@ -42,13 +45,41 @@ struct Plan {
     world: Option<u32>,
     loss: f64,
     threads: usize,
+    peers: Peers,
     only: Option<u32>,
 }
 
+/// Who takes part.
+#[derive(Clone, Copy)]
+enum Peers {
+    Basic,
+    All,
+    Rich(Habits),
+}
+
+/// Calls in a world of richer peers.
+const RICH_CALLS: u32 = 200;
+
 impl Plan {
     fn options(&self, seed: u64) -> Options {
-        let calls = self.world.unwrap_or_else(|| calls_of_world(seed));
-        Options { seed, calls, loss: self.loss, only: self.only }
+        let usual = || if self.habits(seed).is_some() { RICH_CALLS } else { calls_of_world(seed) };
+        Options { seed, calls: self.world.unwrap_or_else(usual), loss: self.loss, only: self.only }
+    }
+
+    /// What the peers of a seed's world are used to; `None`: to plain calls.
+    fn habits(&self, seed: u64) -> Option<Habits> {
+        match self.peers {
+            Peers::Basic => None,
+            Peers::All => (seed % 2 == 1).then_some(Habits::ALL),
+            Peers::Rich(habits) => Some(habits),
+        }
+    }
+
+    fn play(&self, seed: u64) -> Result<Report, Failure> {
+        match self.habits(seed) {
+            None => World::new(self.options(seed)).run(),
+            Some(habits) => RichWorld::new(self.options(seed), habits).run(),
+        }
     }
 
     /// Worlds to play; a time says nothing about them.
@@ -95,6 +126,7 @@ impl Total {
         all.lost += report.lost;
         all.calls_at_once = all.calls_at_once.max(report.calls_at_once);
         all.metrics.add(&report.metrics);
+        all.counts.add(&report.counts);
     }
 }
 
@@ -110,8 +142,15 @@ fn main() -> ExitCode {
 
 fn arguments() -> Result<Plan, String> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut plan =
-        Plan { amount: Amount::Calls(100_000), first_seed: 1, world: None, loss: 0.1, threads, only: None };
+    let mut plan = Plan {
+        amount: Amount::Calls(100_000),
+        first_seed: 1,
+        world: None,
+        loss: 0.1,
+        threads,
+        peers: Peers::Basic,
+        only: None,
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         let value = arguments.next().ok_or_else(|| format!("{name} wants a value"))?;
@@ -124,11 +163,20 @@ fn arguments() -> Result<Plan, String> {
             "--loss" => plan.loss = value.parse().map_err(|error| wrong(&error))?,
             "--world" => plan.world = Some(value.parse().map_err(|error| wrong(&error))?),
             "--threads" => plan.threads = value.parse().map_err(|error| wrong(&error))?,
+            "--peers" => plan.peers = peers(&value).ok_or_else(|| wrong(&"no such peers"))?,
             "--only" => plan.only = Some(value.parse().map_err(|error| wrong(&error))?),
             _ => return Err(format!("{name} is no option")),
         }
     }
     Ok(plan)
+}
+
+fn peers(text: &str) -> Option<Peers> {
+    match text {
+        "basic" => Some(Peers::Basic),
+        "all" => Some(Peers::All),
+        list => Habits::read(list).map(Peers::Rich),
+    }
 }
 
 fn run(plan: &Plan) -> ExitCode {
@@ -164,7 +212,7 @@ fn work(plan: &Plan, worlds: u64, next: &AtomicU64, (total, started): (&Mutex<To
         }
         let seed = plan.first_seed.wrapping_add(number);
         let began = Instant::now();
-        let outcome = World::new(plan.options(seed)).run();
+        let outcome = plan.play(seed);
         let mut total = total.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         total.busy += began.elapsed();
         match outcome {
@@ -200,4 +248,9 @@ fn print(plan: &Plan, total: &Total, (threads, seconds): (usize, f64)) {
         metrics.forwarded_no_answer,
         metrics.late_answers
     );
+    if total.report.counts != Counts::default() {
+        let counts: Vec<String> =
+            total.report.counts.all().iter().map(|(name, count)| format!("{name} {count}")).collect();
+        println!("richer peers: {}", counts.join(", "));
+    }
 }

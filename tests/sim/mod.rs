@@ -11,6 +11,7 @@ mod call;
 mod callee;
 mod caller;
 mod network;
+mod rich;
 mod rng;
 mod server;
 mod setup;
@@ -18,5 +19,6 @@ mod trace;
 mod wire;
 mod world;
 
+pub use rich::{Counts, Habits, World as RichWorld};
 pub use setup::Options;
-pub use world::{Report, World};
+pub use world::{Failure, Report, World};

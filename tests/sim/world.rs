@@ -3,6 +3,7 @@
 use super::audit::{self, Sent};
 use super::call::{CALLER, Call, Kind, Parcel};
 use super::network::{Event, Network};
+use super::rich::Counts;
 use super::setup::{CALLERS, Options, Setup, callee_address};
 use super::trace::{Fate, summary};
 use super::{callee, caller, wire};
@@ -31,6 +32,8 @@ pub struct Report {
     pub metrics: Metrics,
     /// Calls that lived at once at most.
     pub calls_at_once: usize,
+    /// What richer peers did.
+    pub counts: Counts,
 }
 
 /// What was wrong, for a person to read.
