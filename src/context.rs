@@ -17,6 +17,7 @@ pub enum Due {
     Transaction(Handle),
     Call(Handle),
     Leg(Handle),
+    Relay(Handle),
 }
 
 /// The shard's shared means; every method that acts takes it.

@@ -54,12 +54,12 @@ const _: () = assert!(HEADERS_MAX <= u8::MAX as usize);
 const _: () = assert!(OUTBOX_BYTES >= 2 * OUTPUT_BYTES_PER_INPUT_MAX);
 const _: () = assert!(TIMERS_PER_STEP_MAX * 2 + EFFECTS_PER_INPUT_MAX <= OUTBOX_DATAGRAMS);
 
-/// Timers of one shard: one per transaction, one per call, and the call's legs: the one that is tried and
-/// those that are given up, one per diversion at most.
+/// Timers of one shard: one per transaction, one per call, one for its re-INVITE, and the call's legs: the
+/// one that is tried and those that are given up, one per diversion at most.
 #[must_use]
 pub fn timers_max(settings: &Settings, shards: u16) -> usize {
     let shards = usize::from(shards.max(1));
-    let per_call = usize::from(settings.max_diversions) + 2;
+    let per_call = usize::from(settings.max_diversions) + 3;
     (settings.max_transactions as usize + per_call * settings.max_calls as usize) / shards + 64
 }
 

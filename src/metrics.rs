@@ -109,6 +109,12 @@ counters! {
     acks_missing;
     /// Calls ended because they lasted as long as a call may.
     calls_too_long;
+    /// Calls ended because nobody refreshed a session.
+    sessions_expired;
+    /// Reliable provisional responses that the caller never acknowledged: its INVITE got a 504.
+    pracks_missing;
+    /// Requests in a dialog passed on to the other side, re-INVITEs among them.
+    requests_relayed;
     /// Datagrams handed over to another shard.
     handed_over;
 }

@@ -92,6 +92,20 @@ impl Timers {
     pub const fn t1x64_ms(self) -> u32 {
         self.t1_ms * 64
     }
+
+    /// The wait before a 2xx to INVITE goes out for the n-th time more: T1, doubling to T2 (RFC 3261
+    /// §13.3.1.4).
+    #[must_use]
+    pub const fn answer_interval_ms(self, attempt: u8) -> u32 {
+        let doubled = self.doubled_ms(attempt);
+        if doubled < self.t2_ms { doubled } else { self.t2_ms }
+    }
+
+    /// T1 doubled so many times.
+    #[must_use]
+    pub const fn doubled_ms(self, attempt: u8) -> u32 {
+        self.t1_ms.saturating_mul(1 << if attempt < 16 { attempt } else { 16 })
+    }
 }
 
 impl Default for Settings {

@@ -195,36 +195,3 @@ fn a_call_without_a_limit_has_no_end_but_a_bye() {
     assert_eq!(lab.transactions(), 0);
     hang_up_and_finish(lab, caller, &c);
 }
-
-#[test]
-fn requests_in_the_dialog_are_answered_and_the_call_goes_on() {
-    let mut lab = Lab::new();
-    let (mut caller, mut c) = talking(&mut lab);
-    caller.in_dialog(&mut lab, "OPTIONS", &[]);
-    let options = lab.expect(A, "200 OPTIONS");
-    assert!(options.one("Allow").contains("INVITE"));
-    let reinvite = caller.in_dialog(&mut lab, "INVITE", &["Contact: <sip:1003@127.0.0.137>"]);
-    let refusal = lab.expect(A, "488 INVITE");
-    let ack = reinvite.replace("INVITE sip", "ACK sip").replace(" INVITE", " ACK");
-    assert_eq!(refusal.to_tag, caller.dialog().remote.rsplit('=').next().unwrap_or_default());
-    lab.send(A, &ack);
-    c.in_dialog(&mut lab, "INFO", &[]);
-    assert!(lab.expect(C, "405 INFO").has("Allow"));
-    lab.expect_nothing();
-    hang_up_and_finish(lab, caller, &c);
-}
-
-#[test]
-fn a_call_that_lasts_too_long_is_ended_on_both_sides() {
-    let mut lab = Lab::with(|setup| setup.settings.call_limit_ms = 3_600_000);
-    let (_, c) = talking(&mut lab);
-    lab.advance(3_600_000 - 8);
-    lab.expect_nothing();
-    lab.advance(16);
-    let bye = lab.expect(A, "BYE");
-    lab.send(A, &lab::caller::response(&bye, "200 OK", "", &[], ""));
-    let bye = lab.expect(C, "BYE");
-    c.answer(&mut lab, &bye, "200 OK");
-    assert_eq!(lab.metrics().calls_too_long, 1);
-    lab.finish();
-}

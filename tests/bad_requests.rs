@@ -64,6 +64,9 @@ fn borne_with(from: &str, to: &str) -> Leg {
     leg
 }
 
+/// Methods that the server takes.
+const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, NOTIFY, REFER";
+
 #[test]
 fn a_malformed_header_field_is_named() {
     refused("Max-Forwards: 30", "Max-Forwards: many", "400 Malformed Max-Forwards");
@@ -194,11 +197,12 @@ fn without_content_length_the_body_is_the_datagrams_rest() {
 
 #[test]
 fn an_option_tag_that_we_do_not_know_is_refused_and_named() {
-    let require = "Require: 100rel, timer\r\nRequire: x-own\r\nMax-Forwards: 30";
+    let require =
+        "Require: 100rel, x-one, timer\r\nRequire: x-own\r\nProxy-Require: x-two\r\nMax-Forwards: 30";
     let answer = answer_to("Max-Forwards: 30", require);
     assert!(answer.starts_with("SIP/2.0 420 Bad Extension\r\n"), "{answer}");
     let unsupported: Vec<&str> = answer.lines().filter(|line| line.starts_with("Unsupported: ")).collect();
-    assert_eq!(unsupported, ["Unsupported: 100rel, x-own"]);
+    assert_eq!(unsupported, ["Unsupported: x-one, x-own, x-two"]);
     borne_with("Max-Forwards: 30", "Require: timer\r\nMax-Forwards: 30");
 }
 
@@ -218,7 +222,7 @@ fn a_method_that_we_do_not_take_gets_405_and_the_list_of_those_that_we_do() {
         let text = request(&mut lab, A, method, "1004").text();
         lab.send(A, &text);
         let refusal = lab.expect(A, &format!("405 {method}"));
-        assert_eq!(refusal.one("Allow"), "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE");
+        assert_eq!(refusal.one("Allow"), ALLOW);
         lab.send(A, &text);
         assert_eq!(lab.expect(A, &format!("405 {method}")), refusal, "without a transaction, yet the same");
         lab.finish();
@@ -243,9 +247,9 @@ fn options_for_the_server_are_answered_without_a_transaction() {
     options.request_uri = "sip:127.0.0.60:5060".into();
     lab.send(A, &options.text());
     let answer = lab.expect(A, "200 OPTIONS");
-    assert_eq!(answer.one("Allow"), "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE");
+    assert_eq!(answer.one("Allow"), ALLOW);
     assert_eq!(answer.one("Accept"), "application/sdp");
-    assert_eq!(answer.one("Supported"), "timer");
+    assert_eq!(answer.one("Supported"), "timer, 100rel");
     assert_eq!((lab.transactions(), lab.metrics().options_answered), (0, 1));
     lab.finish();
 }

@@ -152,7 +152,7 @@ fn leg_invite(sip: &Sip, to: &str, diversion: &str) -> String {
          To: <sip:{to}>\r\n\
          CSeq: 1 INVITE\r\n\
          Contact: <sip:1003@127.0.0.60:5060>\r\n\
-         Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE\r\n\
+         Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, NOTIFY, REFER\r\n\
          Alert-Info: <http://127.0.0.1/1>\r\n\
          Supported: timer\r\n\
          Session-Expires: 90\r\n\
@@ -203,7 +203,7 @@ fn the_answer_goes_to_the_caller_with_the_targets_sdp_and_the_calls_record_id() 
          Call-ID: call1@127.0.0.137\r\n\
          CSeq: 39 INVITE\r\n\
          Contact: <sip:1004@127.0.0.60:5060>\r\n\
-         Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE\r\n\
+         Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, NOTIFY, REFER\r\n\
          Supported: timer\r\n\
          Record-ID: 1003_2013101010071500000000\r\n\
          Content-Type: application/sdp\r\n\

@@ -1,7 +1,7 @@
 //! The scanner's behaviour, one rule a test (RFC 3261 §7, §8.1.1, §18.3).
 
 use ringway::limits;
-use ringway::sip::{CSeq, Fault, HeaderName, Index, Message, Method, Status, scan};
+use ringway::sip::{CSeq, Fault, HeaderName, Index, Malformed, Message, Method, Status, Via, scan};
 
 /// A datagram, its padding and what the scanner made of it.
 struct Scanned {
@@ -308,6 +308,7 @@ fn a_via_that_cannot_be_read_is_malformed() {
     for value in values {
         let scanned = scanned(with("Via", &format!("Via: {value}")));
         assert_eq!(scanned.result, Err(Fault::Malformed(HeaderName::Via)), "{value}");
+        assert_eq!(Via::parse(value.as_bytes()), Err(Malformed), "{value}");
         assert_eq!(scanned.message().top_via(), None);
         assert_eq!(scanned.message().cseq().unwrap().number, 314_159);
     }
@@ -320,4 +321,63 @@ fn only_the_first_via_is_the_top() {
     assert_eq!(message.top_via().unwrap().branch, b"z9hG4bK776");
     assert_eq!(message.values(HeaderName::Via).count(), 2);
     assert_eq!(message.values(HeaderName::Via).nth(1), Some(&b"SIP/2.0/TCP second;branch=2"[..]));
+}
+
+#[test]
+fn the_first_branch_counts_for_the_scanner_and_the_view() {
+    let cases = [
+        ("SIP/2.0/UDP h;branch=a;branch=b", "a"),
+        ("SIP/2.0/UDP h;Branch = \"a\" ; branch=b", "a"),
+        ("SIP/2.0/UDP h;rport;x=y;BRANCH=a", "a"),
+        // A branch without a value is none (RFC 2543), and the first one all the same.
+        ("SIP/2.0/UDP h;branch;branch=b", ""),
+        ("SIP/2.0/UDP h;branch=;branch=b", ""),
+        ("SIP/2.0/UDP h;branch=", ""),
+        ("SIP/2.0/UDP h;branch", ""),
+        ("SIP/2.0/UDP h;nobranch=a", ""),
+        ("SIP/2.0/UDP h;x=\";branch=a\"", ""),
+    ];
+    for (value, branch) in cases {
+        let scanned = scanned(with("Via", &format!("Via: {value}")));
+        assert_eq!(scanned.result, Ok(()), "{value}");
+        assert_eq!(scanned.message().top_via().unwrap().branch, branch.as_bytes(), "{value}");
+        assert_eq!(Via::parse(value.as_bytes()).unwrap().branch(), branch.as_bytes(), "{value}");
+    }
+}
+
+#[test]
+fn the_branch_of_a_later_via_is_not_the_top_ones() {
+    for lines in [
+        "Via: SIP/2.0/UDP h, SIP/2.0/UDP i;branch=later",
+        "Via: SIP/2.0/UDP h;rport ,SIP/2.0/UDP i;branch=later",
+        "Via: SIP/2.0/UDP h\nVia: SIP/2.0/UDP i;branch=later",
+    ] {
+        let scanned = scanned(with("Via", lines));
+        assert_eq!(scanned.result, Ok(()), "{lines}");
+        assert_eq!(scanned.message().top_via().unwrap().branch, b"", "{lines}");
+    }
+}
+
+#[test]
+fn one_via_is_told_from_several() {
+    let one = ["Via: SIP/2.0/UDP h;branch=b", "v : SIP/2.0/UDP h ;x=\"a, b\" ", "Via: SIP/2.0/UDP\n h"];
+    for lines in one {
+        assert!(scanned(with("Via", lines)).message().has_one_via(), "{lines}");
+    }
+    let several = [
+        "Via: SIP/2.0/UDP h;branch=b, SIP/2.0/UDP i;branch=c",
+        "Via: SIP/2.0/UDP h;branch=b,SIP/2.0/UDP i",
+        "Via: SIP/2.0/UDP h ,",
+        "Via: SIP/2.0/UDP h;branch=b\nVia: SIP/2.0/UDP i;branch=c",
+        "Via: SIP/2.0/UDP h;branch=b\nSubject: x\nV: what this is does not matter",
+        "Via: SIP/2.0/UDP h\nVia:",
+    ];
+    for lines in several {
+        let scanned = scanned(with("Via", lines));
+        assert_eq!(scanned.result, Ok(()), "{lines}");
+        assert!(!scanned.message().has_one_via(), "{lines}");
+    }
+    for lines in ["", "Via: SIP/2.0/UDP", "Via: SIP/2.0/UDP\nVia: SIP/2.0/UDP h"] {
+        assert!(!scanned(with("Via", lines)).message().has_one_via(), "{lines}");
+    }
 }

@@ -1,5 +1,5 @@
 //! The torture tests of RFC 4475 and RFC 5118, the RFCs' own call flows and a fuzzer's seeds. The messages
-//! are not part of this project: `RINGWAY_CORPORA` names the folder that holds them.
+//! are not part of this project: `SIP_CORPORA` names the folder that holds them.
 
 use ringway::limits;
 use ringway::sip::name_addr::split_list;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// The folder, or `None` with a word about it where it is absent.
 fn corpus(name: &str) -> Option<PathBuf> {
-    let root = std::env::var("RINGWAY_CORPORA")
+    let root = std::env::var("SIP_CORPORA")
         .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/corpora").to_string());
     let path = Path::new(&root).join(name);
     if !path.is_dir() {

@@ -1,14 +1,15 @@
-//! Session timers (RFC 4028): a peer refreshes by an UPDATE without a body (RFC 3311 §5.2), and we do where
-//! the callee leaves it to us.
+//! Session timers (RFC 4028; SIP_RULES 19), one for each leg: a peer refreshes, or we do where it is left to
+//! us; a session that nobody refreshes ends.
 
 #[expect(dead_code, reason = "each test file uses its part of the laboratory")]
 mod lab;
 
 use lab::Lab;
 use lab::callee::{ANSWER, Leg};
-use lab::caller::Caller;
+use lab::caller::{Caller, OFFER};
+use lab::party::{Party, accepted, bye_and_finish, calling, hold, sdp, talk};
 use lab::peer::{A, C};
-use lab::scene::{hang_up_and_finish, talking};
+use lab::scene::{hang_up_and_finish, refuse_and_finish, talking};
 use lab::sip::Sip;
 
 /// What an UPDATE of the callee's with these lines gets.
@@ -113,17 +114,288 @@ fn a_refresh_that_is_refused_leaves_the_call_alone() {
 }
 
 #[test]
-fn a_callee_that_refreshes_itself_or_takes_no_update_gets_none() {
-    let others: [&[&str]; 3] = [
-        &["Session-Expires: 90;refresher=uas", "Allow: INVITE, ACK, UPDATE"],
-        &["Session-Expires: 90;refresher=uac", "Allow: INVITE, ACK"],
-        &["Allow: INVITE, ACK, UPDATE"],
-    ];
-    for lines in others {
-        let mut lab = Lab::new();
-        let (caller, c) = talking_with(&mut lab, lines);
-        lab.advance(200_000);
-        lab.expect_nothing();
-        hang_up_and_finish(lab, caller, &c);
+fn a_200_without_session_expires_leaves_the_leg_without_a_timer() {
+    let mut lab = Lab::new();
+    let (caller, c) = talking_with(&mut lab, &["Allow: INVITE, ACK, UPDATE"]);
+    lab.advance(200_000);
+    lab.expect_nothing();
+    hang_up_and_finish(lab, caller, &c);
+}
+
+#[test]
+fn without_a_refresher_the_200_leaves_it_to_us() {
+    let mut lab = Lab::new();
+    let (caller, c) = talking_with(&mut lab, &["Session-Expires: 90", "Allow: INVITE, ACK, UPDATE"]);
+    lab.advance(45_008);
+    let update = lab.expect(C, "UPDATE");
+    c.answer(&mut lab, &update, "200 OK");
+    hang_up_and_finish(lab, caller, &c);
+}
+
+#[test]
+fn a_leg_asks_for_the_interval_that_is_set_or_for_none() {
+    for (seconds, expected) in [(90, vec!["90"]), (1_800, vec!["1800"]), (0, vec![])] {
+        let mut lab = Lab::with(|setup| setup.settings.session_expires_s = seconds);
+        let (caller, leg) = calling(&mut lab, &[]);
+        assert_eq!(leg.invite.all("Session-Expires"), expected);
+        refuse_and_finish(lab, &caller, &leg);
     }
+}
+
+const THEIRS: [&str; 2] = ["Session-Expires: 90;refresher=uas", "Allow: INVITE, ACK, UPDATE"];
+
+/// Both sides get BYE, with the reason that the session expired.
+#[track_caller]
+fn expired(mut lab: Lab) {
+    for peer in [A, C] {
+        let bye = lab.expect(peer, "BYE");
+        let reason = bye.one("Reason");
+        assert!(reason.starts_with("SIP") && reason.contains("cause=408"), "{reason}");
+        assert!(reason.contains("text=\"Session Expired\""), "{reason}");
+        lab.send(peer, &lab::caller::response(&bye, "200 OK", "", &[], ""));
+    }
+    lab.finish();
+}
+
+/// Nothing but what `ours` names is sent until the session expires, at `due_ms` from now.
+#[track_caller]
+fn expires_at(mut lab: Lab, due_ms: u64) {
+    lab.advance(due_ms - 500);
+    assert!(lab.sent().iter().all(|sent| sent.ends_with("UPDATE") || sent.ends_with("INVITE")));
+    lab.advance(1_000);
+    expired(lab);
+}
+
+#[test]
+fn a_callee_that_does_not_refresh_ends_the_call_a_third_before_the_interval() {
+    let mut lab = Lab::new();
+    talking_with(&mut lab, &THEIRS);
+    expires_at(lab, 60_000);
+}
+
+#[test]
+fn of_a_long_interval_32_seconds_are_left() {
+    let mut lab = Lab::new();
+    talking_with(&mut lab, &["Session-Expires: 1800;refresher=uas"]);
+    expires_at(lab, 1_768_000);
+}
+
+#[test]
+fn a_callee_that_refreshes_keeps_the_call_alive() {
+    let mut lab = Lab::new();
+    let (_, mut c) = talking_with(&mut lab, &THEIRS);
+    for _ in 0..4 {
+        lab.advance(45_000);
+        lab.expect_nothing();
+        // Of its own UPDATE it is the UAC.
+        c.in_dialog(&mut lab, "UPDATE", &["Session-Expires: 90;refresher=uac", "Supported: timer"]);
+        assert_eq!(lab.expect(C, "200 UPDATE").one("Session-Expires"), "90;refresher=uac");
+    }
+    expires_at(lab, 60_000);
+}
+
+#[test]
+fn a_refresh_of_ours_that_nobody_answers_ends_the_call() {
+    let mut lab = Lab::new();
+    talking_with(&mut lab, &OURS);
+    lab.advance(45_008);
+    lab.expect(C, "UPDATE");
+    expires_at(lab, 60_000 - 45_008);
+}
+
+#[test]
+fn a_refresh_of_ours_that_is_refused_again_and_again_ends_the_call() {
+    let mut lab = Lab::new();
+    let (_, c) = talking_with(&mut lab, &OURS);
+    lab.advance(45_008);
+    while lab.now_ms() < 59_000 {
+        if lab.last_to(C).method == "UPDATE" && lab.next_due_ms().is_some() {
+            let update = lab.last_to(C);
+            let is_new = lab.sent().iter().any(|sent| sent == "C UPDATE");
+            if is_new {
+                c.answer(&mut lab, &update, "500 Server Internal Error");
+            }
+        }
+        lab.advance(500);
+    }
+    lab.advance(1_500);
+    expired(lab);
+}
+
+/// A called C, whose 200 takes no UPDATE; C has the refresh by re-INVITE.
+#[track_caller]
+fn refreshed_by_re_invite(lab: &mut Lab) -> (Party, Party, Sip) {
+    let (a, c) = talk(lab, &[], &["Session-Expires: 90;refresher=uac", "Allow: INVITE, ACK, BYE"]);
+    lab.advance(44_900);
+    lab.expect_nothing();
+    lab.advance(108);
+    let invite = c.expect(lab, "INVITE");
+    (a, c, invite)
+}
+
+#[test]
+fn a_callee_that_takes_no_update_is_refreshed_by_a_re_invite_with_the_last_sdp() {
+    let mut lab = Lab::new();
+    let (a, c, invite) = refreshed_by_re_invite(&mut lab);
+    assert_eq!((invite.body.as_str(), invite.one("Content-Type")), (OFFER, "application/sdp"));
+    assert_eq!(invite.one("Session-Expires"), "90;refresher=uac");
+    c.respond(&mut lab, &invite, "200 OK", &["Session-Expires: 90;refresher=uac", "Require: timer"], ANSWER);
+    assert!(c.expect(&mut lab, "ACK").body.is_empty());
+    // The caller hears nothing of it.
+    lab.expect_nothing();
+    lab.advance(45_008);
+    let again = c.expect(&mut lab, "INVITE");
+    assert_eq!(again.body, OFFER);
+    c.respond(&mut lab, &again, "200 OK", &["Session-Expires: 90;refresher=uac"], ANSWER);
+    c.expect(&mut lab, "ACK");
+    bye_and_finish(lab, a, &c);
+}
+
+#[test]
+fn after_a_hold_that_sdp_is_the_holds() {
+    let mut lab = Lab::new();
+    let (mut a, c) = talk(&mut lab, &[], &["Session-Expires: 90;refresher=uac", "Allow: INVITE, ACK, BYE"]);
+    let invite = a.invite(&mut lab, &hold(1));
+    a.expect_response(&mut lab, &invite, 100);
+    let relayed = c.expect(&mut lab, "INVITE");
+    accepted(&mut lab, &a, &c, (&invite, &relayed));
+    // A 2xx without Session-Expires ends the timer, with it restarts it; here C wants it no more.
+    lab.advance(200_000);
+    lab.expect_nothing();
+    let invite = a.invite(&mut lab, &hold(3));
+    a.expect_response(&mut lab, &invite, 100);
+    let relayed = c.expect(&mut lab, "INVITE");
+    c.respond(&mut lab, &relayed, "200 OK", &["Session-Expires: 90;refresher=uac"], &sdp(4));
+    a.expect_response(&mut lab, &invite, 200);
+    a.ack(&mut lab, &invite, "");
+    c.expect(&mut lab, "ACK");
+    lab.advance(45_008);
+    let refresh = c.expect(&mut lab, "INVITE");
+    assert_eq!(refresh.body, hold(3));
+    c.respond(&mut lab, &refresh, "200 OK", &["Session-Expires: 90;refresher=uac"], &sdp(4));
+    c.expect(&mut lab, "ACK");
+    bye_and_finish(lab, a, &c);
+}
+
+/// When our re-INVITE goes out again after a 491.
+#[track_caller]
+fn comes_back_after(lab: &mut Lab, party: &Party, invite: &Sip, (from_ms, to_ms): (u64, u64)) {
+    party.refuse(lab, invite, "491 Request Pending");
+    let refused = lab.now_ms();
+    lab.advance(to_ms + 8);
+    let sent = lab.trace.iter().find(|entry| {
+        entry.at_ms >= refused
+            && entry.summary() == format!("{} INVITE", party.peer.name)
+            && entry.sip.as_ref().is_some_and(|sip| sip.cseq > invite.cseq)
+    });
+    let waited = sent.expect("it comes back").at_ms - refused;
+    assert!((from_ms..=to_ms + 8).contains(&waited), "after {waited} ms");
+    let again = lab.last_to(party.peer);
+    while lab.sent().len() > 1 {}
+    assert_eq!(again.body, invite.body);
+    party.respond(lab, &again, "200 OK", &["Session-Expires: 90;refresher=uac"], ANSWER);
+    party.expect(lab, "ACK");
+}
+
+#[test]
+fn a_refresh_towards_a_callee_that_meets_a_491_comes_back_after_2_to_4_seconds() {
+    let mut lab = Lab::new();
+    let (a, c, invite) = refreshed_by_re_invite(&mut lab);
+    comes_back_after(&mut lab, &c, &invite, (2_100, 4_000));
+    bye_and_finish(lab, a, &c);
+}
+
+#[test]
+fn a_refresh_towards_the_caller_that_meets_a_491_comes_back_within_2_seconds() {
+    let mut lab = Lab::new();
+    let lines = ["Supported: timer", "Session-Expires: 600;refresher=uas", "Allow: INVITE, ACK, BYE"];
+    let (a, c) = talk(&mut lab, &lines, &[]);
+    lab.advance(300_008);
+    let invite = a.expect(&mut lab, "INVITE");
+    assert_eq!(invite.body, ANSWER);
+    comes_back_after(&mut lab, &a, &invite, (0, 2_000));
+    bye_and_finish(lab, a, &c);
+}
+
+#[test]
+fn while_the_refresh_is_under_way_a_re_invite_of_that_side_gets_491() {
+    let mut lab = Lab::new();
+    let (a, mut c, refresh) = refreshed_by_re_invite(&mut lab);
+    let crossing = c.invite(&mut lab, &sdp(1));
+    c.refused(&mut lab, &crossing, 491);
+    c.respond(&mut lab, &refresh, "200 OK", &["Session-Expires: 90;refresher=uac"], ANSWER);
+    c.expect(&mut lab, "ACK");
+    bye_and_finish(lab, a, &c);
+}
+
+/// C refuses with 422 and these lines; the INVITE comes back with another interval.
+#[track_caller]
+fn retried(lab: &mut Lab, leg: &mut Leg, min_se: u32, cseq: u32) {
+    leg.respond_with(lab, "422 Session Interval Too Small", &[&format!("Min-SE: {min_se}")], "");
+    lab.expect(C, "ACK");
+    let again = lab.expect(C, "INVITE");
+    assert_eq!(again.one("Session-Expires"), min_se.to_string());
+    assert_eq!(again.one("Min-SE"), min_se.to_string());
+    assert_eq!((&again.call_id, &again.from_tag), (&leg.invite.call_id, &leg.invite.from_tag));
+    assert_eq!((again.cseq, again.one("CSeq")), (cseq, format!("{cseq} INVITE").as_str()));
+    assert_ne!(again.branch, leg.invite.branch);
+    assert_eq!((&again.body, again.one("Record-ID")), (&leg.invite.body, leg.invite.one("Record-ID")));
+    assert_eq!(again.one("Max-Forwards"), leg.invite.one("Max-Forwards"));
+    lab.expect_nothing();
+    leg.invite = again;
+}
+
+#[test]
+fn a_422_is_met_with_the_interval_that_it_asks_for() {
+    let mut lab = Lab::new();
+    let (mut caller, mut leg) = calling(&mut lab, &[]);
+    retried(&mut lab, &mut leg, 120, 2);
+    leg.ring(&mut lab);
+    lab.expect(A, "180 INVITE");
+    leg.respond_with(&mut lab, "200 OK", &["Session-Expires: 120;refresher=uac", "Allow: UPDATE"], ANSWER);
+    caller.answered_and_acked(&mut lab);
+    assert_eq!(lab.expect(C, "ACK").cseq, 2);
+    lab.advance(60_008);
+    let update = lab.expect(C, "UPDATE");
+    assert_eq!((update.one("Session-Expires"), update.cseq), ("120;refresher=uac", 3));
+    leg.answer(&mut lab, &update, "200 OK");
+    hang_up_and_finish(lab, caller, &leg);
+}
+
+#[test]
+fn a_422_is_met_twice_at_most() {
+    let mut lab = Lab::new();
+    let (caller, mut leg) = calling(&mut lab, &[]);
+    retried(&mut lab, &mut leg, 120, 2);
+    retried(&mut lab, &mut leg, 180, 3);
+    leg.respond_with(&mut lab, "422 Session Interval Too Small", &["Min-SE: 240"], "");
+    lab.expect(C, "ACK");
+    caller.refused(&mut lab, 422);
+    lab.finish();
+}
+
+#[test]
+fn a_422_without_an_interval_that_helps_is_relayed() {
+    for lines in [&[][..], &["Min-SE: 90"], &["Min-SE: 60"], &["Min-SE: 172801"], &["Min-SE: x"]] {
+        let mut lab = Lab::new();
+        let (caller, leg) = calling(&mut lab, &[]);
+        leg.respond_with(&mut lab, "422 Session Interval Too Small", lines, "");
+        lab.expect(C, "ACK");
+        caller.refused(&mut lab, 422);
+        lab.finish();
+    }
+}
+
+#[test]
+fn a_callers_cancel_ends_the_retry_as_well() {
+    let mut lab = Lab::new();
+    let (caller, mut leg) = calling(&mut lab, &[]);
+    retried(&mut lab, &mut leg, 120, 2);
+    leg.respond(&mut lab, "180 Ringing");
+    lab.expect(A, "180 INVITE");
+    caller.cancel(&mut lab);
+    lab.expect(A, "200 CANCEL");
+    caller.refused(&mut lab, 487);
+    leg.cancelled(&mut lab);
+    lab.finish();
 }

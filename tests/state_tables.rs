@@ -2,7 +2,8 @@
 //! transition shows in review. `UPDATE_SNAPSHOTS=1 cargo test --test state_tables` writes them anew.
 
 use ringway::call::state::{CallAction, CallEvent, CallState, LegAction, LegEvent, LegState};
-use ringway::call::state::{call_step, leg_step};
+use ringway::call::state::{ReinviteAction, ReinviteEvent, ReinviteState};
+use ringway::call::state::{call_step, leg_step, reinvite_step};
 use ringway::transaction::{Effect, Step};
 use ringway::transaction::{invite_client, invite_server, non_invite_client, non_invite_server};
 use std::fmt::{Debug, Write as _};
@@ -17,7 +18,7 @@ const CALL_STATES: [CallState; 6] = [
     CallState::Ending,
 ];
 
-const CALL_EVENTS: [CallEvent; 8] = [
+const CALL_EVENTS: [CallEvent; 9] = [
     CallEvent::CallerCancel,
     CallEvent::CallerAck,
     CallEvent::CallerBye,
@@ -26,6 +27,7 @@ const CALL_EVENTS: [CallEvent; 8] = [
     CallEvent::AckMissing,
     CallEvent::TooLong,
     CallEvent::DialogLost,
+    CallEvent::SessionExpired,
 ];
 
 const LEG_STATES: [LegState; 8] = [
@@ -53,6 +55,28 @@ const LEG_EVENTS: [LegEvent; 11] = [
     LegEvent::ByeDone,
 ];
 
+const REINVITE_STATES: [ReinviteState; 6] = [
+    ReinviteState::Calling,
+    ReinviteState::Proceeding,
+    ReinviteState::Held,
+    ReinviteState::Cancelling,
+    ReinviteState::Answered,
+    ReinviteState::Closing,
+];
+
+const REINVITE_EVENTS: [ReinviteEvent; 10] = [
+    ReinviteEvent::Provisional,
+    ReinviteEvent::Success,
+    ReinviteEvent::Failure,
+    ReinviteEvent::Silence,
+    ReinviteEvent::Timer,
+    ReinviteEvent::AnswerDue,
+    ReinviteEvent::AckMissing,
+    ReinviteEvent::Cancel,
+    ReinviteEvent::Ack,
+    ReinviteEvent::CallOver,
+];
+
 /// Stops compiling when a state or an event is added, so that it is added to the lists above.
 const fn are_all_listed(call: (CallState, CallEvent), leg: (LegState, LegEvent)) {
     use {CallEvent as CE, CallState as CS, LegEvent as LE, LegState as LS};
@@ -61,7 +85,7 @@ const fn are_all_listed(call: (CallState, CallEvent), leg: (LegState, LegEvent))
     }
     match call.1 {
         CE::CallerCancel | CE::CallerAck | CE::CallerBye | CE::CalleeBye => {}
-        CE::AnswerDue | CE::AckMissing | CE::TooLong | CE::DialogLost => {}
+        CE::AnswerDue | CE::AckMissing | CE::TooLong | CE::DialogLost | CE::SessionExpired => {}
     }
     match leg.0 {
         LS::Calling | LS::Trying | LS::Ringing | LS::Held => {}
@@ -73,6 +97,19 @@ const fn are_all_listed(call: (CallState, CallEvent), leg: (LegState, LegEvent))
     }
 }
 
+/// The same for re-INVITEs.
+const fn are_all_listed_too(state: ReinviteState, event: ReinviteEvent) {
+    use {ReinviteEvent as E, ReinviteState as S};
+    match state {
+        S::Calling | S::Proceeding | S::Held | S::Cancelling | S::Answered | S::Closing => {}
+    }
+    match event {
+        E::Provisional | E::Success | E::Failure | E::Silence | E::Timer => {}
+        E::AnswerDue | E::AckMissing | E::Cancel | E::Ack | E::CallOver => {}
+    }
+}
+
+const _: () = are_all_listed_too(REINVITE_STATES[0], REINVITE_EVENTS[0]);
 const _: () = are_all_listed((CALL_STATES[0], CALL_EVENTS[0]), (LEG_STATES[0], LEG_EVENTS[0]));
 
 /// One line for each state and event: what follows. `end` is the end of a transaction.
@@ -100,10 +137,11 @@ fn of_transaction<S: Debug>(step: Step<S>) -> (String, String) {
 
 /// The table is the snapshot's.
 #[track_caller]
-fn compare(name: &str, table: &str) {
+fn compare(name: &str, source: &str, table: &str) {
+    let table = format!("{source}\n\n{table}");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(name);
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
-        std::fs::write(&path, table).expect("a writable snapshot");
+        std::fs::write(&path, &table).expect("a writable snapshot");
         return;
     }
     let snapshot = std::fs::read_to_string(&path).expect("a snapshot");
@@ -117,28 +155,40 @@ fn compare(name: &str, table: &str) {
 fn the_invite_client_transaction_is_as_reviewed() {
     use invite_client::{Event, State, step};
     let step = |state, event| of_transaction(step(state, event));
-    compare("invite_client.txt", &table(&State::ALL, &Event::ALL, step));
+    compare(
+        "invite_client.txt",
+        "RFC 3261 §17.1.1, Figure 5, as corrected by RFC 6026 §8.4",
+        &table(&State::ALL, &Event::ALL, step),
+    );
 }
 
 #[test]
 fn the_invite_server_transaction_is_as_reviewed() {
     use invite_server::{Event, State, step};
     let step = |state, event| of_transaction(step(state, event));
-    compare("invite_server.txt", &table(&State::ALL, &Event::ALL, step));
+    compare(
+        "invite_server.txt",
+        "RFC 3261 §17.2.1, Figure 7, as corrected by RFC 6026 §7.1 and §8.5",
+        &table(&State::ALL, &Event::ALL, step),
+    );
 }
 
 #[test]
 fn the_non_invite_client_transaction_is_as_reviewed() {
     use non_invite_client::{Event, State, step};
     let step = |state, event| of_transaction(step(state, event));
-    compare("non_invite_client.txt", &table(&State::ALL, &Event::ALL, step));
+    compare("non_invite_client.txt", "RFC 3261 §17.1.2, Figure 6", &table(&State::ALL, &Event::ALL, step));
 }
 
 #[test]
 fn the_non_invite_server_transaction_is_as_reviewed() {
     use non_invite_server::{Event, State, step};
     let step = |state, event| of_transaction(step(state, event));
-    compare("non_invite_server.txt", &table(&State::ALL, &Event::ALL, step));
+    compare(
+        "non_invite_server.txt",
+        "RFC 3261 §17.2.2, Figure 8; no provisional responses, RFC 4320 §4.1",
+        &table(&State::ALL, &Event::ALL, step),
+    );
 }
 
 fn debug<S: Debug, A: Debug>((next, action): (S, A)) -> (String, String) {
@@ -148,13 +198,28 @@ fn debug<S: Debug, A: Debug>((next, action): (S, A)) -> (String, String) {
 #[test]
 fn the_call_is_as_reviewed() {
     let step = |state, event| debug(call_step(state, event));
-    compare("call.txt", &table(&CALL_STATES, &CALL_EVENTS, step));
+    compare(
+        "call.txt",
+        "The caller's side: RFC 3261 §13.3, §15; RFC 5407; RFC 4028 §10",
+        &table(&CALL_STATES, &CALL_EVENTS, step),
+    );
 }
 
 #[test]
 fn the_leg_is_as_reviewed() {
     let step = |state, event| debug(leg_step(state, event));
-    compare("leg.txt", &table(&LEG_STATES, &LEG_EVENTS, step));
+    compare(
+        "leg.txt",
+        "A callee's side: RFC 3261 §9.1, §13.2.2, §15; RFC 5407 §3.1.2",
+        &table(&LEG_STATES, &LEG_EVENTS, step),
+    );
+}
+
+#[test]
+fn the_re_invite_is_as_reviewed() {
+    let step = |state, event| debug(reinvite_step(state, event));
+    let source = "RFC 3261 §14 between two dialogs; the server side of Figure 7, the client side of Figure 5";
+    compare("reinvite.txt", source, &table(&REINVITE_STATES, &REINVITE_EVENTS, step));
 }
 
 #[test]
@@ -207,6 +272,13 @@ fn what_is_late_or_impossible_changes_no_state() {
         for event in LEG_EVENTS {
             let (next, action) = leg_step(state, event);
             let nothing = matches!(action, LegAction::Late | LegAction::Impossible);
+            assert!(!nothing || next == state, "{state:?} {event:?}");
+        }
+    }
+    for state in REINVITE_STATES {
+        for event in REINVITE_EVENTS {
+            let (next, action) = reinvite_step(state, event);
+            let nothing = matches!(action, ReinviteAction::Late | ReinviteAction::Impossible);
             assert!(!nothing || next == state, "{state:?} {event:?}");
         }
     }

@@ -1,5 +1,6 @@
 //! Which new INVITEs are taken, and for whom.
 
+use super::session::SessionTimer;
 use crate::ids;
 use crate::limits;
 use crate::service::Subscriber;
@@ -20,6 +21,7 @@ pub(super) fn admit<'s>(settings: &'s Settings, invite: &Message<'_>) -> Result<
     if super::unsupported(invite).next().is_some() {
         return Err(Status::BAD_EXTENSION);
     }
+    SessionTimer::NONE.asked(invite)?;
     if came_from_us(settings, invite) {
         return Err(Status::LOOP_DETECTED);
     }

@@ -1,5 +1,8 @@
 //! A dialog on one side of the call (RFC 3261 §12): what it takes to send a request in it.
 
+use super::description::Description;
+use super::negotiation::Negotiation;
+use super::session::SessionTimer;
 use crate::context::Context;
 use crate::ids::Branch;
 use crate::keep::Kept;
@@ -10,18 +13,47 @@ use crate::sip::{HeaderName, Message, Method, NameAddr, Uri};
 use crate::transaction::{AnswerTo, MAX_FORWARDS, write_via};
 use std::net::SocketAddr;
 
-/// One dialog. Its text is kept as it is written: remote target, Route lines, then Call-ID, From and To.
+/// Routes of one dialog: as many as header fields in a message. More are not followed.
+const ROUTES_MAX: usize = crate::limits::HEADERS_MAX;
+
+/// One dialog. Its text is kept nearly as it is written: remote target, Route lines, then Call-ID, From and
+/// To.
 #[derive(Debug)]
 pub(super) struct Dialog {
     text: Kept,
     target_end: u16,
     route_end: u16,
+    /// The first route is a strict router (RFC 3261 §12.2.1.1): its URI has no `lr`.
+    strict: bool,
+    /// The peer's Allow lists UPDATE.
+    pub takes_update: bool,
+    pub negotiation: Negotiation,
     /// Hash of Call-ID and remote tag: what a request of the peer's must match.
-    identity: u64,
+    pub identity: u64,
     pub answer_to: AnswerTo,
     pub local_cseq: u32,
     /// The peer's last CSeq; `None`: it has sent nothing yet.
     pub remote_cseq: Option<u32>,
+    pub session: SessionTimer,
+    /// What this side was last told of the other one's session, kept only where a refresh needs it.
+    pub description: Description,
+    /// The last REFER that was passed on here: its CSeq number, and the one that it came with.
+    pub referred: (u32, u32),
+}
+
+/// What a request in a dialog starts with.
+#[derive(Clone, Copy)]
+pub(super) struct RequestLine<'a> {
+    pub method: &'a [u8],
+    pub cseq: u32,
+    pub max_forwards: u64,
+}
+
+impl RequestLine<'_> {
+    /// A request that begins with us.
+    pub fn own(method: Method, cseq: u32) -> RequestLine<'static> {
+        RequestLine { method: method.name().as_bytes(), cseq, max_forwards: MAX_FORWARDS }
+    }
 }
 
 impl Dialog {
@@ -31,10 +63,16 @@ impl Dialog {
             text: Kept::NONE,
             target_end: 0,
             route_end: 0,
+            strict: false,
+            takes_update: false,
+            negotiation: Negotiation::Stable,
             identity: 0,
             answer_to,
             local_cseq: 0,
             remote_cseq: None,
+            session: SessionTimer::NONE,
+            description: Description::NONE,
+            referred: (0, 0),
         }
     }
 
@@ -48,7 +86,7 @@ impl Dialog {
         let from = invite.header(HeaderName::From).unwrap_or_default();
         let to = invite.header(HeaderName::To).unwrap_or_default();
         let target = remote_target(invite, from);
-        let routes = invite.values(HeaderName::RecordRoute).flat_map(split_list);
+        let routes = invite.values(HeaderName::RecordRoute).flat_map(split_list).take(ROUTES_MAX);
         let mut dialog = Dialog::none(AnswerTo { listener, destination: source });
         dialog.write(context, target, routes, |writer| {
             writer.header(HeaderName::CallId, invite.call_id());
@@ -60,27 +98,30 @@ impl Dialog {
         dialog
     }
 
-    /// The dialog with a callee, as its UAC, from the callee's 2xx (RFC 3261 §12.1.2).
-    pub fn with_callee(context: &mut Context, answer: &Message<'_>, answer_to: AnswerTo) -> Dialog {
-        let from = answer.header(HeaderName::From).unwrap_or_default();
-        let to = answer.header(HeaderName::To).unwrap_or_default();
-        let target = remote_target(answer, to);
-        let mut routes = [&b""[..]; 32];
-        let mut count = 0;
-        for route in answer.values(HeaderName::RecordRoute).flat_map(split_list).take(routes.len()) {
-            routes[count] = route;
-            count += 1;
-        }
+    /// The dialog that a response to a request of ours makes, as its UAC (RFC 3261 §12.1.2).
+    pub fn with_callee(context: &mut Context, response: &Message<'_>, answer_to: AnswerTo) -> Dialog {
+        let from = response.header(HeaderName::From).unwrap_or_default();
+        let to = response.header(HeaderName::To).unwrap_or_default();
+        let target = remote_target(response, to);
+        let listed = || response.values(HeaderName::RecordRoute).flat_map(split_list).take(ROUTES_MAX);
+        // A route set in reverse (RFC 3261 §12.1.2). It is short, so it is walked once for each route.
+        let count = if response.has(HeaderName::RecordRoute) { listed().count() } else { 0 };
+        let routes = (0..count).rev().filter_map(|position| listed().nth(position));
         let mut dialog = Dialog::none(answer_to);
-        dialog.write(context, target, routes[..count].iter().rev().copied(), |writer| {
-            writer.header(HeaderName::CallId, answer.call_id());
+        dialog.write(context, target, routes, |writer| {
+            writer.header(HeaderName::CallId, response.call_id());
             writer.header(HeaderName::From, from);
             writer.header(HeaderName::To, to);
         });
-        dialog.identity = context.mint.hash(&[answer.call_id(), answer.to_tag()]);
+        dialog.identity = Dialog::identity_of_response(context, response);
         // The transaction has seen to it that this is our INVITE's.
-        dialog.local_cseq = answer.cseq().map_or(0, |cseq| cseq.number);
+        dialog.local_cseq = response.cseq().map_or(0, |cseq| cseq.number);
         dialog
+    }
+
+    /// What tells the dialog of a response from others of the same INVITE.
+    pub fn identity_of_response(context: &Context, response: &Message<'_>) -> u64 {
+        context.mint.hash(&[response.call_id(), response.to_tag()])
     }
 
     /// Whether there is a dialog that requests can be written in.
@@ -88,38 +129,80 @@ impl Dialog {
         self.text.is_some()
     }
 
-    /// Whether a request of the peer's belongs to this dialog, by Call-ID and From tag.
-    pub fn is_of(&self, context: &Context, request: &Message<'_>) -> bool {
-        self.identity == context.mint.hash(&[request.call_id(), request.from_tag()])
+    /// Whether a refresh of the session will have to describe it once more (RFC 4028 §7.4).
+    pub fn needs_description(&self) -> bool {
+        self.session.interval_s > 0 && self.session.ours && !self.takes_update
     }
 
-    /// Whether a response of the callee's belongs to this dialog, by Call-ID and To tag.
+    /// Whether a request of the peer's belongs to this dialog, by Call-ID and From tag.
+    pub fn is_of(&self, context: &Context, request: &Message<'_>) -> bool {
+        self.is_some() && self.identity == context.mint.hash(&[request.call_id(), request.from_tag()])
+    }
+
+    /// Whether a response of the peer's belongs to this dialog, by Call-ID and To tag.
     pub fn is_answered_by(&self, context: &Context, response: &Message<'_>) -> bool {
-        self.identity == context.mint.hash(&[response.call_id(), response.to_tag()])
+        self.is_some() && self.identity == Dialog::identity_of_response(context, response)
     }
 
     /// Writes a request of ours in this dialog (RFC 3261 §12.2.1.1) up to, not including, Content-Length.
+    /// Returns where its To line ends, counted from the message's start.
     pub fn write_request(
         &self,
         context: &Context,
         out: &mut Vec<u8>,
-        (method, cseq): (Method, u32),
+        line: RequestLine<'_>,
         branch: &Branch,
-    ) {
+    ) -> u16 {
+        let start = out.len();
         let text = context.keep.bytes(&self.text);
         let (target, rest) = text.split_at(usize::from(self.target_end).min(text.len()));
+        let routes = usize::from(self.route_end).saturating_sub(target.len()).min(rest.len());
+        let (routes, identity) = rest.split_at(routes);
+        let strict = if self.strict { split_strict(routes) } else { None };
+        let (uri, routes) = strict.unwrap_or((target, routes));
         let mut writer = Writer::new(out);
-        writer.request_line(method, target);
+        writer.raw(line.method).raw(b" ").raw(uri).raw(b" SIP/2.0\r\n");
         write_via(&mut writer, context.sent_by(self.answer_to.listener), branch);
-        writer.name(HeaderName::MaxForwards).number(MAX_FORWARDS).end_line();
-        writer.raw(rest);
-        writer.name(HeaderName::CSeq).number(u64::from(cseq)).raw(b" ").raw(method.name().as_bytes());
-        writer.end_line();
+        writer.name(HeaderName::MaxForwards).number(line.max_forwards).end_line();
+        writer.raw(routes);
+        if strict.is_some() {
+            writer.name(HeaderName::Route).raw(b"<").raw(target).raw(b">").end_line();
+        }
+        writer.raw(identity);
+        let to_end = out.len() - start;
+        let mut writer = Writer::new(out);
+        writer.name(HeaderName::CSeq).number(u64::from(line.cseq)).raw(b" ").raw(line.method).end_line();
+        // To stands among the first lines; what is too long for u16 there is too long for the datagram.
+        u16::try_from(to_end).unwrap_or(u16::MAX)
+    }
+
+    /// Takes the peer's new remote target (RFC 3261 §12.2.1.2, §12.2.2); a Contact that is no URI changes
+    /// nothing.
+    pub fn refresh_target(&mut self, context: &mut Context, message: &Message<'_>) {
+        let text = context.keep.bytes(&self.text);
+        let old = &text[..usize::from(self.target_end).min(text.len())];
+        let Some(target) = contact_uri(message).filter(|&target| target != old) else { return };
+        let mut fresh = std::mem::take(&mut context.scratch);
+        fresh.clear();
+        fresh.extend_from_slice(target);
+        fresh.extend_from_slice(text.get(old.len()..).unwrap_or_default());
+        let routes = self.route_end - self.target_end;
+        let ends = (u16::try_from(target.len()), u16::try_from(target.len() + usize::from(routes)));
+        if let (Ok(target_end), Ok(route_end)) = ends
+            && let Some(kept) = context.keep.keep(&fresh)
+        {
+            context.keep.release(std::mem::replace(&mut self.text, kept));
+            (self.target_end, self.route_end) = (target_end, route_end);
+            if routes == 0 {
+                self.answer_to.destination = hop(target, self.answer_to.destination);
+            }
+        }
+        context.scratch = fresh;
     }
 
     pub fn release(&mut self, context: &mut Context) {
-        let text = self.text.take();
-        context.keep.release(text);
+        context.keep.release(self.text.take());
+        self.description.take().release(context);
     }
 
     fn write<'r>(
@@ -140,8 +223,11 @@ impl Dialog {
         let target = target.unwrap_or_default();
         let mut first_hop = target;
         for (position, route) in routes.enumerate() {
-            if position == 0 {
-                first_hop = NameAddr::parse(route).map_or(target, |route| route.uri);
+            if position == 0
+                && let Ok(route) = NameAddr::parse(route)
+            {
+                first_hop = route.uri;
+                self.strict = Uri::parse(route.uri).is_ok_and(|uri| uri.param("lr").is_none());
             }
             Writer::new(&mut text).header(HeaderName::Route, route);
         }
@@ -156,14 +242,27 @@ impl Dialog {
     }
 }
 
+/// The first of some Route lines as the URI of a strict router, and the lines behind it.
+fn split_strict(routes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = memchr::memchr(b'\n', routes)? + 1;
+    let (line, rest) = routes.split_at(end);
+    let value = line.get(HeaderName::Route.text().len() + 2..line.len().saturating_sub(2))?;
+    Some((NameAddr::parse(value).ok()?.uri, rest))
+}
+
 /// The URI of Contact; where that is missing or none, of `fallback` (From or To). Request-Lines are made of
 /// it.
 fn remote_target<'a>(message: &Message<'a>, fallback: &'a [u8]) -> Option<&'a [u8]> {
-    let contact = message.header(HeaderName::Contact).and_then(|contact| split_list(contact).next());
-    contact.into_iter().chain([fallback]).find_map(|address| {
-        let uri = NameAddr::parse(address).ok()?.uri;
-        Uri::parse(uri).is_ok().then_some(uri)
-    })
+    contact_uri(message).or_else(|| uri_of(fallback))
+}
+
+fn contact_uri<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
+    message.header(HeaderName::Contact).and_then(|contact| split_list(contact).next()).and_then(uri_of)
+}
+
+fn uri_of(address: &[u8]) -> Option<&[u8]> {
+    let uri = NameAddr::parse(address).ok()?.uri;
+    Uri::parse(uri).is_ok().then_some(uri)
 }
 
 /// Where a request to `uri` goes. A host name is not resolved here: the peer's own address serves.

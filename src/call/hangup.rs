@@ -1,7 +1,12 @@
 //! How a call is acknowledged, cancelled and ended: the caller's ACK, CANCEL and BYE, the callee's BYE.
 
-use super::state::{CallAction, CallEvent, CallState, LegEvent, LegState, call_step};
-use super::write::relayed_response;
+use super::description::Description;
+use super::dialog::{Dialog, RequestLine};
+use super::negotiation::Negotiation;
+use super::reinvite::write_ack_body;
+use super::side::Side;
+use super::state::{CallAction, CallEvent, CallState, LegEvent, LegState, ReinviteEvent, call_step};
+use super::write::{own_response, relayed_response};
 use super::{Calls, Request, Signalling};
 use crate::context::Due;
 use crate::keep::Kept;
@@ -10,29 +15,53 @@ use crate::sip::{HeaderName, Message, Method, Status};
 use crate::slab::Handle;
 use crate::transaction::{AnswerTo, Exchange, ServerKey, User, reply};
 
-/// Which side of the call a request came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    Caller(Handle),
-    Callee(Handle),
+/// Why a BYE is sent, as its Reason says it (RFC 3326).
+#[derive(Clone, Copy)]
+pub(super) enum Cause<'a> {
+    None,
+    /// With the Reason of the message that caused it.
+    Of(&'a Message<'a>),
+    Text(&'static [u8]),
 }
+
+/// RFC 3326 with the status that a transaction's timeout counts as.
+const SESSION_EXPIRED: &[u8] = b"SIP;cause=408;text=\"Session Expired\"";
 
 impl Calls {
     /// 200 to the caller, repeated until its ACK (RFC 3261 §13.3.1.4).
     pub(super) fn answer_caller(&mut self, on: &mut Signalling, handle: Handle, answer: &Message<'_>) {
         let Some(call) = self.calls.get_mut(handle) else { return };
+        if call.outstanding.is_some() {
+            // RFC 3262 §3: not before the provisional response with the description is acknowledged.
+            return if let Some(winner) = call.winner {
+                self.hold(on, winner, answer)
+            };
+        }
         let status = answer.status().unwrap_or(Status::OK);
+        let leg = call.winner.and_then(|leg| self.legs.get_mut(leg));
+        let identity = leg.as_ref().map_or(0, |leg| leg.dialog.identity);
+        // RFC 3261 §13.2.1: once it has an answer the caller ignores another in the 2xx.
+        let told_otherwise = call.answered_by != 0 && call.answered_by != identity;
         let record = &*call;
         let sent = on.transactions.respond(&mut on.context, record.transaction, status, |context, out| {
-            relayed_response(context, out, record, answer, status);
+            relayed_response(context, out, record, answer, (status, None, !told_otherwise));
         });
         if !sent {
             // Too long for a datagram once our header fields are in it.
-            self.hang_up_winner(on, handle, None);
+            self.hang_up_winner(on, handle, Cause::None);
             return self.refuse(on, handle, Status::SERVER_INTERNAL_ERROR);
         }
         on.context.metrics.calls_answered += 1;
         call.answer = on.context.keep_last_sent().unwrap_or(Kept::NONE);
+        call.answer_attempt = 0;
+        if told_otherwise {
+            call.owed = Description::of(&mut on.context, answer);
+        }
+        let is_offer = call.late_offer && call.answered_by == 0;
+        call.dialog.negotiation = if is_offer { Negotiation::Sent } else { Negotiation::Stable };
+        if let Some(leg) = leg {
+            leg.dialog.negotiation = if is_offer { Negotiation::Received } else { Negotiation::Stable };
+        }
         call.state = CallState::Answered;
         call.caller_over = false;
         for kept in [&mut call.invite, &mut call.head, &mut call.chain.numbers, &mut call.chain.diversions] {
@@ -47,6 +76,9 @@ impl Calls {
     pub(super) fn call_timer(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(call) = self.calls.get(handle) else { return };
         let event = match call.state {
+            CallState::Talking if !call.limit.is_due(on.context.now) => {
+                return self.session_due(on, Side::Caller(handle));
+            }
             CallState::Talking => CallEvent::TooLong,
             _ if call.answer_give_up.is_due(on.context.now) => CallEvent::AckMissing,
             _ => CallEvent::AnswerDue,
@@ -55,72 +87,47 @@ impl Calls {
     }
 
     /// The caller's CANCEL for an INVITE without a final response; its 200 went out already.
-    pub fn cancel(&mut self, on: &mut Signalling, handle: Handle) {
-        self.call_event(on, handle, CallEvent::CallerCancel, None);
+    pub(super) fn cancel(&mut self, on: &mut Signalling, handle: Handle, cancel: &Message<'_>) {
+        self.call_event(on, handle, CallEvent::CallerCancel, Some(cancel));
     }
 
-    /// An ACK in a dialog; `false`: there is no such dialog.
-    pub fn acknowledge(&mut self, on: &mut Signalling, side: Side, request: &Request<'_>) -> bool {
-        let Side::Caller(handle) = side else { return false };
-        let Some(call) = self.calls.get(handle) else { return false };
-        let number = request.message.cseq().map(|cseq| cseq.number);
-        if !call.dialog.is_of(&on.context, &request.message) || number != Some(call.invite_cseq) {
+    /// An ACK in a dialog; `false`: nothing waits for it.
+    pub(super) fn acknowledge(&mut self, on: &mut Signalling, side: Side, request: &Request<'_>) -> bool {
+        let message = &request.message;
+        let number = message.cseq().map(|cseq| cseq.number);
+        let is_of = self.dialog(side).is_some_and(|dialog| dialog.is_of(&on.context, message));
+        let Some(call) = self.call_of(side).and_then(|call| self.calls.get(call)).filter(|_| is_of) else {
+            return false;
+        };
+        if let Side::Caller(handle) = side
+            && number == Some(call.invite_cseq)
+        {
+            self.call_event(on, handle, CallEvent::CallerAck, Some(message));
+            return true;
+        }
+        let Some(handle) = call.reinvite else { return false };
+        let relay = self.relays.get(handle).filter(|relay| relay.from == Some(side));
+        if relay.is_none_or(|relay| number != Some(relay.cseq)) {
             return false;
         }
-        self.call_event(on, handle, CallEvent::CallerAck, Some(&request.message));
+        self.reinvite_event(on, handle, ReinviteEvent::Ack, Some(message));
         true
     }
 
     /// A BYE in a dialog: 200 at once, then the other side.
-    ///
-    /// # Errors
-    /// The status to refuse it with; nothing was sent then.
-    pub fn hang_up(
+    pub(super) fn hang_up(
         &mut self,
         on: &mut Signalling,
         side: Side,
         request: &Request<'_>,
         key: ServerKey,
     ) -> Result<(), Status> {
-        let dialog = match side {
-            Side::Caller(handle) => {
-                self.calls.get_mut(handle).filter(|call| call.has_dialog()).map(|call| &mut call.dialog)
-            }
-            Side::Callee(handle) => self
-                .legs
-                .get_mut(handle)
-                .filter(|leg| {
-                    matches!(leg.state, LegState::Answered | LegState::Confirmed | LegState::Ending)
-                })
-                .map(|leg| &mut leg.dialog),
-        };
-        let dialog = dialog
-            .filter(|dialog| dialog.is_of(&on.context, &request.message))
-            .ok_or(Status::CALL_DOES_NOT_EXIST)?;
-        let number = request.message.cseq().map(|cseq| cseq.number);
-        // RFC 3261 §12.2.2: out of order.
-        if dialog.remote_cseq.is_some_and(|last| number < Some(last)) {
-            return Err(Status::SERVER_INTERNAL_ERROR);
-        }
-        dialog.remote_cseq = number;
         answer_in_dialog(on, request, key, Status::OK);
         match side {
             Side::Caller(handle) => self.call_event(on, handle, CallEvent::CallerBye, Some(&request.message)),
             Side::Callee(handle) => self.callee_bye(on, handle, &request.message),
         }
         Ok(())
-    }
-
-    /// Whether a request belongs to a dialog of ours that lives.
-    #[must_use]
-    pub fn knows(&self, on: &Signalling, side: Side, message: &Message<'_>) -> bool {
-        match side {
-            Side::Caller(handle) => {
-                self.calls.get(handle).filter(|call| call.has_dialog()).map(|call| &call.dialog)
-            }
-            Side::Callee(handle) => self.legs.get(handle).map(|leg| &leg.dialog),
-        }
-        .is_some_and(|dialog| dialog.is_of(&on.context, message))
     }
 
     fn callee_bye(&mut self, on: &mut Signalling, handle: Handle, bye: &Message<'_>) {
@@ -146,54 +153,94 @@ impl Calls {
         let before = call.state;
         let (next, action) = call_step(before, event);
         call.state = next;
-        if before != next && matches!(next, CallState::Talking | CallState::Ending) {
-            on.context.keep.release(call.answer.take());
-            on.context.disarm(&mut call.timer);
-            let limit_ms = on.context.settings.call_limit_ms;
-            if next == CallState::Talking && limit_ms > 0 {
-                on.context.arm(&mut call.timer, on.context.now.after_ms(limit_ms), Due::Call(handle));
-            }
+        if before != next && !matches!(next, CallState::Answered | CallState::HangupHeld) {
+            call.stop_repeating(&mut on.context);
         }
         on.context.metrics.calls_too_long += u64::from(event == CallEvent::TooLong);
+        let unacknowledged = event == CallEvent::AckMissing && before != CallState::Searching;
+        on.context.metrics.acks_missing += u64::from(unacknowledged);
+        let reinvite = call.reinvite.filter(|_| next == CallState::Ending && before != next);
+        if let Some(reinvite) = reinvite {
+            self.reinvite_event(on, reinvite, ReinviteEvent::CallOver, None);
+        }
+        let Some(call) = self.calls.get_mut(handle) else { return };
         if event == CallEvent::CallerBye {
             call.caller_over = true;
         }
-        on.context.metrics.acks_missing += u64::from(event == CallEvent::AckMissing);
+        let cause = match (request, event) {
+            (Some(request), _) => Cause::Of(request),
+            (None, CallEvent::SessionExpired) => Cause::Text(SESSION_EXPIRED),
+            (None, _) => Cause::None,
+        };
         match action {
             CallAction::None | CallAction::Late => {}
             CallAction::Impossible => on.context.metrics.impossible_events += 1,
-            CallAction::Abort => self.abort(on, handle),
-            CallAction::Acknowledge => {
-                if let Some(winner) = call.winner {
-                    self.acknowledge_winner(on, winner, request);
-                }
-            }
-            CallAction::HangUpCallee => self.hang_up_winner(on, handle, request),
-            CallAction::HangUpCaller => self.bye_caller(on, handle, request),
+            CallAction::Abort => self.abort(on, handle, request),
+            CallAction::GiveUp => self.give_up(on, handle, event),
+            CallAction::Acknowledge => self.begin_to_talk(on, handle, request),
+            CallAction::HangUpCallee => self.hang_up_winner(on, handle, cause),
+            CallAction::HangUpCaller => self.bye_caller(on, handle, cause),
             CallAction::HangUpBoth => {
-                self.bye_caller(on, handle, None);
-                self.hang_up_winner(on, handle, None);
+                self.bye_caller(on, handle, cause);
+                self.hang_up_winner(on, handle, cause);
             }
             CallAction::RepeatAnswer => self.repeat_answer(on, handle),
         }
         self.remove_call_if_over(on, handle);
     }
 
-    /// 487 to the caller, CANCEL to every leg that is tried (SIP_RULES 6).
-    fn abort(&mut self, on: &mut Signalling, handle: Handle) {
+    /// 487 to the caller, CANCEL to the leg that is tried, ACK and BYE to one whose answer waits
+    /// (SIP_RULES 6).
+    fn abort(&mut self, on: &mut Signalling, handle: Handle, cancel: Option<&Message<'_>>) {
         let Some(call) = self.calls.get(handle) else { return };
         on.context.metrics.calls_cancelled += 1;
-        on.transactions.respond(
-            &mut on.context,
-            call.transaction,
-            Status::REQUEST_TERMINATED,
-            |context, out| {
-                super::write::own_response(context, out, call, Status::REQUEST_TERMINATED, |_| {});
-            },
-        );
+        let status = Status::REQUEST_TERMINATED;
+        on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
+            own_response(context, out, call, status, |_| {});
+        });
+        self.give_legs_up(on, handle, cancel);
+    }
+
+    /// A final response though a callee may have answered: the caller never acknowledged a reliable
+    /// provisional response (RFC 3262 §3), or the callee hung up before its answer went out.
+    fn give_up(&mut self, on: &mut Signalling, handle: Handle, event: CallEvent) {
+        let status = match event {
+            CallEvent::AckMissing => {
+                on.context.metrics.pracks_missing += 1;
+                Status::SERVER_TIMEOUT
+            }
+            _ => Status::TEMPORARILY_UNAVAILABLE,
+        };
+        // The call must not go before its legs.
+        self.give_legs_up(on, handle, None);
+        self.refuse(on, handle, status);
+    }
+
+    fn give_legs_up(&mut self, on: &mut Signalling, handle: Handle, cancel: Option<&Message<'_>>) {
+        let Some(call) = self.calls.get(handle) else { return };
         if let Some(current) = call.current {
-            self.leg_event(on, current, LegEvent::Cancel, None);
+            self.leg_event(on, current, LegEvent::Cancel, cancel);
         }
+        self.hang_up_winner(on, handle, Cause::None);
+    }
+
+    /// The caller acknowledged: so do we, and the call's own time begins.
+    fn begin_to_talk(&mut self, on: &mut Signalling, handle: Handle, ack: Option<&Message<'_>>) {
+        let limit_ms = on.context.settings.call_limit_ms;
+        let Some(call) = self.calls.get_mut(handle) else { return };
+        if limit_ms > 0 {
+            call.limit = on.context.now.after_ms(limit_ms);
+        }
+        call.dialog.negotiation = Negotiation::Stable;
+        let winner = call.winner;
+        if let Some(leg) = winner.and_then(|winner| self.legs.get_mut(winner)) {
+            leg.dialog.negotiation = Negotiation::Stable;
+        }
+        if let Some(winner) = winner {
+            self.acknowledge_winner(on, winner, ack);
+        }
+        self.restart_session(on, Side::Caller(handle));
+        self.tell_description(on, Side::Caller(handle));
     }
 
     fn acknowledge_winner(&mut self, on: &mut Signalling, handle: Handle, ack: Option<&Message<'_>>) {
@@ -210,25 +257,21 @@ impl Calls {
     pub(super) fn acknowledge_leg(&mut self, on: &mut Signalling, handle: Handle, ack: Option<&Message<'_>>) {
         let Some(leg) = self.legs.get(handle) else { return };
         let Some(transaction) = leg.transaction else { return };
-        let dialog = &leg.dialog;
-        let cseq = super::write::INVITE_CSEQ;
-        let has_body = ack.is_some_and(|ack| !ack.body().is_empty());
-        let to = (dialog.answer_to, has_body);
+        let (dialog, cseq) = (&leg.dialog, leg.invite_cseq);
+        let ack = ack.filter(|ack| !ack.body().is_empty());
+        let to = (dialog.answer_to, ack.is_some());
         on.transactions.send_ack(&mut on.context, transaction, to, |context, out, branch| {
-            dialog.write_request(context, out, (Method::Ack, cseq), branch);
-            let mut writer = Writer::new(out);
-            match ack {
-                Some(ack) if !ack.body().is_empty() => {
-                    writer.splice_headers(ack, is_content);
-                    writer.body(ack.body());
-                }
-                _ => writer.body(b""),
-            }
+            dialog.write_request(context, out, RequestLine::own(Method::Ack, cseq), branch);
+            write_ack_body(out, ack);
         });
-        self.arm_refresh(on, handle);
+        let side = Side::Callee(handle);
+        if let Some(ack) = ack {
+            self.remember_description(on, side, ack);
+        }
+        self.restart_session(on, side);
     }
 
-    fn hang_up_winner(&mut self, on: &mut Signalling, handle: Handle, bye: Option<&Message<'_>>) {
+    fn hang_up_winner(&mut self, on: &mut Signalling, handle: Handle, cause: Cause<'_>) {
         let Some(winner) = self.calls.get(handle).and_then(|call| call.winner) else { return };
         let Some(leg) = self.legs.get_mut(winner) else { return };
         let unacknowledged = leg.state == LegState::Answered;
@@ -237,12 +280,12 @@ impl Calls {
             if unacknowledged {
                 self.acknowledge_leg(on, winner, None);
             }
-            self.bye_leg(on, winner, bye);
+            self.bye_leg(on, winner, cause);
         }
     }
 
-    /// BYE to a callee, with the Reason of the BYE that caused it.
-    pub(super) fn bye_leg(&mut self, on: &mut Signalling, handle: Handle, cause: Option<&Message<'_>>) {
+    /// BYE to a callee, with the Reason of what caused it.
+    pub(super) fn bye_leg(&mut self, on: &mut Signalling, handle: Handle, cause: Cause<'_>) {
         let Some(leg) = self.legs.get_mut(handle) else { return };
         on.context.disarm(&mut leg.timer);
         leg.dialog.local_cseq += 1;
@@ -253,7 +296,7 @@ impl Calls {
     }
 
     /// BYE to the caller.
-    fn bye_caller(&mut self, on: &mut Signalling, handle: Handle, cause: Option<&Message<'_>>) {
+    fn bye_caller(&mut self, on: &mut Signalling, handle: Handle, cause: Cause<'_>) {
         let Some(call) = self.calls.get_mut(handle) else { return };
         call.dialog.local_cseq += 1;
         let user = User::Call(handle);
@@ -268,7 +311,11 @@ impl Calls {
         on.context.metrics.retransmissions_sent += 1;
         call.answer_attempt = call.answer_attempt.saturating_add(1);
         let timers = on.context.settings.timers;
-        let interval_ms = timers.t1_ms.saturating_mul(1 << call.answer_attempt.min(16)).min(timers.t2_ms);
+        // A provisional response's interval has no cap (RFC 3262 §3).
+        let interval_ms = match call.state {
+            CallState::Searching => timers.doubled_ms(call.answer_attempt),
+            _ => timers.answer_interval_ms(call.answer_attempt),
+        };
         let deadline = on.context.now.after_ms(interval_ms).min(call.answer_give_up);
         on.context.arm(&mut call.timer, deadline, Due::Call(handle));
     }
@@ -276,7 +323,7 @@ impl Calls {
     /// Our BYE is answered, or never will be.
     pub(super) fn bye_done(&mut self, on: &mut Signalling, user: User) {
         match user {
-            User::None => {}
+            User::None | User::Relay(_) => {}
             User::Leg(handle) => self.leg_event(on, handle, LegEvent::ByeDone, None),
             User::Call(handle) => {
                 if let Some(call) = self.calls.get_mut(handle) {
@@ -289,7 +336,7 @@ impl Calls {
 }
 
 /// Sends the response to a request in a dialog, by a transaction of its own that answers repetitions.
-fn answer_in_dialog(on: &mut Signalling, request: &Request<'_>, key: ServerKey, status: Status) {
+pub(super) fn answer_in_dialog(on: &mut Signalling, request: &Request<'_>, key: ServerKey, status: Status) {
     let message = &request.message;
     let Some(via) = message.top_via() else { return };
     let destination = reply::destination(&via, request.source);
@@ -309,33 +356,22 @@ fn answer_in_dialog(on: &mut Signalling, request: &Request<'_>, key: ServerKey, 
 }
 
 /// Sends a BYE; `false`: no transaction tells what becomes of it.
-fn send_bye(
-    on: &mut Signalling,
-    user: User,
-    dialog: &super::dialog::Dialog,
-    cause: Option<&Message<'_>>,
-) -> bool {
+fn send_bye(on: &mut Signalling, user: User, dialog: &Dialog, cause: Cause<'_>) -> bool {
     if !dialog.is_some() {
         return false;
     }
     let to = (dialog.answer_to, dialog.local_cseq);
     let user = (user, Exchange::Bye);
     let sent = on.transactions.send_request(&mut on.context, user, to, |context, out, branch| {
-        dialog.write_request(context, out, (Method::Bye, dialog.local_cseq), branch);
+        dialog.write_request(context, out, RequestLine::own(Method::Bye, dialog.local_cseq), branch);
         let mut writer = Writer::new(out);
-        if let Some(cause) = cause {
-            writer.splice_headers(cause, |name| name == HeaderName::Reason);
+        match cause {
+            Cause::None => {}
+            Cause::Of(cause) => writer.splice_headers(cause, |name| name == HeaderName::Reason),
+            Cause::Text(reason) => writer.header(HeaderName::Reason, reason),
         }
         writer.body(b"");
     });
     on.context.metrics.transactions_not_kept += u64::from(sent.is_err());
     sent.is_ok()
-}
-
-fn is_content(name: HeaderName) -> bool {
-    use HeaderName as H;
-    matches!(
-        name,
-        H::ContentType | H::ContentEncoding | H::ContentDisposition | H::ContentLanguage | H::MimeVersion
-    )
 }

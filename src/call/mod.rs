@@ -4,15 +4,22 @@
 //! `progress` and `hangup` carry it out; `write` and `dialog` make the messages.
 
 mod admit;
+mod description;
 mod dialog;
 mod fault;
 mod hangup;
+mod in_dialog;
+mod negotiation;
 mod progress;
 mod record;
-mod refresh;
+mod reinvite;
+mod relay;
+mod reliable;
 mod reply;
 mod request;
+mod session;
 mod setup;
+mod side;
 pub mod state;
 mod write;
 
@@ -26,12 +33,13 @@ use crate::sip::{Index, Message, Status, scan};
 use crate::slab::{Handle, Slab};
 use crate::transaction::{AnswerTo, Exchange, Report, Transactions, User, Verdict};
 use record::{Call, Leg};
-use state::{CallState, LegEvent, LegState};
+use relay::Relay;
+use side::Side;
+use state::{CallState, LegEvent, LegState, ReinviteEvent};
 use std::net::SocketAddr;
 
-pub use hangup::Side as DialogSide;
 pub use reply::unsupported;
-pub(crate) use write::{ALLOW, SUPPORTED};
+use write::{ALLOW, SUPPORTED_RELIABLE};
 
 /// The layers below the call, which it acts through.
 pub struct Signalling {
@@ -51,6 +59,7 @@ pub struct Request<'a> {
 pub struct Calls {
     calls: Slab<Call>,
     legs: Slab<Leg>,
+    relays: Slab<Relay>,
     /// For reading a kept INVITE again; taken while it is in use.
     reread: Option<Box<Reread>>,
     /// The last 2xx that nobody waited for, by hashes: each gets one BYE.
@@ -78,6 +87,7 @@ impl Calls {
         Calls {
             calls: Slab::new(capacity),
             legs: Slab::new(legs),
+            relays: Slab::new(capacity),
             reread: Some(Box::new(Reread { buffer: Vec::new(), index: Index::new() })),
             orphans: [0; ORPHANS],
             orphans_next: 0,
@@ -91,7 +101,7 @@ impl Calls {
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.calls.is_empty() && self.legs.is_empty()
+        self.calls.is_empty() && self.legs.is_empty() && self.relays.is_empty()
     }
 
     /// A response came, and its transaction says what it is.
@@ -108,6 +118,9 @@ impl Calls {
             }
             Verdict::Stray => on.context.metrics.stray_responses += 1,
             Verdict::Invite { user: User::Leg(leg), .. } => self.leg_response(on, leg, response),
+            Verdict::Invite { user: User::Relay(relay), transaction } => {
+                self.reinvite_response(on, (relay, transaction), (response, from));
+            }
             Verdict::AnswerAgain { transaction, answer_to } => {
                 self.answer_again(on, transaction, (response, answer_to));
             }
@@ -115,11 +128,17 @@ impl Calls {
                 self.orphan_answer(on, (transaction, known), (response, from));
             }
             Verdict::Final { user, exchange: Exchange::Bye } => self.bye_done(on, user),
-            Verdict::Final { user, exchange: Exchange::Refresh } => {
-                self.refreshed(on, user, response.status());
+            Verdict::Final { user: User::Relay(relay), exchange: Exchange::Relayed } => {
+                self.relayed(on, relay, Some(response));
             }
-            // Whatever a CANCEL got: its INVITE's final response is what counts.
-            Verdict::Final { exchange: Exchange::Cancel | Exchange::Invite, .. } => {}
+            Verdict::Final { user, exchange: Exchange::Refresh } => {
+                if let Some(side) = Side::of_user(user) {
+                    self.refreshed(on, side, Some(response));
+                }
+            }
+            // Whatever a CANCEL got: its INVITE's final response is what counts. A callee that does not know
+            // what our PRACK is for has had it before.
+            Verdict::Final { .. } => {}
         }
     }
 
@@ -128,8 +147,16 @@ impl Calls {
         match (report.exchange, report.user) {
             (Exchange::Invite, User::Leg(leg)) => self.leg_event(on, leg, LegEvent::Silence, None),
             (Exchange::Bye, user) => self.bye_done(on, user),
-            (Exchange::Refresh, user) => self.refreshed(on, user, None),
-            (Exchange::Cancel, _) => {}
+            (Exchange::Invite, User::Relay(relay)) => {
+                self.reinvite_event(on, relay, ReinviteEvent::Silence, None);
+            }
+            (Exchange::Relayed, User::Relay(relay)) => self.relayed(on, relay, None),
+            (Exchange::Refresh, user) => {
+                if let Some(side) = Side::of_user(user) {
+                    self.refreshed(on, side, None);
+                }
+            }
+            (Exchange::Cancel | Exchange::Prack | Exchange::Relayed, _) => {}
             (Exchange::Invite, User::None | User::Call(_)) => on.context.metrics.impossible_events += 1,
         }
     }
@@ -139,6 +166,7 @@ impl Calls {
         match due {
             Due::Call(call) => self.call_timer(on, call),
             Due::Leg(leg) => self.leg_event(on, leg, LegEvent::Timer, None),
+            Due::Relay(relay) => self.reinvite_timer(on, relay),
             Due::Transaction(_) => on.context.metrics.impossible_events += 1,
         }
     }
@@ -180,12 +208,8 @@ impl Calls {
             let ended = matches!(call.state, CallState::Refused | CallState::Ending);
             ended && call.caller_over && call.first_leg.is_none()
         });
-        if over && let Some(mut call) = self.calls.remove(handle) {
-            on.context.disarm(&mut call.timer);
-            call.dialog.release(&mut on.context);
-            for kept in [call.invite, call.head, call.answer, call.chain.numbers, call.chain.diversions] {
-                on.context.keep.release(kept);
-            }
+        if over && let Some(call) = self.calls.remove(handle) {
+            call.release(&mut on.context);
             on.context.metrics.calls_ended += 1;
         }
     }

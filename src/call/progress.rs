@@ -1,11 +1,14 @@
 //! What the callees say, and what follows for the caller: ringing, answers, failures, the next target.
 
-use super::dialog::Dialog;
+use super::dialog::{Dialog, RequestLine};
+use super::hangup::Cause;
 use super::record::Heard;
-use super::refresh::refresh_of;
+use super::reliable::{Outstanding, Progress, Reliability};
+use super::session::lists;
 use super::setup::RECEIVED_NUMBERS_MAX;
+use super::side::Side;
 use super::state::{CallState, LegAction, LegEvent, LegState, leg_step};
-use super::write::{INVITE_CSEQ, own_response, relayed_response};
+use super::write::{own_response, passed_status, relayed_response, write_rseq};
 use super::{Calls, ORPHANS, Signalling, own_status};
 use crate::context::Due;
 use crate::ids::Kind;
@@ -32,12 +35,26 @@ impl Calls {
             200..300 => LegEvent::Success,
             _ => LegEvent::Failure,
         };
+        if !matches!(status.code(), 101..200) {
+            return self.leg_event(on, handle, event, Some(response));
+        }
+        let progress = self.take_provisional(on, handle, response);
+        if progress == Progress::Never {
+            return;
+        }
+        let told = Some(response).filter(|_| progress == Progress::Now);
         // 181 and 182 say something to the caller without being ringing; 199 speaks of a dialog that the
         // caller does not see (RFC 6228).
-        if event == LegEvent::Trying && matches!(status.code(), 101..199) {
+        if event == LegEvent::Trying
+            && status.code() != 199
+            && let Some(response) = told
+        {
             self.relay_provisional(on, handle, response, true);
         }
-        self.leg_event(on, handle, event, Some(response));
+        self.leg_event(on, handle, event, told);
+        if let Some(response) = told {
+            self.acknowledge_provisional(on, handle, response);
+        }
     }
 
     /// Takes a leg through one transition and does what it asks for.
@@ -70,21 +87,21 @@ impl Calls {
             LegAction::TakeFailure => self.take_failure(on, handle, response),
             LegAction::TakeSilence => self.leg_failed(on, handle, Failure::Silent, None),
             LegAction::NoAnswer => {
-                self.cancel_leg(on, handle);
+                self.cancel_leg(on, handle, None);
                 on.context.metrics.no_answer_timeouts += 1;
                 self.leg_failed(on, handle, Failure::RangOut, None);
             }
             LegAction::NeverRang => {
-                self.cancel_leg(on, handle);
+                self.cancel_leg(on, handle, None);
                 self.leg_failed(on, handle, Failure::NeverRang, None);
             }
-            LegAction::SendCancel => self.cancel_leg(on, handle),
+            LegAction::SendCancel => self.cancel_leg(on, handle, response),
             LegAction::SendAck => self.acknowledge_leg(on, handle, None),
-            LegAction::Refresh => self.refresh_leg(on, handle),
-            LegAction::SendBye => self.bye_leg(on, handle, None),
+            LegAction::SessionDue => self.session_due(on, Side::Callee(handle)),
+            LegAction::SendBye => self.bye_leg(on, handle, Cause::None),
             LegAction::SendAckAndBye => {
                 self.acknowledge_leg(on, handle, None);
-                self.bye_leg(on, handle, None);
+                self.bye_leg(on, handle, Cause::None);
             }
             LegAction::SendAckAndRemove => {
                 self.acknowledge_leg(on, handle, None);
@@ -96,9 +113,16 @@ impl Calls {
 
     /// Tells the caller of a provisional response. A later leg's first plain 180 is not repeated to a
     /// caller that hears ringback already (reference flow, step 11; SIP_RULES 16).
-    fn relay_provisional(&mut self, on: &mut Signalling, leg: Handle, response: &Message<'_>, always: bool) {
+    pub(super) fn relay_provisional(
+        &mut self,
+        on: &mut Signalling,
+        leg: Handle,
+        response: &Message<'_>,
+        always: bool,
+    ) {
         let Some(status) = response.status() else { return };
-        let Some(call) = self.legs.get(leg).and_then(|leg| self.calls.get_mut(leg.call)) else { return };
+        let Some(call_handle) = self.legs.get(leg).map(|leg| leg.call) else { return };
+        let Some(call) = self.calls.get_mut(call_handle) else { return };
         if call.state != CallState::Searching || call.current != Some(leg) {
             return;
         }
@@ -111,10 +135,7 @@ impl Calls {
             return;
         }
         call.heard = heard;
-        let call = &*call;
-        on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
-            relayed_response(context, out, call, response, status);
-        });
+        self.send_provisional(on, (call_handle, leg), response, status);
     }
 
     /// The leg wins the call: 200 to the caller.
@@ -157,15 +178,21 @@ impl Calls {
     fn make_dialog(&mut self, on: &mut Signalling, handle: Handle, answer: &Message<'_>) {
         let Some(leg) = self.legs.get_mut(handle) else { return };
         on.context.disarm(&mut leg.timer);
-        leg.dialog.release(&mut on.context);
-        leg.dialog = Dialog::with_callee(&mut on.context, answer, leg.answer_to);
-        leg.refresh_s = refresh_of(answer);
+        leg.adopt_dialog(&mut on.context, answer);
+        let dialog = &mut leg.dialog;
+        dialog.session = dialog.session.granted(answer);
+        if dialog.session.interval_s > 0 {
+            dialog.takes_update = lists(answer, HeaderName::Allow, b"UPDATE");
+        }
     }
 
     fn take_failure(&mut self, on: &mut Signalling, handle: Handle, response: Option<&Message<'_>>) {
         let (Some(response), Some(leg)) = (response, self.legs.get(handle)) else { return };
         let Some(status) = response.status() else { return };
         let rang = leg.state == LegState::Ringing;
+        if status == Status::SESSION_INTERVAL_TOO_SMALL && self.retry_interval(on, handle, response) {
+            return;
+        }
         let no_answer_cause = response.values(HeaderName::Reason).any(is_no_answer_cause);
         self.leg_failed(on, handle, Failure::Response { status, rang, no_answer_cause }, Some(response));
     }
@@ -245,25 +272,17 @@ impl Calls {
         if condition == Condition::NoAnswer {
             on.context.metrics.forwarded_no_answer += 1;
         }
-        if on.context.settings.send_181 {
-            call.heard = Heard::Forwarded;
-            let call = &*call;
-            let status = Status::CALL_IS_BEING_FORWARDED;
-            on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
-                own_response(context, out, call, status, |_| {});
-            });
+        // What the leg before had to say is of no interest any more.
+        on.context.keep.release(call.held.take());
+        let owes_prack = call.reliability == Reliability::Required && call.outstanding.is_some();
+        if on.context.settings.send_181 && !owes_prack {
+            self.tell_of_forwarding(on, handle);
         }
-        let Some(call) = self.calls.get_mut(handle) else { return Next::Relay };
-        let kept = call.invite.take();
-        let started = self.reread(on, &kept, |calls, on, invite| {
+        let started = self.with_invite(on, handle, |calls, on, invite| {
             calls.push_diversion(on, handle, invite, condition);
             calls.push_number(on, handle, target.number.as_bytes());
             calls.start_leg(on, handle, target, invite)
         });
-        match self.calls.get_mut(handle) {
-            Some(call) => call.invite = kept,
-            None => on.context.keep.release(kept),
-        }
         match started {
             Some(Ok(())) => Next::Forwarded,
             Some(Err(status)) => Next::Refuse(status),
@@ -271,19 +290,32 @@ impl Calls {
         }
     }
 
+    /// 181 to the caller (SIP_RULES 14), reliably where it has asked for that.
+    fn tell_of_forwarding(&mut self, on: &mut Signalling, handle: Handle) {
+        let Some(call) = self.calls.get_mut(handle) else { return };
+        call.heard = Heard::Forwarded;
+        let reliably = call.reliability == Reliability::Required;
+        let rseq = reliably.then(|| call.next_rseq(&mut on.context));
+        let call = &*call;
+        let status = Status::CALL_IS_BEING_FORWARDED;
+        let sent = on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
+            own_response(context, out, call, status, |writer| write_rseq(writer, rseq));
+        });
+        if sent && reliably {
+            self.await_prack(on, handle, Outstanding { passes_to: None });
+        }
+    }
+
     fn relay_failure(&mut self, on: &mut Signalling, handle: Handle, response: &Message<'_>) {
         // RFC 3261 §16.7 step 6: a 503 of somebody else's would make the caller avoid us.
-        let status = match response.status() {
-            Some(Status::SERVICE_UNAVAILABLE) => Status::SERVER_INTERNAL_ERROR,
-            Some(status) => status,
-            None => return,
-        };
+        let Some(status) = response.status().map(passed_status) else { return };
         let Some(call) = self.calls.get_mut(handle) else { return };
         call.state = CallState::Refused;
+        call.stop_repeating(&mut on.context);
         on.context.metrics.calls_failed += 1;
         let call = &*call;
         let sent = on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
-            relayed_response(context, out, call, response, status);
+            relayed_response(context, out, call, response, (status, None, true));
         });
         if !sent {
             on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
@@ -296,6 +328,7 @@ impl Calls {
     pub(super) fn refuse(&mut self, on: &mut Signalling, handle: Handle, status: Status) {
         let Some(call) = self.calls.get_mut(handle) else { return };
         call.state = CallState::Refused;
+        call.stop_repeating(&mut on.context);
         on.context.metrics.calls_failed += 1;
         let retry_after = on.context.settings.retry_after_s;
         let call = &*call;
@@ -309,11 +342,11 @@ impl Calls {
         self.remove_call_if_over(on, handle);
     }
 
-    /// CANCEL; the leg is given up after 64·T1 (RFC 3261 §9.1).
-    fn cancel_leg(&mut self, on: &mut Signalling, handle: Handle) {
+    /// CANCEL, with the Reason of the caller's; the leg is given up after 64·T1 (RFC 3261 §9.1).
+    fn cancel_leg(&mut self, on: &mut Signalling, handle: Handle, cause: Option<&Message<'_>>) {
         let Some(leg) = self.legs.get(handle) else { return };
         if let Some(transaction) = leg.transaction {
-            on.transactions.send_cancel(&mut on.context, transaction);
+            on.transactions.send_cancel(&mut on.context, transaction, cause);
         }
         self.arm_leg(on, handle, on.context.settings.timers.t1x64_ms());
     }
@@ -334,8 +367,9 @@ impl Calls {
         (transaction, known): (Handle, bool),
         (answer, from): (&Message<'_>, AnswerTo),
     ) {
-        let leg = on.context.mint.read_tag(answer.from_tag()).and_then(|(_, leg)| self.legs.get(leg));
-        if leg.is_some_and(|leg| leg.dialog.is_answered_by(&on.context, answer)) {
+        let side = Side::of_tag(&on.context.mint, answer.from_tag());
+        let dialog = side.and_then(|side| self.dialog(side));
+        if dialog.is_some_and(|dialog| dialog.is_answered_by(&on.context, answer)) {
             return;
         }
         on.context.metrics.late_answers += 1;
@@ -365,17 +399,28 @@ impl Calls {
         transaction: Handle,
         (answer, answer_to): (&Message<'_>, AnswerTo),
     ) {
-        acknowledge(on, transaction, answer, answer_to);
+        let side = Side::of_tag(&on.context.mint, answer.from_tag());
+        let dialog = side.and_then(|side| self.dialog(side));
+        let dialog = dialog.filter(|dialog| dialog.is_answered_by(&on.context, answer));
+        let (Some(dialog), Some(cseq)) = (dialog, answer.cseq()) else {
+            return acknowledge(on, transaction, answer, answer_to);
+        };
+        let branch = on.context.mint.branch(Kind::Ack, transaction);
+        send_once(&mut on.context, &branch, answer_to, |context, out, branch| {
+            dialog.write_request(context, out, RequestLine::own(Method::Ack, cseq.number), branch);
+            Writer::new(out).body(b"");
+        });
     }
 }
 
 /// Writes an ACK to a 2xx from the 2xx itself; `named`: what its branch is made of.
-fn acknowledge(on: &mut Signalling, named: Handle, answer: &Message<'_>, to: AnswerTo) {
+pub(super) fn acknowledge(on: &mut Signalling, named: Handle, answer: &Message<'_>, to: AnswerTo) {
     let mut dialog = Dialog::with_callee(&mut on.context, answer, to);
     let branch = on.context.mint.branch(Kind::Ack, named);
     if dialog.is_some() {
         send_once(&mut on.context, &branch, to, |context, out, branch| {
-            dialog.write_request(context, out, (Method::Ack, INVITE_CSEQ), branch);
+            // The dialog's CSeq is still that of the INVITE that was answered.
+            dialog.write_request(context, out, RequestLine::own(Method::Ack, dialog.local_cseq), branch);
             Writer::new(out).body(b"");
         });
     }
@@ -385,11 +430,11 @@ fn acknowledge(on: &mut Signalling, named: Handle, answer: &Message<'_>, to: Ans
 /// Ends the dialog of a 2xx that nobody waits for.
 fn bye(on: &mut Signalling, answer: &Message<'_>, to: AnswerTo) {
     let mut dialog = Dialog::with_callee(&mut on.context, answer, to);
-    let cseq = INVITE_CSEQ + 1;
+    let cseq = dialog.local_cseq + 1;
     let user = (User::None, Exchange::Bye);
     if dialog.is_some() {
         let sent = on.transactions.send_request(&mut on.context, user, (to, cseq), |context, out, branch| {
-            dialog.write_request(context, out, (Method::Bye, cseq), branch);
+            dialog.write_request(context, out, RequestLine::own(Method::Bye, cseq), branch);
             Writer::new(out).body(b"");
         });
         on.context.metrics.transactions_not_kept += u64::from(sent.is_err());

@@ -1,10 +1,15 @@
 //! The records of a call and of a leg.
 
+use super::description::Description;
 use super::dialog::Dialog;
+use super::negotiation::Negotiation;
+use super::reliable::{Outstanding, Reliability};
 use super::state::{CallState, LegState};
 use crate::clock::Deadline;
+use crate::context::Context;
 use crate::keep::Kept;
 use crate::outbox::ListenerId;
+use crate::sip::Message;
 use crate::slab::Handle;
 use crate::timer::TimerHandle;
 use crate::transaction::AnswerTo;
@@ -62,11 +67,26 @@ pub(super) struct Call {
     pub contact: u16,
     pub record_route: u16,
     pub dialog: Dialog,
-    /// The 200, until its ACK.
+    /// What is repeated until the caller acknowledges it: a reliable provisional response, then the 200.
     pub answer: Kept,
     pub answer_attempt: u8,
     pub answer_give_up: Deadline,
     pub timer: TimerHandle,
+    /// When the call has lasted as long as a call may.
+    pub limit: Deadline,
+    pub reliability: Reliability,
+    /// The last RSeq towards the caller; 0: none yet.
+    pub rseq: u32,
+    pub outstanding: Option<Outstanding>,
+    /// A callee's response that waits for the caller's PRACK, and the leg that it came from.
+    pub held: Kept,
+    pub held_leg: Option<Handle>,
+    /// The identity of the callee's dialog whose description the caller has got reliably; 0: none yet.
+    pub answered_by: u64,
+    /// The winner's description, where the caller has another one already and is to be told.
+    pub owed: Description,
+    /// The re-INVITE that is on its way through the call.
+    pub reinvite: Option<Handle>,
     pub chain: Chain,
     pub record_id: RecordId,
     /// The legs that are not over, linked through [`Leg::next`].
@@ -91,9 +111,18 @@ pub(super) struct Leg {
     pub timer: TimerHandle,
     /// How long it may ring.
     pub ring_ms: u32,
-    /// Seconds of the session interval that is ours to refresh (RFC 4028 §7.2); 0: it is not.
-    pub refresh_s: u32,
-    /// From the 2xx on.
+    pub invite_cseq: u32,
+    /// What its Call-ID is made of.
+    pub call_id_nonce: u64,
+    /// The interval that its INVITE asked for, in seconds, and how often a callee has refused one as too
+    /// small.
+    pub session_s: u32,
+    pub refused_intervals: u8,
+    /// Its INVITE had a body.
+    pub offered: bool,
+    /// The RSeq of the last reliable provisional response in `dialog`; 0: none yet.
+    pub rseq: u32,
+    /// From the first provisional response with a tag on early; confirmed by the 2xx.
     pub dialog: Dialog,
 }
 
@@ -106,6 +135,58 @@ impl Call {
             CallState::Ending => !self.caller_over,
             _ => true,
         }
+    }
+}
+
+impl Call {
+    /// The next RSeq towards the caller: the first is drawn (RFC 3262 §3).
+    pub fn next_rseq(&mut self, context: &mut Context) -> u32 {
+        self.rseq = match self.rseq {
+            0 => 1 + (context.mint.random() as u32 >> 2),
+            last => last + 1,
+        };
+        self.rseq
+    }
+
+    /// The caller has acknowledged what was repeated, or will not any more.
+    pub fn stop_repeating(&mut self, context: &mut Context) {
+        context.keep.release(self.answer.take());
+        context.disarm(&mut self.timer);
+        self.outstanding = None;
+    }
+
+    /// The number whose leg is tried now.
+    pub fn called<'c>(&self, context: &'c Context) -> &'c [u8] {
+        let numbers = context.keep.bytes(&self.chain.numbers);
+        numbers.split(|&byte| byte == b'\n').rfind(|number| !number.is_empty()).unwrap_or_default()
+    }
+
+    pub fn release(mut self, context: &mut Context) {
+        context.disarm(&mut self.timer);
+        self.dialog.release(context);
+        self.owed.release(context);
+        let chain = [self.chain.numbers, self.chain.diversions];
+        for kept in [self.invite, self.head, self.answer, self.held].into_iter().chain(chain) {
+            context.keep.release(kept);
+        }
+    }
+}
+
+impl Leg {
+    /// The dialog of a response becomes the leg's (RFC 3261 §12.1.2); of the one that it was before, what
+    /// has been said in it stays said.
+    pub fn adopt_dialog(&mut self, context: &mut Context, response: &Message<'_>) {
+        let mut dialog = Dialog::with_callee(context, response, self.answer_to);
+        let before = &self.dialog;
+        dialog.local_cseq = dialog.local_cseq.max(before.local_cseq);
+        if before.is_some() && before.identity == dialog.identity {
+            dialog.remote_cseq = before.remote_cseq;
+            dialog.negotiation = before.negotiation;
+            dialog.referred = before.referred;
+        } else {
+            dialog.negotiation = if self.offered { Negotiation::Sent } else { Negotiation::Stable };
+        }
+        std::mem::replace(&mut self.dialog, dialog).release(context);
     }
 }
 

@@ -1,16 +1,13 @@
 //! Requests that are answered without a transaction (RFC 3261 §8.2.7): the same request gets the same
 //! response however often it comes, so nothing needs to be remembered and a flood fills no table.
 
-use super::write::write_contact;
-use super::{ALLOW, Request, SUPPORTED, Signalling};
+use super::session::MIN_SE_S;
+use super::{ALLOW, Request, Signalling};
 use crate::context::Context;
-use crate::sip::name_addr::{param, split_list};
+use crate::sip::name_addr::split_list;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Status};
 use crate::transaction::reply;
-
-/// The shortest session interval that RFC 4028 §4 allows, in seconds.
-const MIN_SE_S: u64 = 90;
 
 /// Option tags that a 420 names.
 const UNSUPPORTED_MAX: usize = 16;
@@ -19,6 +16,9 @@ impl Signalling {
     /// Refuses a request, with the header fields that the status calls for.
     pub fn refuse(&mut self, request: &Request<'_>, status: Status) {
         self.context.metrics.requests_refused += 1;
+        // Whoever gets a 500 comes again at a time of its own (RFC 3261 §14.2).
+        let busy = status == Status::SERVER_INTERNAL_ERROR;
+        let retry_s = if busy { self.context.mint.random() % 11 } else { 0 };
         self.reply(request, (status, b""), |context, writer| match status {
             Status::METHOD_NOT_ALLOWED => writer.header(HeaderName::Allow, ALLOW),
             Status::BAD_EXTENSION => {
@@ -32,32 +32,13 @@ impl Signalling {
                 let after = u64::from(context.settings.retry_after_s);
                 writer.name(HeaderName::RetryAfter).number(after).end_line();
             }
-            _ => {}
-        });
-    }
-
-    /// Answers an UPDATE that refreshes the session timer and nothing else (RFC 4028 §9, RFC 3311 §5.2): the
-    /// peer refreshes, at the interval that it asks for.
-    pub fn refresh(&mut self, request: &Request<'_>) {
-        let asked = request.message.header(HeaderName::SessionExpires);
-        let (seconds, params) = asked.map_or((None, &b""[..]), split_interval);
-        if seconds.is_some_and(|seconds| seconds < MIN_SE_S) {
-            let status = (Status::SESSION_INTERVAL_TOO_SMALL, &b""[..]);
-            return self.reply(request, status, |_, writer| {
-                writer.name(HeaderName::MinSe).number(MIN_SE_S).end_line();
-            });
-        }
-        self.reply(request, (Status::OK, b""), |context, writer| {
-            write_contact(writer, b"", context.sent_by(request.listener));
-            writer.header(HeaderName::Allow, ALLOW);
-            writer.header(HeaderName::Supported, SUPPORTED);
-            let Some(seconds) = seconds else { return };
-            let refresher = param(params, "refresher").unwrap_or(b"uac");
-            if refresher.eq_ignore_ascii_case(b"uac") {
-                writer.header(HeaderName::Require, SUPPORTED);
+            Status::SESSION_INTERVAL_TOO_SMALL => {
+                writer.name(HeaderName::MinSe).number(u64::from(MIN_SE_S)).end_line();
             }
-            writer.name(HeaderName::SessionExpires).number(seconds).raw(b";refresher=").raw(refresher);
-            writer.end_line();
+            Status::SERVER_INTERNAL_ERROR => {
+                writer.name(HeaderName::RetryAfter).number(retry_s).end_line();
+            }
+            _ => {}
         });
     }
 
@@ -100,15 +81,11 @@ impl Signalling {
     }
 }
 
-/// Splits `90;refresher=uac`; `None`: no number.
-fn split_interval(value: &[u8]) -> (Option<u64>, &[u8]) {
-    let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
-    let (digits, params) = value.split_at(end);
-    let seconds = std::str::from_utf8(digits.trim_ascii()).ok().and_then(|digits| digits.parse().ok());
-    (seconds, params)
-}
-
-/// The option tags that a request requires and we do not support (RFC 3261 §8.2.2.3).
+/// The option tags that a request requires and we do not support (RFC 3261 §8.2.2.3). What it requires of
+/// proxies it requires of us: there are none behind us that would see it.
 pub fn unsupported<'a>(request: &Message<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-    request.values(HeaderName::Require).flat_map(split_list).filter(|tag| !tag.eq_ignore_ascii_case(b"timer"))
+    let known =
+        |tag: &[u8]| [&b"timer"[..], b"100rel"].iter().any(|supported| tag.eq_ignore_ascii_case(supported));
+    let required = request.values(HeaderName::Require).flat_map(split_list).filter(move |tag| !known(tag));
+    required.chain(request.values(HeaderName::ProxyRequire).flat_map(split_list))
 }

@@ -1,7 +1,8 @@
 //! Requests that no transaction knows: into a dialog that lives, or the beginning of a call.
 
 use super::admit::admit;
-use super::{ALLOW, Calls, DialogSide, Request, SUPPORTED, Signalling, unsupported};
+use super::state::ReinviteEvent;
+use super::{ALLOW, Calls, Request, SUPPORTED_RELIABLE, Signalling, unsupported};
 use crate::ids::Kind;
 use crate::sip::{HeaderName, Method, Status};
 use crate::transaction::{ServerKey, User};
@@ -31,7 +32,7 @@ impl Calls {
                 on.reply(request, (Status::OK, b""), |_, writer| {
                     writer.header(HeaderName::Allow, ALLOW);
                     writer.header(HeaderName::Accept, b"application/sdp");
-                    writer.header(HeaderName::Supported, SUPPORTED);
+                    writer.header(HeaderName::Supported, SUPPORTED_RELIABLE);
                 });
             }
             // A BYE or another request that lives in a dialog only (RFC 3261 §15.1.2).
@@ -50,46 +51,21 @@ impl Calls {
             on.context.metrics.stray_cancels += 1;
             return on.refuse(request, Status::CALL_DOES_NOT_EXIST);
         };
-        let User::Call(call) = cancelled.user else {
-            return on.reply(request, (Status::OK, b""), |_, _| {});
+        let call = match cancelled.user {
+            User::Call(call) => call,
+            user => {
+                on.reply(request, (Status::OK, b""), |_, _| {});
+                if let (User::Relay(relay), true) = (user, cancelled.pending) {
+                    self.reinvite_event(on, relay, ReinviteEvent::Cancel, Some(&request.message));
+                }
+                return;
+            }
         };
         // RFC 3261 §9.2: the To tag of the CANCEL's 200 is that of the INVITE's responses.
         let tag = on.context.mint.tag(Kind::Call, call);
         on.reply_with_tag(request, (Status::OK, b""), &tag, |_, _| {});
         if cancelled.pending {
-            self.cancel(on, call);
-        }
-    }
-
-    /// A request with a To tag: ours names the dialog.
-    fn handle_in_dialog(&mut self, on: &mut Signalling, request: &Request<'_>, key: ServerKey) {
-        let message = &request.message;
-        let side = match on.context.mint.read_tag(message.to_tag()) {
-            Some((Kind::Call, call)) => Some(DialogSide::Caller(call)),
-            Some((Kind::Leg, leg)) => Some(DialogSide::Callee(leg)),
-            _ => None,
-        };
-        match (message.method(), side) {
-            (Method::Ack, side) => {
-                if !side.is_some_and(|side| self.acknowledge(on, side, request)) {
-                    on.context.metrics.stray_acks += 1;
-                }
-            }
-            (Method::Bye, Some(side)) => {
-                if let Err(status) = self.hang_up(on, side, request, key) {
-                    on.refuse(request, status);
-                }
-            }
-            (method, Some(side)) if self.knows(on, side, message) => match method {
-                Method::Options => on.reply(request, (Status::OK, b""), |_, writer| {
-                    writer.header(HeaderName::Allow, ALLOW);
-                }),
-                Method::Update if message.body().is_empty() => on.refresh(request),
-                // The session stays as it is (RFC 3261 §14.2, RFC 3311 §5.2).
-                Method::Invite | Method::Update => on.refuse(request, Status::NOT_ACCEPTABLE_HERE),
-                _ => on.refuse(request, Status::METHOD_NOT_ALLOWED),
-            },
-            _ => on.refuse(request, Status::CALL_DOES_NOT_EXIST),
+            self.cancel(on, call, &request.message);
         }
     }
 

@@ -1,9 +1,13 @@
 //! How a call begins, and how a leg to a callee is started.
 
+use super::description::Description;
 use super::dialog::Dialog;
+use super::negotiation::Negotiation;
 use super::record::{Call, Chain, Heard, Leg, RecordId};
+use super::reliable::Reliability;
+use super::session::{INTERVAL_MAX_S, SessionTimer, lists};
 use super::state::{CallState, LegState};
-use super::write::{INVITE_CSEQ, LegInvite, leg_invite, own_response, user_of, write_contact};
+use super::write::{LegInvite, leg_invite, own_response, user_of, write_contact};
 use super::{Calls, Request, Signalling, stamp};
 use crate::clock::Deadline;
 use crate::context::Context;
@@ -13,14 +17,31 @@ use crate::limits;
 use crate::outbox::ListenerId;
 use crate::service::{Condition, Subscriber};
 use crate::sip::name_addr::{param, split_list};
+use crate::sip::number::leading_number;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, NameAddr, Status, Uri};
 use crate::slab::Handle;
 use crate::timer::TimerHandle;
 use crate::transaction::{AnswerTo, NotSent, ServerKey, User, reply};
+use std::sync::Arc;
+
+/// CSeq of a leg's first INVITE.
+const FIRST_CSEQ: u32 = 1;
+
+/// How often one leg may be told that its session interval is too small.
+const REFUSED_INTERVALS_MAX: u8 = 2;
 
 /// Numbers of received Diversion and History-Info entries that are looked at to tell a loop.
 pub(super) const RECEIVED_NUMBERS_MAX: usize = 32;
+
+impl From<NotSent> for Status {
+    fn from(error: NotSent) -> Status {
+        match error {
+            NotSent::TableFull => Status::SERVICE_UNAVAILABLE,
+            NotSent::TooLong => Status::MESSAGE_TOO_LARGE,
+        }
+    }
+}
 
 impl Calls {
     /// A new INVITE for a subscriber of ours: 100 to the caller, INVITE to the callee.
@@ -82,55 +103,96 @@ impl Calls {
         let context = &mut on.context;
         let listener = listener_for(context, call.listener, subscriber);
         let answer_to = AnswerTo { listener, destination: subscriber.peer };
-        let tag = context.mint.tag(Kind::Leg, handle);
         let mut scratch = std::mem::take(&mut context.scratch);
         let sent_by = context.settings.listeners.get(usize::from(listener.0)).map_or("", |l| &l.sent_by);
         let call_id_nonce = context.mint.call_id_nonce(sent_by, &mut scratch);
         context.scratch = scratch;
-        let transaction = on.transactions.send_invite(
-            context,
-            User::Leg(handle),
-            (answer_to, INVITE_CSEQ),
-            |context, out, branch| {
-                let leg = LegInvite {
-                    request_uri: subscriber.contact.as_bytes(),
-                    listener,
-                    branch,
-                    tag: &tag,
-                    call_id_nonce,
-                    max_forwards: call.max_forwards,
-                    record_id: &call.record_id,
-                    diversions: context.keep.bytes(&call.chain.diversions),
-                };
-                leg_invite(context, out, invite, &leg)
-            },
-        );
-        let transaction = transaction.map_err(|error| match error {
-            NotSent::TableFull => Status::SERVICE_UNAVAILABLE,
-            NotSent::TooLong => Status::MESSAGE_TOO_LARGE,
-        })?;
         let forwards = subscriber.target(Condition::NoAnswer).is_some();
         let ring_ms = match (forwards, subscriber.after_ms) {
             (true, Some(after_ms)) => after_ms,
             (true, None) => context.settings.no_answer_ms,
             (false, _) => context.settings.ring_limit_ms,
         };
-        let leg = Leg {
+        let mut leg = Leg {
             state: LegState::Calling,
             call: call_handle,
             next: call.first_leg,
-            transaction: Some(transaction),
+            transaction: None,
             answer_to,
             timer: TimerHandle::NONE,
             ring_ms,
-            refresh_s: 0,
+            invite_cseq: FIRST_CSEQ,
+            call_id_nonce,
+            session_s: context.settings.session_expires_s,
+            refused_intervals: 0,
+            offered: !call.late_offer,
+            rseq: 0,
             dialog: Dialog::none(answer_to),
         };
+        leg.transaction = Some(send_invite(on, call, (handle, &leg), subscriber, invite)?);
         if self.legs.insert(leg).is_ok() {
             call.first_leg = Some(handle);
             call.current = Some(handle);
         }
         Ok(())
+    }
+
+    /// A callee finds our session interval too small: the INVITE goes out again with the one that it names
+    /// (RFC 4028 §7.3). `false`: it does not.
+    pub(super) fn retry_interval(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        response: &Message<'_>,
+    ) -> bool {
+        let least = response.header(HeaderName::MinSe).and_then(leading_number);
+        let (Some((least, _)), Some(leg)) = (least, self.legs.get_mut(handle)) else { return false };
+        let is_better = (leg.session_s + 1..=INTERVAL_MAX_S).contains(&least);
+        if !is_better || leg.refused_intervals >= REFUSED_INTERVALS_MAX {
+            return false;
+        }
+        let call_handle = leg.call;
+        let is_current = self
+            .calls
+            .get(call_handle)
+            .is_some_and(|call| call.state == CallState::Searching && call.current == Some(handle));
+        let settings = Arc::clone(&on.context.settings);
+        let subscriber =
+            self.calls.get(call_handle).and_then(|call| settings.subscribers.get(call.called(&on.context)));
+        let (true, Some(subscriber)) = (is_current, subscriber) else { return false };
+        on.context.disarm(&mut leg.timer);
+        leg.state = LegState::Calling;
+        leg.session_s = least;
+        leg.refused_intervals += 1;
+        leg.invite_cseq += 1;
+        leg.rseq = 0;
+        let sent = self.with_invite(on, call_handle, |calls, on, invite| {
+            let (Some(call), Some(leg)) = (calls.calls.get(call_handle), calls.legs.get_mut(handle)) else {
+                return false;
+            };
+            match send_invite(on, call, (handle, leg), subscriber, invite) {
+                Ok(transaction) => leg.transaction = Some(transaction),
+                Err(_) => return false,
+            }
+            true
+        });
+        sent == Some(true)
+    }
+
+    /// Reads the caller's INVITE again.
+    pub(super) fn with_invite<R>(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        act: impl FnOnce(&mut Calls, &mut Signalling, &Message<'_>) -> R,
+    ) -> Option<R> {
+        let kept = self.calls.get_mut(handle)?.invite.take();
+        let result = self.reread(on, &kept, act);
+        match self.calls.get_mut(handle) {
+            Some(call) => call.invite = kept,
+            None => on.context.keep.release(kept),
+        }
+        result
     }
 
     /// Keeps the numbers that the call has come by: the caller's, those that diverted it before it came
@@ -184,9 +246,7 @@ impl Calls {
         let context = &mut on.context;
         let mut text = std::mem::take(&mut context.scratch);
         text.clear();
-        let numbers = context.keep.bytes(&call.chain.numbers);
-        let called = numbers.split(|&byte| byte == b'\n').rfind(|number| !number.is_empty());
-        let called = called.unwrap_or_default();
+        let called = call.called(context);
         let mut writer = Writer::new(&mut text);
         writer.name(HeaderName::Diversion).raw(b"<sip:").raw(called).raw(b"@");
         match Uri::parse(invite.request_uri()) {
@@ -210,6 +270,37 @@ impl Calls {
     }
 }
 
+/// Sends the INVITE of a leg, whose record says what it is made of.
+fn send_invite(
+    on: &mut Signalling,
+    call: &Call,
+    (handle, leg): (Handle, &Leg),
+    subscriber: &Subscriber,
+    invite: &Message<'_>,
+) -> Result<Handle, Status> {
+    let tag = on.context.mint.tag(Kind::Leg, handle);
+    let to = (leg.answer_to, leg.invite_cseq);
+    let sent = on.transactions.send_invite(&mut on.context, User::Leg(handle), to, |context, out, branch| {
+        let parts = LegInvite {
+            request_uri: subscriber.contact.as_bytes(),
+            listener: leg.answer_to.listener,
+            branch,
+            tag: &tag,
+            call_id_nonce: leg.call_id_nonce,
+            cseq: leg.invite_cseq,
+            max_forwards: call.max_forwards,
+            session_s: leg.session_s,
+            // What the callee asked for has to be asked of those behind it too (RFC 4028 §7.4).
+            min_se_s: if leg.refused_intervals > 0 { leg.session_s } else { 0 },
+            reliable: call.reliability != Reliability::Unknown,
+            record_id: &call.record_id,
+            diversions: context.keep.bytes(&call.chain.diversions),
+        };
+        leg_invite(context, out, invite, &parts)
+    });
+    sent.map_err(Status::from)
+}
+
 /// The call's record, with everything of the INVITE that later messages need.
 fn new_call(context: &mut Context, request: &Request<'_>, handle: Handle) -> Result<Call, Status> {
     let message = &request.message;
@@ -226,12 +317,17 @@ fn new_call(context: &mut Context, request: &Request<'_>, handle: Handle) -> Res
     };
     let sequence = context.mint.record_sequence();
     let caller = user_of(message.header(HeaderName::From).unwrap_or_default());
-    let dialog = Dialog::with_caller(context, message, &tag, (request.listener, request.source));
+    let mut dialog = Dialog::with_caller(context, message, &tag, (request.listener, request.source));
     if !dialog.is_some() {
         context.keep.release(invite);
         context.keep.release(head);
         return Err(Status::SERVICE_UNAVAILABLE);
     }
+    let late_offer = message.body().is_empty();
+    let reliability = Reliability::of(message);
+    dialog.session = dialog.session.asked(message).unwrap_or(SessionTimer::NONE);
+    dialog.takes_update = lists(message, HeaderName::Allow, b"UPDATE");
+    dialog.negotiation = if late_offer { Negotiation::Stable } else { Negotiation::Received };
     Ok(Call {
         state: CallState::Searching,
         heard: Heard::Nothing,
@@ -250,12 +346,21 @@ fn new_call(context: &mut Context, request: &Request<'_>, handle: Handle) -> Res
         answer_attempt: 0,
         answer_give_up: Deadline::from_ms(0),
         timer: TimerHandle::NONE,
+        limit: Deadline::from_ms(u64::MAX),
+        reliability,
+        rseq: 0,
+        outstanding: None,
+        held: Kept::NONE,
+        held_leg: None,
+        answered_by: 0,
+        owed: Description::NONE,
+        reinvite: None,
         chain: Chain { count: received_diversions(message), ..Chain::default() },
         record_id: RecordId::new(caller, stamp(context), sequence),
         first_leg: None,
         current: None,
         winner: None,
-        late_offer: message.body().is_empty(),
+        late_offer,
     })
 }
 

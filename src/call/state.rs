@@ -28,14 +28,16 @@ pub enum CallEvent {
     CallerAck,
     CallerBye,
     CalleeBye,
-    /// The 200 to the caller is due again.
+    /// The 200 to the caller, or a reliable provisional response, is due again.
     AnswerDue,
-    /// 64·T1 went by without an ACK.
+    /// 64·T1 went by without an ACK, or without a PRACK.
     AckMissing,
     /// The call has lasted as long as a call may.
     TooLong,
     /// A callee does not know its dialog any more, or does not answer (RFC 3261 §12.2.1.2).
     DialogLost,
+    /// A session timer ran out unrefreshed (RFC 4028 §10).
+    SessionExpired,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,9 @@ pub enum CallAction {
     None,
     /// 487 to the INVITE, CANCEL to the legs (SIP_RULES 6).
     Abort,
+    /// A final response to the INVITE though a callee had answered: the caller never took a reliable
+    /// provisional response, or the callee hung up before the answer could go out.
+    GiveUp,
     /// ACK to the callee, if it still waits for one.
     Acknowledge,
     /// BYE to the callee.
@@ -126,8 +131,8 @@ pub enum LegAction {
     NeverRang,
     SendCancel,
     SendAck,
-    /// UPDATE: the session timer is ours to refresh (RFC 4028 §10).
-    Refresh,
+    /// The session timer: refresh, or end the call (RFC 4028 §10).
+    SessionDue,
     SendBye,
     SendAckAndBye,
     /// The callee hung up before our ACK: its 2xx gets one all the same (RFC 3261 §13.2.2.4).
@@ -142,29 +147,31 @@ pub enum LegAction {
 #[must_use]
 pub const fn call_step(state: CallState, event: CallEvent) -> (CallState, CallAction) {
     use CallAction::{
-        Abort, Acknowledge, HangUpBoth, HangUpCallee, HangUpCaller, Impossible, Late, None, RepeatAnswer,
+        Abort, Acknowledge, GiveUp, HangUpBoth, HangUpCallee, HangUpCaller, Impossible, Late, None,
+        RepeatAnswer,
     };
     use CallEvent::{
-        AckMissing, AnswerDue, CalleeBye, CallerAck, CallerBye, CallerCancel, DialogLost, TooLong,
+        AckMissing, AnswerDue, CalleeBye, CallerAck, CallerBye, CallerCancel, DialogLost, SessionExpired,
+        TooLong,
     };
     use CallState::{Answered, Ending, HangupHeld, Refused, Searching, Talking};
     match (state, event) {
         (Searching, CallerCancel | CallerBye) => (Refused, Abort),
+        (Searching, AckMissing | CalleeBye) => (Refused, GiveUp),
         (Answered, CallerAck) => (Talking, Acknowledge),
         (Answered, CallerBye) | (Talking, CallerBye) => (Ending, HangUpCallee),
         (Answered, CalleeBye) => (HangupHeld, None),
-        (Answered | HangupHeld, AnswerDue) => (state, RepeatAnswer),
-        (Answered, AckMissing) | (Talking, TooLong | DialogLost) => (Ending, HangUpBoth),
+        (Searching | Answered | HangupHeld, AnswerDue) => (state, RepeatAnswer),
+        (Answered, AckMissing) | (Talking, TooLong | DialogLost | SessionExpired) => (Ending, HangUpBoth),
         (HangupHeld, CallerAck | AckMissing) | (Talking, CalleeBye) => (Ending, HangUpCaller),
         (HangupHeld, CallerBye) => (Ending, None),
         // The transaction answers a CANCEL after the final response without asking the call.
         (Answered | HangupHeld | Talking | Refused | Ending, CallerCancel)
         | (Searching | Talking | Refused | Ending, CallerAck)
         | (Refused | Ending, CallerBye)
-        | (Searching | Answered | HangupHeld | Refused | Ending, DialogLost)
+        | (Searching | Answered | HangupHeld | Refused | Ending, DialogLost | SessionExpired)
         | (HangupHeld | Refused | Ending, CalleeBye) => (state, Late),
-        (Searching, CalleeBye)
-        | (Searching | Talking | Refused | Ending, AnswerDue | AckMissing)
+        (Talking | Refused | Ending, AnswerDue | AckMissing)
         | (Searching | Answered | HangupHeld | Refused | Ending, TooLong) => (state, Impossible),
     }
 }
@@ -173,9 +180,9 @@ pub const fn call_step(state: CallState, event: CallEvent) -> (CallState, CallAc
 #[must_use]
 pub const fn leg_step(state: LegState, event: LegEvent) -> (LegState, LegAction) {
     use LegAction::{
-        Impossible, Late, NeverRang, NoAnswer, None, Refresh, Remove, RepeatRinging, SendAck, SendAckAndBye,
-        SendAckAndRemove, SendBye, SendCancel, StartRinging, StartTrying, TakeAnswer, TakeFailure,
-        TakeLateAnswer, TakeSilence,
+        Impossible, Late, NeverRang, NoAnswer, None, Remove, RepeatRinging, SendAck, SendAckAndBye,
+        SendAckAndRemove, SendBye, SendCancel, SessionDue, StartRinging, StartTrying, TakeAnswer,
+        TakeFailure, TakeLateAnswer, TakeSilence,
     };
     use LegEvent as E;
     use LegState::{Answered, Calling, Cancelling, Confirmed, Ending, Held, Ringing, Trying};
@@ -196,7 +203,7 @@ pub const fn leg_step(state: LegState, event: LegEvent) -> (LegState, LegAction)
         (Answered, E::Acknowledge) => (Confirmed, SendAck),
         (Answered, E::HangUp) => (Ending, SendAckAndBye),
         (Confirmed, E::HangUp) => (Ending, SendBye),
-        (Confirmed, E::Timer) => (Confirmed, Refresh),
+        (Confirmed, E::Timer) => (Confirmed, SessionDue),
         (Answered, E::PeerBye) => (state, SendAckAndRemove),
         (Confirmed, E::PeerBye) | (Ending, E::ByeDone | E::PeerBye) => (state, Remove),
         (Trying | Ringing, E::Trying)
@@ -215,5 +222,112 @@ pub const fn leg_step(state: LegState, event: LegEvent) -> (LegState, LegAction)
             Calling | Trying | Ringing | Held | Cancelling,
             E::Acknowledge | E::HangUp | E::PeerBye | E::ByeDone,
         ) => (state, Impossible),
+    }
+}
+
+/// A re-INVITE, passed on or our own: two transactions, one on each side.
+///
+/// ```text
+///   Calling ─1xx─▶ Proceeding ─2xx─▶ Answered ─ACK─▶ over
+///      └─CANCEL─▶ Held ─1xx─▶ Cancelling ◀─CANCEL, timer─┘
+///      (from every state the call's end leads to Closing)
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReinviteState {
+    /// Passed on, nothing heard.
+    Calling,
+    /// A provisional response came; the limit on ringing runs.
+    Proceeding,
+    /// To be cancelled as soon as a 1xx comes.
+    Held,
+    /// CANCEL sent: 64·T1 run.
+    Cancelling,
+    /// 2xx passed back, and repeated until its ACK.
+    Answered,
+    /// The call ended: the other side's final response is awaited for 64·T1.
+    Closing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReinviteEvent {
+    Provisional,
+    Success,
+    Failure,
+    /// Timer B: no response at all.
+    Silence,
+    /// The limit on ringing, or on waiting after a CANCEL.
+    Timer,
+    /// The 2xx is due again.
+    AnswerDue,
+    /// 64·T1 went by without an ACK.
+    AckMissing,
+    /// The asker's CANCEL.
+    Cancel,
+    Ack,
+    /// Someone hung up.
+    CallOver,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReinviteAction {
+    None,
+    /// Start the limit on ringing and pass the response back.
+    StartRinging,
+    PassProvisional,
+    SendCancel,
+    /// 2xx to the asker.
+    TakeAnswer,
+    TakeFailure,
+    TakeSilence,
+    /// A final response of ours; the other side never sent one after its CANCEL.
+    GiveUp,
+    RepeatAnswer,
+    /// The asker never acknowledged: the call ends.
+    AckMissing,
+    /// ACK to the other side; over.
+    Acknowledge,
+    /// The asker gets 487, unless it has its answer.
+    Close,
+    /// The other side's 2xx gets its ACK; over.
+    AcknowledgeAndRemove,
+    Remove,
+    Late,
+    Impossible,
+}
+
+/// One transition of a re-INVITE.
+#[must_use]
+pub const fn reinvite_step(state: ReinviteState, event: ReinviteEvent) -> (ReinviteState, ReinviteAction) {
+    use ReinviteAction::{
+        Acknowledge, AcknowledgeAndRemove, Close, GiveUp, Impossible, Late, None, PassProvisional, Remove,
+        RepeatAnswer, SendCancel, StartRinging, TakeAnswer, TakeFailure, TakeSilence,
+    };
+    use ReinviteEvent as E;
+    use ReinviteState::{Answered, Calling, Cancelling, Closing, Held, Proceeding};
+    match (state, event) {
+        (Calling, E::Provisional) => (Proceeding, StartRinging),
+        (Proceeding, E::Provisional) => (Proceeding, PassProvisional),
+        (Held, E::Provisional) => (Cancelling, SendCancel),
+        (Calling, E::Cancel) => (Held, None),
+        (Proceeding, E::Cancel | E::Timer) => (Cancelling, SendCancel),
+        (Calling | Proceeding | Held | Cancelling, E::Success) => (Answered, TakeAnswer),
+        (Calling | Proceeding | Held | Cancelling, E::Failure) => (state, TakeFailure),
+        (Calling | Held, E::Silence) => (state, TakeSilence),
+        (Cancelling, E::Timer) => (state, GiveUp),
+        (Answered, E::AnswerDue) => (Answered, RepeatAnswer),
+        (Answered, E::AckMissing) => (Answered, ReinviteAction::AckMissing),
+        (Answered, E::Ack) => (Answered, Acknowledge),
+        (Calling | Proceeding | Held | Cancelling, E::CallOver) => (Closing, Close),
+        (Answered, E::CallOver) | (Closing, E::Success) => (state, AcknowledgeAndRemove),
+        (Closing, E::Failure | E::Silence | E::Timer) => (Closing, Remove),
+        (Cancelling | Closing, E::Provisional)
+        | (Held | Cancelling | Answered | Closing, E::Cancel)
+        | (Answered, E::Provisional | E::Failure)
+        | (Closing, E::Ack | E::CallOver) => (state, Late),
+        (Calling | Held, E::Timer)
+        | (Proceeding | Cancelling, E::Silence)
+        | (Calling | Proceeding | Held | Cancelling, E::AnswerDue | E::AckMissing | E::Ack)
+        | (Answered, E::Success | E::Silence | E::Timer)
+        | (Closing, E::AnswerDue | E::AckMissing) => (state, Impossible),
     }
 }

@@ -1,6 +1,8 @@
 //! The messages of a call, header by header (reference flow; SIP_RULES 9 to 14).
 
 use super::record::{Call, RecordId};
+use super::relay::Relay;
+use super::session::SessionTimer;
 use crate::context::Context;
 use crate::ids::{Branch, Mint, Tag};
 use crate::outbox::ListenerId;
@@ -9,13 +11,14 @@ use crate::sip::{HeaderName, Message, Method, NameAddr, Status};
 use crate::transaction::write_via;
 
 /// Methods that we take (RFC 3261 §20.5).
-pub(crate) const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE";
+pub(super) const ALLOW: &[u8] =
+    b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, NOTIFY, REFER";
 
-/// Extensions that we support (RFC 4028).
-pub(crate) const SUPPORTED: &[u8] = b"timer";
+/// Extensions that we support on every leg (RFC 4028).
+pub(super) const SUPPORTED: &[u8] = b"timer";
 
-/// CSeq of a leg's INVITE.
-pub(super) const INVITE_CSEQ: u32 = 1;
+/// The same with reliable provisional responses (RFC 3262), which a leg has where the caller has them.
+pub(super) const SUPPORTED_RELIABLE: &[u8] = b"timer, 100rel";
 
 /// What a leg's INVITE is made of besides the caller's.
 pub(super) struct LegInvite<'a> {
@@ -24,7 +27,13 @@ pub(super) struct LegInvite<'a> {
     pub branch: &'a Branch,
     pub tag: &'a Tag,
     pub call_id_nonce: u64,
+    pub cseq: u32,
     pub max_forwards: u8,
+    /// Session-Expires and Min-SE in seconds; 0 leaves the field out.
+    pub session_s: u32,
+    pub min_se_s: u32,
+    /// Whether reliable provisional responses are offered.
+    pub reliable: bool,
     pub record_id: &'a RecordId,
     /// Our Diversion lines, newest first.
     pub diversions: &'a [u8],
@@ -60,15 +69,17 @@ pub(super) fn leg_invite(
     writer.name(HeaderName::To).raw(b"<").raw(leg.request_uri).raw(b">").end_line();
     let to_end = out.len() - start;
     let mut writer = Writer::new(out);
-    writer.name(HeaderName::CSeq).number(u64::from(INVITE_CSEQ)).raw(b" INVITE\r\n");
+    writer.name(HeaderName::CSeq).number(u64::from(leg.cseq)).raw(b" INVITE\r\n");
     write_contact(&mut writer, user_of(from), sent_by);
     writer.header(HeaderName::Allow, ALLOW);
     if let Some(alert_info) = &settings.alert_info {
         writer.header(HeaderName::AlertInfo, alert_info.as_bytes());
     }
-    writer.header(HeaderName::Supported, SUPPORTED);
-    if settings.session_expires_s > 0 {
-        writer.name(HeaderName::SessionExpires).number(u64::from(settings.session_expires_s)).end_line();
+    writer.header(HeaderName::Supported, if leg.reliable { SUPPORTED_RELIABLE } else { SUPPORTED });
+    for (name, seconds) in [(HeaderName::SessionExpires, leg.session_s), (HeaderName::MinSe, leg.min_se_s)] {
+        if seconds > 0 {
+            writer.name(name).number(u64::from(seconds)).end_line();
+        }
     }
     writer.header(HeaderName::RecordId, leg.record_id.as_bytes());
     writer.raw(leg.diversions);
@@ -93,7 +104,7 @@ fn passes_to_caller(name: HeaderName, status: Status) -> bool {
     use HeaderName as H;
     match name {
         H::Contact => (300..400).contains(&status.code()) || status.code() == 485,
-        H::RSeq | H::Timestamp | H::Unsupported => false,
+        H::Timestamp | H::Unsupported => false,
         // Another server's overload is not ours (RFC 3261 §16.7 step 6).
         H::RetryAfter if status.code() == 500 => false,
         _ => !is_per_leg(name),
@@ -118,6 +129,8 @@ fn is_per_leg(name: HeaderName) -> bool {
             | H::Require
             | H::SessionExpires
             | H::MinSe
+            | H::RSeq
+            | H::RAck
             | H::RecordId
     )
 }
@@ -137,13 +150,13 @@ pub(super) fn own_response(
     writer.body(b"");
 }
 
-/// Writes a callee's response for the caller.
+/// Writes a callee's response for the caller. `rseq`: it goes reliably. `has_body`: with the callee's body.
 pub(super) fn relayed_response(
     context: &Context,
     out: &mut Vec<u8>,
     call: &Call,
     response: &Message<'_>,
-    status: Status,
+    (status, rseq, has_body): (Status, Option<u32>, bool),
 ) {
     let mut writer = Writer::new(out);
     writer.status_line(status, if Some(status) == response.status() { response.reason() } else { b"" });
@@ -155,9 +168,128 @@ pub(super) fn relayed_response(
         writer.header(HeaderName::Allow, ALLOW);
         writer.header(HeaderName::Supported, SUPPORTED);
         writer.header(HeaderName::RecordId, call.record_id.as_bytes());
+        call.dialog.session.write_response(&mut writer);
     }
-    writer.splice_headers(response, |name| passes_to_caller(name, status));
-    writer.body(response.body());
+    write_rseq(&mut writer, rseq);
+    writer.splice_headers(response, |name| passes_to_caller(name, status) && (has_body || !is_content(name)));
+    writer.body(if has_body { response.body() } else { b"" });
+}
+
+/// Writes what makes a provisional response a reliable one (RFC 3262 §3).
+pub(super) fn write_rseq(writer: &mut Writer<'_>, rseq: Option<u32>) {
+    if let Some(rseq) = rseq {
+        writer.header(HeaderName::Require, b"100rel");
+        writer.name(HeaderName::RSeq).number(u64::from(rseq)).end_line();
+    }
+}
+
+/// The status that a final response of the other side's is passed on with: another server's overload is not
+/// ours (RFC 3261 §16.7 step 6).
+pub(super) const fn passed_status(status: Status) -> Status {
+    match status {
+        Status::SERVICE_UNAVAILABLE => Status::SERVER_INTERNAL_ERROR,
+        status => status,
+    }
+}
+
+/// Writes everything of a request that is passed on in a dialog behind its Contact. `referred`: what the last
+/// REFER was numbered here and there, for the NOTIFYs that name it (RFC 3515 §2.4.6).
+pub(super) fn relayed_request(
+    writer: &mut Writer<'_>,
+    request: &Message<'_>,
+    session: SessionTimer,
+    referred: Option<(u32, u32)>,
+) {
+    use HeaderName as H;
+    let ours = negotiates_extensions(request.method());
+    if ours {
+        writer.header(H::Allow, ALLOW);
+        writer.header(H::Supported, SUPPORTED);
+        if request.method() != Method::Prack {
+            session.write_request(writer);
+        }
+    }
+    let event = referred.and_then(|referred| renumbered_event(request, referred));
+    writer.splice_headers(request, |name| match name {
+        H::Route | H::ProxyAuthorization | H::MaxForwards | H::ProxyRequire => false,
+        H::Event => event.is_none(),
+        _ => passes_in_dialog(name, ours),
+    });
+    if let Some((package, number)) = event {
+        writer.name(H::Event).raw(package).raw(b";id=").number(u64::from(number)).end_line();
+    }
+    writer.body(request.body());
+}
+
+/// The event package of a NOTIFY whose `id` is the CSeq of the REFER that was passed on, and the CSeq that it
+/// came with.
+fn renumbered_event<'a>(request: &Message<'a>, (ours, theirs): (u32, u32)) -> Option<(&'a [u8], u32)> {
+    let event = request.header(HeaderName::Event)?;
+    let (package, params) = event.split_at(memchr::memchr(b';', event)?);
+    let id = crate::sip::number::whole_number(crate::sip::name_addr::param(params, "id")?)?;
+    (request.method() == Method::Notify && ours > 0 && id == ours).then_some((package, theirs))
+}
+
+/// Writes a response to the asker of a request that was passed on: the other side's, or one of our own.
+pub(super) fn relayed_final(
+    context: &Context,
+    out: &mut Vec<u8>,
+    relay: &Relay,
+    status: Status,
+    response: Option<&Message<'_>>,
+) {
+    use HeaderName as H;
+    let ours = negotiates_extensions(relay.method);
+    let same = response.filter(|response| response.status() == Some(status));
+    let mut writer = Writer::new(out);
+    writer.status_line(status, same.map_or(b"", |response| response.reason()));
+    writer.raw(context.keep.bytes(&relay.head));
+    if ours && status.is_success() {
+        writer.header(H::Allow, ALLOW);
+        writer.header(H::Supported, SUPPORTED);
+        if relay.method != Method::Prack {
+            relay.session.write_response(&mut writer);
+        }
+    }
+    match response {
+        Some(response) => {
+            writer.splice_headers(response, |name| match name {
+                H::Timestamp => false,
+                H::Unsupported => !ours,
+                _ => passes_in_dialog(name, ours),
+            });
+            writer.body(response.body());
+        }
+        None => {
+            if status == Status::SERVICE_UNAVAILABLE {
+                writer.name(H::RetryAfter).number(u64::from(context.settings.retry_after_s)).end_line();
+            }
+            writer.body(b"");
+        }
+    }
+}
+
+/// Whether the extensions that a request and its responses speak of are a matter of this leg.
+const fn negotiates_extensions(method: Method) -> bool {
+    matches!(method, Method::Invite | Method::Update | Method::Prack)
+}
+
+/// Which header fields pass from one dialog to the other; `ours`: extensions are each leg's own.
+fn passes_in_dialog(name: HeaderName, ours: bool) -> bool {
+    use HeaderName as H;
+    match name {
+        H::Allow | H::Supported | H::Require => !ours,
+        name => !is_per_leg(name),
+    }
+}
+
+/// Header fields that describe a body.
+pub(super) fn is_content(name: HeaderName) -> bool {
+    use HeaderName as H;
+    matches!(
+        name,
+        H::ContentType | H::ContentEncoding | H::ContentDisposition | H::ContentLanguage | H::MimeVersion
+    )
 }
 
 /// What a response to the caller starts with behind the status line: Via to CSeq, Contact where the

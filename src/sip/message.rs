@@ -236,6 +236,19 @@ impl<'a> Message<'a> {
         })
     }
 
+    /// Whether there is one Via value and no more, in one field or several. The response to a request of our
+    /// own has just the one that we wrote: with another it is not for us (RFC 3261 §8.1.3.3). False after a
+    /// fault in the topmost one.
+    #[must_use]
+    pub fn has_one_via(&self) -> bool {
+        let mut values = self.values(HeaderName::Via);
+        let (first, second) = (values.next(), values.next());
+        let top = self.index.facts.top_via;
+        // What stands behind the topmost one in its field begins with a comma.
+        let is_alone = first.zip(top).is_some_and(|(value, top)| value.len() == usize::from(top.length));
+        is_alone && second.is_none()
+    }
+
     /// `None` only after a fault.
     #[must_use]
     pub fn cseq(&self) -> Option<CSeq> {

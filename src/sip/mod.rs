@@ -1,8 +1,8 @@
 //! Bytes to meaning and back. No state, no allocation, no knowledge of transactions or calls.
 //!
 //! [`mod@scan`] walks a datagram once and fills an [`Index`] of spans; a [`Message`] is the datagram and
-//! its index together; the views ([`via`], [`name_addr`], [`uri`], [`cseq`]) parse a header's value on
-//! request; [`mod@write`] makes messages by splicing.
+//! its index together; the views ([`via`], [`name_addr`], [`uri`], [`cseq`], [`rack`], [`number`]) parse a
+//! header's value on request; [`mod@write`] makes messages by splicing.
 
 pub mod cseq;
 pub mod error;
@@ -11,6 +11,9 @@ mod lines;
 pub mod message;
 pub mod method;
 pub mod name_addr;
+pub mod number;
+mod param;
+pub mod rack;
 pub mod scan;
 mod start_line;
 pub mod status;
@@ -25,6 +28,7 @@ pub use header::HeaderName;
 pub use message::{Index, Message, Span};
 pub use method::Method;
 pub use name_addr::NameAddr;
+pub use rack::RAck;
 pub use scan::scan;
 pub use status::Status;
 pub use uri::Uri;

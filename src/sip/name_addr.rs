@@ -3,7 +3,8 @@
 
 use super::Malformed;
 use super::lines::find_any;
-use super::text::{PARAM_END, blanks_end, quoted_end, run_end, trim, trim_end, value_end};
+use super::param::Param;
+use super::text::{PARAM_END, blanks_end, is_word, quoted_end, run_end, trim, trim_end, value_end};
 use std::ops::Range;
 
 /// `"Alice" <sip:alice@host>;tag=1` or `sip:alice@host;tag=1` (then everything behind `;` is a header
@@ -25,16 +26,14 @@ impl<'a> NameAddr<'a> {
     /// # Errors
     /// [`Malformed`] when no address can be told from it: a quote or a bracket that is not closed, an
     /// unquoted display name with a separator in it (RFC 4475 §3.1.2.15), something other than parameters
-    /// behind the address, no URI or one with blanks in it.
+    /// behind the address, no URI or one with blanks in it, a `tag` without a value. The scanner refuses
+    /// the same in a From and a To.
     pub fn parse(value: &'a [u8]) -> Result<NameAddr<'a>, Malformed> {
         let parts = Parts::read(value).ok_or(Malformed)?;
-        let uri = trim(&value[parts.uri]);
-        if uri.is_empty() || uri.iter().any(u8::is_ascii_whitespace) {
-            return Err(Malformed);
-        }
+        checked_tag(value, parts.params).ok_or(Malformed)?;
         Ok(NameAddr {
             display: trim(&value[..parts.display_end]),
-            uri,
+            uri: &value[parts.uri],
             params: trim_end(&value[parts.params..]),
         })
     }
@@ -55,6 +54,7 @@ impl<'a> NameAddr<'a> {
 /// Where the parts of an address stand in a value.
 struct Parts {
     display_end: usize,
+    /// Without blanks in it or around it.
     uri: Range<usize>,
     /// The first `;` behind the address, or the value's end.
     params: usize,
@@ -75,8 +75,10 @@ impl Parts {
                 }
                 Some(b'<') => return Parts::read_brackets(value, at),
                 None | Some(b';') => {
-                    let is_address = !has_quotes && blanks_end(value, 0) < at;
-                    return is_address.then_some(Parts { display_end: 0, uri: 0..at, params: at });
+                    let start = blanks_end(value, 0);
+                    let uri = start..find_any(&value[..at], start, *b" \t");
+                    let is_address = !has_quotes && !uri.is_empty() && blanks_end(value, uri.end) >= at;
+                    return is_address.then_some(Parts { display_end: 0, uri, params: at });
                 }
                 Some(_) => return None,
             }
@@ -85,13 +87,15 @@ impl Parts {
 
     #[inline]
     fn read_brackets(value: &[u8], open: usize) -> Option<Parts> {
-        let close = find_any(value, open, *b">");
-        if close == value.len() {
+        let start = blanks_end(value, open + 1);
+        let uri = start..find_any(value, start, *b"> \t");
+        let close = blanks_end(value, uri.end);
+        if uri.is_empty() || value.get(close) != Some(&b'>') {
             return None;
         }
         let params = blanks_end(value, close + 1);
         let ends_well = matches!(value.get(params), None | Some(b';'));
-        ends_well.then_some(Parts { display_end: open, uri: open + 1..close, params })
+        ends_well.then_some(Parts { display_end: open, uri, params })
     }
 }
 
@@ -100,15 +104,46 @@ impl Parts {
 pub(super) fn read_tag(value: &[u8]) -> Option<Range<usize>> {
     let parts = Parts::read(value)?;
     let params = &value[parts.params..];
-    // As nearly every peer writes it.
+    if params.is_empty() {
+        return Some(0..0);
+    }
+    // As nearly every peer writes it: one parameter, the tag.
     if let [b';', b't', b'a', b'g', b'=', first, ..] = params
         && !matches!(first, b' ' | b'\t' | b'"')
     {
-        let start = parts.params + 5;
-        return Some(start..value_end(value, start));
+        let tag = parts.params + 5..value_end(value, parts.params + 5);
+        if tag.end == value.len() {
+            return Some(tag);
+        }
     }
-    let tag = find_param(params, b"tag").unwrap_or_default();
-    Some(parts.params + tag.start..parts.params + tag.end)
+    checked_tag(value, parts.params)
+}
+
+/// Walks the parameters that start at `at`: where the first tag stands, an empty range when there is none.
+/// `None` when a quote stays open, something stands between two parameters, or a tag has no value (RFC 3261
+/// §25.1: one that counts could not be told from none). An empty parameter (`;;`, a last `;`) is borne with.
+#[cold]
+fn checked_tag(value: &[u8], params: usize) -> Option<Range<usize>> {
+    let mut tag = 0..0;
+    let mut at = params;
+    while value.get(at) == Some(&b';') {
+        let start = blanks_end(value, at + 1);
+        if matches!(value.get(start), None | Some(b';')) {
+            at = start;
+            continue;
+        }
+        let param = Param::read(value, start)?;
+        if is_word(&value[param.name], b"tag") {
+            if param.value.is_empty() {
+                return None;
+            }
+            if tag.is_empty() {
+                tag = param.value;
+            }
+        }
+        at = blanks_end(value, param.end);
+    }
+    (at == value.len()).then_some(tag)
 }
 
 /// Splits a list at the commas outside quotes and angle brackets. Items come without white space around

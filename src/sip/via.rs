@@ -1,8 +1,7 @@
 //! A via-parm in full (RFC 3261 §20.42, RFC 3581). The scanner reads the topmost one itself.
 
-use super::text::{
-    PARAM_END, WORD_END, blanks_end, host_end, is_word, port, quoted_end, run_end, trim_end, value_end,
-};
+use super::param::Param;
+use super::text::{WORD_END, blanks_end, host_end, is_word, port, run_end, trim_end};
 use super::{Malformed, Span};
 use std::ops::Range;
 
@@ -21,10 +20,14 @@ impl<'a> Via<'a> {
     /// Parses one via-parm (see [`super::name_addr::split_list`]); white space around `/` and `:` is allowed.
     ///
     /// # Errors
-    /// [`Malformed`] when protocol or sent-by cannot be read.
+    /// [`Malformed`] when protocol, sent-by or a parameter cannot be read: what the scanner refuses too.
     pub fn parse(value: &'a [u8]) -> Result<Via<'a>, Malformed> {
         let sent = Sent::read(value).ok_or(Malformed)?;
-        if !matches!(value.get(sent.end), None | Some(b';')) {
+        let mut end = sent.end;
+        while value.get(end) == Some(&b';') {
+            end = blanks_end(value, Param::read(value, end + 1).ok_or(Malformed)?.end);
+        }
+        if end < value.len() {
             return Err(Malformed);
         }
         Ok(Via {
@@ -40,6 +43,7 @@ impl<'a> Via<'a> {
         super::name_addr::param(self.params, name)
     }
 
+    /// The first `branch`; empty when there is none or it has no value (RFC 2543).
     #[must_use]
     pub fn branch(&self) -> &'a [u8] {
         self.param("branch").unwrap_or_default()
@@ -51,7 +55,7 @@ impl<'a> Via<'a> {
 pub(super) struct Top {
     pub host: Span,
     pub port: Option<u16>,
-    /// Empty when there is none.
+    /// The first one's value; empty when there is none or it has none.
     pub branch: Span,
     pub wants_rport: bool,
     /// Of the via-parm's text.
@@ -69,11 +73,9 @@ pub(super) fn read_top(value: &[u8]) -> Option<Top> {
     while value.get(at) == Some(&b';') {
         let param = Param::read(value, at + 1)?;
         let name = &value[param.name];
-        if param.has_value {
-            if branch.is_none() && is_word(name, b"branch") {
-                branch = Some(Span::of(param.value));
-            }
-        } else if is_word(name, b"rport") {
+        if branch.is_none() && is_word(name, b"branch") {
+            branch = Some(Span::of(param.value));
+        } else if !param.has_value && is_word(name, b"rport") {
             wants_rport = true;
         }
         length = param.end;
@@ -141,38 +143,4 @@ fn transport_start(value: &[u8]) -> Option<usize> {
         at = blanks_end(value, slash + 1);
     }
     Some(at)
-}
-
-/// One via-param.
-struct Param {
-    name: Range<usize>,
-    /// There is a `=`, and perhaps nothing behind it.
-    has_value: bool,
-    /// Without quotes.
-    value: Range<usize>,
-    end: usize,
-}
-
-impl Param {
-    #[inline(always)]
-    fn read(text: &[u8], at: usize) -> Option<Param> {
-        let start = blanks_end(text, at);
-        let name = start..run_end(text, start, PARAM_END);
-        if name.is_empty() {
-            return None;
-        }
-        let equals = blanks_end(text, name.end);
-        if text.get(equals) != Some(&b'=') {
-            return Some(Param { end: name.end, name, has_value: false, value: 0..0 });
-        }
-        let start = blanks_end(text, equals + 1);
-        if text.get(start) == Some(&b'"') {
-            let end = quoted_end(text, start)?;
-            return Some(Param { name, has_value: true, value: start + 1..end - 1, end });
-        }
-        let value = start..value_end(text, start);
-        // With nothing behind `=` the parameter ends there and not behind the blanks.
-        let end = if value.is_empty() { equals + 1 } else { value.end };
-        Some(Param { name, has_value: true, value, end })
-    }
 }

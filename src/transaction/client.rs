@@ -2,7 +2,7 @@
 
 use super::record::{Machine, Record, Side};
 use super::table::lift;
-use super::{Effect, Exchange, Transactions, User, invite_client, non_invite_client};
+use super::{Effect, Exchange, Transactions, User, invite_client, non_invite_client, non_invite_server};
 use crate::context::Context;
 use crate::ids::{Branch, Kind};
 use crate::keep::Kept;
@@ -94,8 +94,9 @@ impl Transactions {
     }
 
     /// Sends the CANCEL of an INVITE: same Request-URI, Via, Call-ID, From, To and CSeq number
-    /// (RFC 3261 §9.1). The caller sees to it that a provisional response came first.
-    pub fn send_cancel(&mut self, context: &mut Context, invite: Handle) {
+    /// (RFC 3261 §9.1), and the Reason of what caused it (RFC 3326). The user sees to it that a provisional
+    /// response came first.
+    pub fn send_cancel(&mut self, context: &mut Context, invite: Handle, cause: Option<&Message<'_>>) {
         let Some(record) = self.records.get_mut(invite) else { return };
         let Side::Client { to_end, cseq, .. } = record.side else { return };
         let answer_to = AnswerTo { listener: record.listener, destination: record.peer.into() };
@@ -105,7 +106,12 @@ impl Transactions {
             let copied = Method::Invite.name().len()..usize::from(to_end);
             out.extend_from_slice(Method::Cancel.name().as_bytes());
             out.extend_from_slice(context.keep.bytes(&kept).get(copied).unwrap_or_default());
-            end_request(out, Method::Cancel, cseq);
+            write_cseq(out, Method::Cancel, cseq);
+            let mut writer = Writer::new(out);
+            if let Some(cause) = cause.filter(|cause| cause.is_request()) {
+                writer.splice_headers(cause, |name| name == HeaderName::Reason);
+            }
+            writer.body(b"");
         });
         match self.records.get_mut(invite) {
             Some(record) => {
@@ -141,12 +147,15 @@ impl Transactions {
         }
     }
 
-    /// Forgets an INVITE whose final response never came after its CANCEL (RFC 3261 §9.1).
-    pub fn abandon_unanswered(&mut self, context: &mut Context, invite: Handle) {
+    /// Forgets a transaction that waits for a final response which never comes: an INVITE's after its CANCEL
+    /// (RFC 3261 §9.1), or ours to a request that nobody answered (RFC 4320 §4).
+    pub fn abandon_unanswered(&mut self, context: &mut Context, transaction: Handle) {
         use invite_client::State::{Calling, Proceeding};
-        if let Some(Machine::InviteClient(Calling | Proceeding)) = self.records.get(invite).map(|r| r.machine)
+        use non_invite_server::State::Trying;
+        if let Some(Machine::InviteClient(Calling | Proceeding) | Machine::NonInviteServer(Trying)) =
+            self.records.get(transaction).map(|record| record.machine)
         {
-            self.enter(context, invite, None);
+            self.enter(context, transaction, None);
         }
     }
 
@@ -308,7 +317,8 @@ impl Transactions {
             for name in [HeaderName::CallId, HeaderName::From, HeaderName::To] {
                 writer.header(name, response.header(name).unwrap_or_default());
             }
-            end_request(out, Method::Ack, cseq);
+            write_cseq(out, Method::Ack, cseq);
+            Writer::new(out).body(b"");
         });
         let mut scratch = std::mem::take(&mut context.scratch);
         scratch.clear();
@@ -345,9 +355,7 @@ impl Transactions {
         context.metrics.transactions_not_kept += u64::from(kept.is_none() || handle.is_none());
         let machine = match exchange {
             Exchange::Invite => Machine::InviteClient(invite_client::State::Calling),
-            Exchange::Cancel | Exchange::Bye | Exchange::Refresh => {
-                Machine::NonInviteClient(non_invite_client::State::Trying)
-            }
+            _ => Machine::NonInviteClient(non_invite_client::State::Trying),
         };
         let (winner, to_end, acknowledged) = (0, 0, false);
         let inserted = self.records.insert(Record {
@@ -400,7 +408,8 @@ pub fn write_via(writer: &mut Writer<'_>, sent_by: &str, branch: &Branch) {
 fn is_of_request(context: &Context, record: &Record, response: &Message<'_>) -> bool {
     let Side::Client { cseq, .. } = record.side else { return false };
     let from_fits = match record.user {
-        User::None => true,
+        // A relayed request's tag is that of its dialog, which the call knows.
+        User::None | User::Relay(_) => true,
         User::Call(handle) => response.from_tag() == context.mint.tag(Kind::Call, handle),
         User::Leg(handle) => response.from_tag() == context.mint.tag(Kind::Leg, handle),
     };
@@ -415,9 +424,8 @@ fn request_uri(kept: &[u8]) -> &[u8] {
     }
 }
 
-fn end_request(out: &mut Vec<u8>, method: Method, cseq: u32) {
+fn write_cseq(out: &mut Vec<u8>, method: Method, cseq: u32) {
     let mut writer = Writer::new(out);
     writer.name(HeaderName::CSeq).number(u64::from(cseq)).raw(b" ").raw(method.name().as_bytes());
     writer.end_line();
-    writer.body(b"");
 }

@@ -8,12 +8,24 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Where a response to a request from `source` goes: back to the very port with `rport`, else to the
 /// port of sent-by at the address that the request came from (RFC 3261 §18.2.2, RFC 3581 §4).
+///
+/// `maddr` is left out of account, against §18.2.2. It is there for requests to a multicast group, and no
+/// listener of ours joins one. To anyone else it would lend our address: one datagram with another's address
+/// in `maddr` has a 200 sent there over and over, larger than what asked for it, and no network has to let
+/// a forged source pass for that. Where `maddr` is the sender's own address nothing changes without it.
+/// `ttl` has a meaning only with a group.
 #[must_use]
 pub fn destination(via: &TopVia<'_>, source: SocketAddr) -> SocketAddr {
-    if via.wants_rport {
-        return source;
-    }
-    SocketAddr::new(source.ip(), via.port.unwrap_or(5060))
+    let port = match via.port {
+        _ if via.wants_rport => source.port(),
+        // Nothing can be sent there.
+        Some(0) => source.port(),
+        port => port.unwrap_or(5060),
+    };
+    // Not made anew from the address alone: a link-local one is reached by its scope.
+    let mut destination = source;
+    destination.set_port(port);
+    destination
 }
 
 /// Writes a whole bodiless response without Contact. `to_tag` is added when the request's To has none.
@@ -62,32 +74,40 @@ fn write_vias(out: &mut Vec<u8>, request: &Message<'_>, source: SocketAddr) {
     }
 }
 
-/// The topmost Via with `received` and `rport` filled in.
+/// The topmost Via with `received` and `rport` filled in. The sender's own `received` goes, for the one that
+/// we write must not be the second; an `rport` beside one that is to be filled goes for the same reason.
 fn write_top_via(out: &mut Vec<u8>, via: &TopVia<'_>, source: SocketAddr) {
     let (sent_by, params) = match memchr::memchr(b';', via.text) {
         Some(position) => via.text.split_at(position),
         None => (via.text, &[][..]),
     };
     out.extend_from_slice(sent_by);
+    let mut is_rport_due = via.wants_rport;
     for (name, param) in split_params(params) {
         if name.eq_ignore_ascii_case(b"received") {
             continue;
         }
-        out.push(b';');
-        if name.eq_ignore_ascii_case(b"rport") {
-            write_text(out, format_args!("rport={}", source.port()));
-        } else {
-            out.extend_from_slice(param);
+        if via.wants_rport && name.eq_ignore_ascii_case(b"rport") {
+            if is_rport_due {
+                write_text(out, format_args!(";rport={}", source.port()));
+            }
+            is_rport_due = false;
+            continue;
         }
+        out.push(b';');
+        out.extend_from_slice(param);
     }
-    if via.wants_rport || host_ip(via.host) != Some(source.ip()) {
-        write_text(out, format_args!(";received={}", source.ip()));
+    // A socket of both families tells an IPv4 peer as `::ffff:192.0.2.1`.
+    let ip = source.ip().to_canonical();
+    if via.wants_rport || host_ip(via.host) != Some(ip) {
+        write_text(out, format_args!(";received={ip}"));
     }
 }
 
 fn host_ip(host: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(host).ok()?;
-    text.trim_start_matches('[').trim_end_matches(']').parse().ok()
+    let ip: IpAddr = text.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
+    Some(ip.to_canonical())
 }
 
 fn write_text(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {

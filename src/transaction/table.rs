@@ -18,6 +18,8 @@ pub enum User {
     Call(Handle),
     /// A callee's leg.
     Leg(Handle),
+    /// A request that is passed on from one side of a call to the other.
+    Relay(Handle),
 }
 
 /// What a client transaction's request was for.
@@ -28,6 +30,10 @@ pub enum Exchange {
     Bye,
     /// An UPDATE that refreshes a session timer.
     Refresh,
+    /// The acknowledgement of a reliable provisional response.
+    Prack,
+    /// A request of the other side's.
+    Relayed,
 }
 
 /// All transactions of a shard, lingering ones included.
@@ -58,6 +64,12 @@ impl Transactions {
     #[must_use]
     pub fn has_room_for_call(&self) -> bool {
         (self.records.len() as u32) < self.capacity - self.capacity / 8
+    }
+
+    /// Whether so many more transactions fit.
+    #[must_use]
+    pub fn has_room_for(&self, more: u32) -> bool {
+        self.records.len() as u32 + more <= self.capacity
     }
 
     #[must_use]

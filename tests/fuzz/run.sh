@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 seconds=${1:-60}
 shift || true
 target_dir=${CARGO_TARGET_DIR:-$PWD/../../target/fuzz}
-export RINGWAY_CORPORA=${RINGWAY_CORPORA:-$PWD/../../../shared/corpora}
+export SIP_CORPORA=${SIP_CORPORA:-$PWD/../../../shared/corpora}
 cargo build --release --quiet
 host=$(rustc --print host-tuple)
 bin=$target_dir/$host/release

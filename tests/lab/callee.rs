@@ -37,8 +37,8 @@ impl Leg {
 
     pub fn text_with(&self, status: &str, lines: &[&str], body: &str) -> String {
         let contact = format!("Contact: <sip:{}@{}>", self.peer.number, self.peer.address);
-        let redirects = lines.iter().any(|line| line.starts_with("Contact:"));
-        let mut all: Vec<String> = if redirects { Vec::new() } else { vec![contact] };
+        let own = lines.iter().any(|line| line.starts_with("Contact:"));
+        let mut all: Vec<String> = if own { Vec::new() } else { vec![contact] };
         all.extend(lines.iter().map(|line| line.to_string()));
         response(&self.invite, status, &self.tag, &all, body)
     }
@@ -55,6 +55,16 @@ impl Leg {
         let text = self.text_with(status, lines, body);
         lab.send(self.peer, &text);
         text
+    }
+
+    /// A reliable provisional response (RFC 3262 §3).
+    pub fn reliable(&self, lab: &mut Lab, status: &str, rseq: u32, body: &str) -> String {
+        self.respond_with(lab, status, &["Require: 100rel", &format!("RSeq: {rseq}")], body)
+    }
+
+    /// The same INVITE at another branch of a forking proxy: another To tag.
+    pub fn fork(&self, tag: &str) -> Leg {
+        Leg { tag: tag.into(), ..self.clone() }
     }
 
     /// 100 and 180.

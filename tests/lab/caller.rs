@@ -11,7 +11,7 @@ pub const OFFER: &str = "v=0\r\no=ZED3 5525 5525 IN IP4 127.0.0.137\r\ns=ZED3\r\
     a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n";
 
 /// A request, written as RFC 3261 §8.1.1 says. `lines` are further header lines without line breaks; SDP
-/// is assumed of a body.
+/// is assumed of a body, unless one of them is a Content-Type.
 #[derive(Clone, Debug)]
 pub struct Invite {
     pub peer: Peer,
@@ -65,9 +65,7 @@ impl Invite {
         for line in &self.lines {
             text += &format!("{line}\r\n");
         }
-        if !self.body.is_empty() {
-            text += "Content-Type: application/sdp\r\n";
-        }
+        text += content_type(&self.lines, &self.body);
         text + &format!("Content-Length: {}\r\n\r\n{}", self.body.len(), self.body)
     }
 
@@ -267,8 +265,12 @@ pub fn response(request: &Sip, status: &str, tag: &str, lines: &[String], body: 
     for line in lines {
         text += &format!("{line}\r\n");
     }
-    if !body.is_empty() {
-        text += "Content-Type: application/sdp\r\n";
-    }
+    text += content_type(lines, body);
     text + &format!("Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// What a body is taken for, unless one of the lines says what it is.
+fn content_type(lines: &[String], body: &str) -> &'static str {
+    let is_said = lines.iter().any(|line| line.starts_with("Content-Type:"));
+    if body.is_empty() || is_said { "" } else { "Content-Type: application/sdp\r\n" }
 }

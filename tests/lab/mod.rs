@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod callee;
 pub mod caller;
+pub mod party;
 pub mod peer;
 pub mod scene;
 pub mod sip;
@@ -219,12 +220,18 @@ impl Lab {
         self.expect_at(peer.address, summary)
     }
 
+    /// What the next message to a peer is; it stays to be looked at.
+    #[track_caller]
+    pub fn next_to(&self, peer: Peer) -> String {
+        let is_next = |number: &&usize| self.trace[**number].peer == peer.address;
+        let next = self.unread.iter().find(is_next).and_then(|number| self.trace[*number].sip.as_ref());
+        next.map(Sip::summary).unwrap_or_else(|| panic!("nothing was sent to {}", peer.name))
+    }
+
     /// The next message to a peer, whatever it is.
     #[track_caller]
     pub fn expect_any(&mut self, peer: Peer) -> String {
-        let is_next = |number: &&usize| self.trace[**number].peer == peer.address;
-        let next = self.unread.iter().find(is_next).and_then(|number| self.trace[*number].sip.as_ref());
-        let summary = next.map(Sip::summary).unwrap_or_else(|| panic!("nothing was sent to {}", peer.name));
+        let summary = self.next_to(peer);
         self.expect(peer, &summary);
         summary
     }

@@ -381,7 +381,7 @@ fn via(value: Text) -> Option<Via> {
         for text in split(&tail[1..end], b';', None).0 {
             let (name, value) = parameter(text)?;
             if name.eq_ignore_ascii_case(b"branch") && !has_branch {
-                has_branch |= value.is_some();
+                has_branch = true;
                 via.branch = value.unwrap_or_default().to_vec();
             }
             via.wants_rport |= name.eq_ignore_ascii_case(b"rport") && value.is_none();
@@ -448,39 +448,40 @@ fn tag(value: Text) -> Option<Vec<u8>> {
         }
         at += 1;
     };
-    let params = match value.get(stop) {
+    let (uri, params) = match value.get(stop) {
         Some(b'<') => {
-            let close = value[stop..].iter().position(|byte| *byte == b'>')?;
-            let params = trim(&value[stop + close + 1..]);
-            if !params.is_empty() && params[0] != b';' {
-                return None;
-            }
-            params
+            let close = stop + value[stop..].iter().position(|byte| *byte == b'>')?;
+            (&value[stop + 1..close], trim(&value[close + 1..]))
         }
-        Some(b';') | None if !has_quotes && !trim(&value[..stop]).is_empty() => &value[stop..],
+        Some(b';') | None if !has_quotes => (&value[..stop], &value[stop..]),
         _ => return None,
     };
-    Some(find(params, b"tag").unwrap_or_default().to_vec())
-}
-
-/// A parameter's value, read leniently.
-fn find<'a>(params: Text<'a>, wanted: Text) -> Option<Text<'a>> {
-    let (parts, _) = split(params, b';', None);
-    parts
-        .into_iter()
-        .map(lenient_parameter)
-        .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
-        .map(|found| found.1)
-}
-
-fn lenient_parameter(text: Text) -> (Text, Text) {
-    let text = trim(text);
-    let (name, rest) =
-        text.split_at(text.iter().position(|byte| b" \t=,\"".contains(byte)).unwrap_or(text.len()));
-    let Some(value) = trim(rest).strip_prefix(b"=").map(trim) else { return (name, b"") };
-    if let Some(inside) = value.strip_prefix(b"\"") {
-        let end = (0..value.len()).find(|end| *end > 0 && one_string(&value[..=*end]));
-        return (name, end.map_or(inside, |end| &value[1..end]));
+    let uri = trim(uri);
+    if uri.is_empty() || uri.iter().any(|byte| b" \t".contains(byte)) {
+        return None;
     }
-    (name, &value[..value.iter().position(|byte| b" \t,\"".contains(byte)).unwrap_or(value.len())])
+    let params = trim(params);
+    if params.is_empty() {
+        return Some(Vec::new());
+    }
+    first_tag(params.strip_prefix(b";")?)
+}
+
+/// The first tag of strict parameters, empty when there is none; empty parameters do not count.
+fn first_tag(params: Text) -> Option<Vec<u8>> {
+    let (parts, is_open) = split(params, b';', None);
+    if is_open {
+        return None;
+    }
+    let mut tags = Vec::new();
+    for text in parts.into_iter().filter(|text| !trim(text).is_empty()) {
+        let (name, value) = parameter(text)?;
+        if name.contains(&b',') || value.is_some_and(|value| !text.contains(&b'"') && value.contains(&b',')) {
+            return None;
+        }
+        if name.eq_ignore_ascii_case(b"tag") {
+            tags.push(value.filter(|value| !value.is_empty())?.to_vec());
+        }
+    }
+    Some(tags.into_iter().next().unwrap_or_default())
 }

@@ -1,14 +1,17 @@
-//! name-addr: what was parsed and is written again parses to the same; its tag is the one that a scan finds.
+//! name-addr: what was parsed and is written again parses to the same; the scanner takes just those addresses
+//! that the view takes, and finds the same tag.
 
 use crate::padded;
-use ringway::sip::{Index, NameAddr, scan};
+use ringway::sip::{Fault, HeaderName, Index, NameAddr, scan};
 
 pub fn run(data: &[u8]) {
-    let Ok(address) = NameAddr::parse(data) else { return };
-    assert!(!address.uri.is_empty() && !address.uri.iter().any(u8::is_ascii_whitespace));
-    assert!(matches!(address.params.first(), None | Some(b';')));
-    let again = [address.display, b" <", address.uri, b">", address.params].concat();
-    assert_eq!(NameAddr::parse(&again), Ok(address));
+    let address = NameAddr::parse(data);
+    if let Ok(address) = address {
+        assert!(!address.uri.is_empty() && !address.uri.iter().any(|byte| b" \t".contains(byte)));
+        assert!(matches!(address.params.first(), None | Some(b';')));
+        let again = [address.display, b" <", address.uri, b">", address.params].concat();
+        assert_eq!(NameAddr::parse(&again), Ok(address));
+    }
     if data.iter().any(|byte| b"\r\n".contains(byte)) {
         return;
     }
@@ -18,6 +21,7 @@ pub fn run(data: &[u8]) {
     let mut buffer = padded(&message);
     let mut index = Index::new();
     let result = scan(&mut buffer, message.len(), &mut index);
-    assert_eq!(result, Ok(()), "the scanner refuses an address that the view takes");
-    assert_eq!(index.message(&buffer).from_tag(), address.tag());
+    let expected = address.map(|_| ()).map_err(|_| Fault::Malformed(HeaderName::From));
+    assert_eq!(result, expected, "scanner and view disagree");
+    assert_eq!(index.message(&buffer).from_tag(), address.map(|address| address.tag()).unwrap_or_default());
 }

@@ -1,4 +1,4 @@
-//! Inputs to start from, made of public SIP messages. They are looked for under `RINGWAY_CORPORA`; where
+//! Inputs to start from, made of public SIP messages. They are looked for under `SIP_CORPORA`; where
 //! there are none, a target starts from what it has of its own.
 
 use std::fs;
@@ -30,8 +30,8 @@ pub fn plant(target: &str) {
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let mut seeds = own(target);
-    let Some(corpora) = std::env::var_os("RINGWAY_CORPORA").map(PathBuf::from) else {
-        println!("{target}: RINGWAY_CORPORA is not set, public messages skipped");
+    let Some(corpora) = std::env::var_os("SIP_CORPORA").map(PathBuf::from) else {
+        println!("{target}: SIP_CORPORA is not set, public messages skipped");
         return seeds;
     };
     for name in MESSAGES.iter().chain(&URIS) {

@@ -1,0 +1,125 @@
+//! Requests in a dialog: found by our tag, checked, and taken to what they are for.
+
+use super::negotiation::Negotiation;
+use super::side::Side;
+use super::{Calls, Request, Signalling, unsupported};
+use crate::sip::{Message, Method, RAck, Status};
+use crate::transaction::ServerKey;
+
+impl Calls {
+    /// A request with a To tag: ours names the dialog.
+    pub(super) fn handle_in_dialog(&mut self, on: &mut Signalling, request: &Request<'_>, key: ServerKey) {
+        let message = &request.message;
+        let side = Side::of_tag(&on.context.mint, message.to_tag());
+        if message.method() == Method::Ack {
+            if !side.is_some_and(|side| self.acknowledge(on, side, request)) {
+                on.context.metrics.stray_acks += 1;
+            }
+            return;
+        }
+        let Some(side) = side.filter(|&side| self.is_in_dialog(on, side, message)) else {
+            return on.refuse(request, Status::CALL_DOES_NOT_EXIST);
+        };
+        let done = self.enter_dialog(side, message).and_then(|()| match message.method() {
+            Method::Bye => self.hang_up(on, side, request, key),
+            Method::Invite => self.reinvite(on, side, request, key),
+            Method::Update => self.update(on, side, request, key),
+            Method::Prack => self.prack(on, side, request, key),
+            _ => {
+                let way = self.way_from(side)?;
+                self.relay(on, way, (request, key), None).map(|_| ())
+            }
+        });
+        if let Err(status) = done {
+            on.refuse(request, status);
+        }
+    }
+
+    /// Whether the request belongs to the dialog that its To tag names, and nothing has ended that.
+    fn is_in_dialog(&self, on: &Signalling, side: Side, message: &Message<'_>) -> bool {
+        let lives = match message.method() {
+            // Both may hang up at once: each BYE is answered (RFC 3261 §15.1.2).
+            Method::Bye => self.is_confirmed(side),
+            _ => self.is_open(side),
+        };
+        lives && self.dialog(side).is_some_and(|dialog| dialog.is_of(&on.context, message))
+    }
+
+    /// Takes the request's CSeq (RFC 3261 §12.2.2) and looks for what it requires of us.
+    fn enter_dialog(&mut self, side: Side, message: &Message<'_>) -> Result<(), Status> {
+        let dialog = self.dialog_mut(side).ok_or(Status::CALL_DOES_NOT_EXIST)?;
+        let number = message.cseq().map(|cseq| cseq.number);
+        // Out of order.
+        if dialog.remote_cseq.is_some_and(|last| number < Some(last)) {
+            return Err(Status::SERVER_INTERNAL_ERROR);
+        }
+        dialog.remote_cseq = number;
+        // What the other party must support is its own affair.
+        let ours = matches!(
+            message.method(),
+            Method::Invite | Method::Update | Method::Prack | Method::Bye | Method::Options
+        );
+        match ours && unsupported(message).next().is_some() {
+            true => Err(Status::BAD_EXTENSION),
+            false => Ok(()),
+        }
+    }
+
+    /// UPDATE (RFC 3311): with an offer it is passed on, without it is a matter of this leg.
+    fn update(
+        &mut self,
+        on: &mut Signalling,
+        side: Side,
+        request: &Request<'_>,
+        key: ServerKey,
+    ) -> Result<(), Status> {
+        if request.message.body().is_empty() {
+            self.take_refresh(on, side, request);
+            return Ok(());
+        }
+        let way = self.way_from(side)?;
+        self.may_offer(way)?;
+        let handle = self.relay(on, way, (request, key), None)?;
+        if let Some(dialog) = self.dialog_mut(side) {
+            dialog.refresh_target(&mut on.context, &request.message);
+        }
+        self.open_offer(handle, Negotiation::Received, Negotiation::Sent);
+        Ok(())
+    }
+
+    /// The caller's PRACK (RFC 3262 §3): it stops the response that it names, and is passed on where the
+    /// callee waits for it.
+    fn prack(
+        &mut self,
+        on: &mut Signalling,
+        side: Side,
+        request: &Request<'_>,
+        key: ServerKey,
+    ) -> Result<(), Status> {
+        let message = &request.message;
+        let rack = message.header(crate::sip::HeaderName::RAck).ok_or(Status::BAD_REQUEST)?;
+        let rack = RAck::parse(rack).map_err(|_| Status::BAD_REQUEST)?;
+        let Side::Caller(call) = side else { return Err(Status::CALL_DOES_NOT_EXIST) };
+        let taken = self.take_prack(on, call, rack).ok_or(Status::CALL_DOES_NOT_EXIST)?;
+        let to = taken.map(|(leg, rack)| (Side::Callee(leg), rack));
+        let passed = to.filter(|&(to, _)| self.dialog(to).is_some()).map(|(to, rack)| {
+            let way = super::relay::Way { call, from: side, to };
+            let answers = self.dialog(side).is_some_and(|dialog| dialog.negotiation == Negotiation::Sent);
+            let relayed = self.relay(on, way, (request, key), Some(rack));
+            if let (Ok(handle), false) = (relayed, message.body().is_empty()) {
+                self.open_offer(handle, Negotiation::Received, Negotiation::Sent);
+                if answers {
+                    self.close_offer(handle);
+                }
+            }
+            relayed
+        });
+        match passed {
+            // Room for no more: the caller's response is acknowledged all the same.
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => super::hangup::answer_in_dialog(on, request, key, Status::OK),
+        }
+        self.release_held(on, call);
+        Ok(())
+    }
+}

@@ -1,0 +1,282 @@
+//! Requests in a dialog that are the other party's business: passed on in the other dialog, and the final
+//! response passed back (SIP_RULES 21).
+
+use super::dialog::RequestLine;
+use super::negotiation::Negotiation;
+use super::reinvite::Reinvite;
+use super::reliable::write_rack;
+use super::session::SessionTimer;
+use super::side::Side;
+use super::write::{passed_status, relayed_final, relayed_request, write_contact};
+use super::{Calls, Request, Signalling};
+use crate::context::Context;
+use crate::keep::Kept;
+use crate::sip::write::Writer;
+use crate::sip::{Message, Method, Status};
+use crate::slab::Handle;
+use crate::transaction::{AnswerTo, Exchange, ServerKey, User, reply};
+
+/// A request on its way through the call.
+#[derive(Debug)]
+pub(super) struct Relay {
+    pub call: Handle,
+    /// Who asked; `None`: we did.
+    pub from: Option<Side>,
+    pub to: Side,
+    pub method: Method,
+    /// The asker's server transaction.
+    pub server: Option<Handle>,
+    /// Where responses to the asker go.
+    pub answer_to: AnswerTo,
+    /// What every response to the asker starts with behind the status line.
+    pub head: Kept,
+    /// It opened an offer between the sides.
+    pub negotiates: bool,
+    /// The session timer that the asker is granted.
+    pub session: SessionTimer,
+    /// The asker's CSeq number.
+    pub cseq: u32,
+    pub reinvite: Option<Reinvite>,
+}
+
+/// Who is on both sides of a request that is passed on.
+#[derive(Clone, Copy)]
+pub(super) struct Way {
+    pub call: Handle,
+    pub from: Side,
+    pub to: Side,
+}
+
+impl Calls {
+    /// Where a request of this side's is passed on to.
+    ///
+    /// # Errors
+    /// The status to refuse it with: 500 while the other side has no dialog yet, 481 when it has gone.
+    pub(super) fn way_from(&self, from: Side) -> Result<Way, Status> {
+        let call = self.call_of(from).ok_or(Status::CALL_DOES_NOT_EXIST)?;
+        match self.peer_of(from) {
+            Some(to) if self.is_open(to) => Ok(Way { call, from, to }),
+            None if self.is_searching(call) => Err(Status::SERVER_INTERNAL_ERROR),
+            _ => Err(Status::CALL_DOES_NOT_EXIST),
+        }
+    }
+
+    /// Passes a request on that is none of INVITE, ACK, BYE and CANCEL. `rack`: what a PRACK acknowledges on
+    /// the other side.
+    ///
+    /// # Errors
+    /// The status to refuse it with; nothing was sent then.
+    pub(super) fn relay(
+        &mut self,
+        on: &mut Signalling,
+        way: Way,
+        (request, key): (&Request<'_>, ServerKey),
+        rack: Option<(u32, u32)>,
+    ) -> Result<Handle, Status> {
+        let message = &request.message;
+        let handle = self.open_relay(on, way, request, key)?;
+        let referred = self.dialog(way.from).map(|dialog| dialog.referred);
+        let Some(dialog) = self.dialog_mut(way.to) else { return Err(Status::CALL_DOES_NOT_EXIST) };
+        dialog.local_cseq += 1;
+        let number = dialog.local_cseq;
+        if message.method() == Method::Refer {
+            dialog.referred = (number, message.cseq().map_or(0, |cseq| cseq.number));
+        }
+        let dialog = &*dialog;
+        let to = (dialog.answer_to, number);
+        let user = (User::Relay(handle), Exchange::Relayed);
+        let sent = on.transactions.send_request(&mut on.context, user, to, |context, out, branch| {
+            dialog.write_request(context, out, passed_line(message, number), branch);
+            let mut writer = Writer::new(out);
+            if let Some(rack) = rack {
+                write_rack(&mut writer, rack);
+            }
+            write_contact(&mut writer, b"", context.sent_by(dialog.answer_to.listener));
+            relayed_request(&mut writer, message, dialog.session, referred);
+        });
+        if sent.is_err() {
+            // Longer than a datagram with our header fields in it.
+            self.respond_relay(on, handle, Status::MESSAGE_TOO_LARGE, None);
+            self.remove_relay(on, handle);
+        }
+        Ok(handle)
+    }
+
+    /// Opens the asker's transaction and the record.
+    ///
+    /// # Errors
+    /// The status to refuse the request with; nothing is kept then.
+    pub(super) fn open_relay(
+        &mut self,
+        on: &mut Signalling,
+        way: Way,
+        request: &Request<'_>,
+        key: ServerKey,
+    ) -> Result<Handle, Status> {
+        let message = &request.message;
+        let handle = self.relays.next_handle().ok_or(Status::SERVICE_UNAVAILABLE)?;
+        let via = message.top_via().ok_or(Status::BAD_REQUEST)?;
+        let destination = reply::destination(&via, request.source);
+        let answer_to = AnswerTo { listener: request.listener, destination };
+        let session = self.dialog(way.from).map_or(SessionTimer::NONE, |dialog| dialog.session);
+        let refreshes = matches!(message.method(), Method::Invite | Method::Update);
+        let session = if refreshes { session.asked(message)? } else { session };
+        if message.max_forwards() == Some(0) {
+            return Err(Status::TOO_MANY_HOPS);
+        }
+        // Both transactions, so that none is left alone.
+        if !on.transactions.has_room_for(2) {
+            return Err(Status::SERVICE_UNAVAILABLE);
+        }
+        let head = keep_head(&mut on.context, request).ok_or(Status::SERVICE_UNAVAILABLE)?;
+        let Some(server) = on.transactions.open_server(message, key, answer_to, User::Relay(handle)) else {
+            on.context.keep.release(head);
+            return Err(Status::SERVICE_UNAVAILABLE);
+        };
+        let relay = Relay {
+            call: way.call,
+            from: Some(way.from),
+            to: way.to,
+            method: message.method(),
+            server: Some(server),
+            answer_to,
+            head,
+            negotiates: false,
+            session,
+            cseq: message.cseq().map_or(0, |cseq| cseq.number),
+            reinvite: None,
+        };
+        on.context.metrics.requests_relayed += 1;
+        // The handle was free above.
+        self.relays.insert(relay).map_err(|_| Status::SERVICE_UNAVAILABLE)
+    }
+
+    /// Opens an offer between the two sides of a relay.
+    pub(super) fn open_offer(&mut self, handle: Handle, here: Negotiation, there: Negotiation) {
+        let Some(relay) = self.relays.get_mut(handle) else { return };
+        relay.negotiates = true;
+        let (from, to) = (relay.from, relay.to);
+        if let Some(dialog) = from.and_then(|from| self.dialog_mut(from)) {
+            dialog.negotiation = here;
+        }
+        if let Some(dialog) = self.dialog_mut(to) {
+            dialog.negotiation = there;
+        }
+    }
+
+    /// The offer that a relay opened is answered or refused.
+    pub(super) fn close_offer(&mut self, handle: Handle) {
+        let Some(relay) = self.relays.get_mut(handle) else { return };
+        let negotiated = std::mem::take(&mut relay.negotiates);
+        let sides = [relay.from, Some(relay.to)];
+        for side in sides.into_iter().flatten().filter(|_| negotiated) {
+            if let Some(dialog) = self.dialog_mut(side) {
+                dialog.negotiation = Negotiation::Stable;
+            }
+        }
+    }
+
+    /// What became of a request that was passed on; `None`: no answer, and then there is none for the asker
+    /// either, who has given up by now (RFC 4320 §4).
+    pub(super) fn relayed(&mut self, on: &mut Signalling, handle: Handle, response: Option<&Message<'_>>) {
+        let Some(relay) = self.relays.get(handle) else { return };
+        let (from, to, method, server) = (relay.from, relay.to, relay.method, relay.server);
+        if from.is_none() {
+            self.close_offer(handle);
+            self.remove_relay(on, handle);
+            return self.refreshed(on, to, response);
+        }
+        let status = response.and_then(|response| response.status());
+        let status = status.filter(|&status| status != Status::REQUEST_TIMEOUT);
+        self.close_offer(handle);
+        match (status, server) {
+            (Some(status), _) => self.respond_relay(on, handle, passed_status(status), response),
+            (None, Some(server)) => on.transactions.abandon_unanswered(&mut on.context, server),
+            (None, None) => {}
+        }
+        if method == Method::Update {
+            self.settle_session(on, handle, response);
+            if matches!(status, None | Some(Status::CALL_DOES_NOT_EXIST)) {
+                self.dialog_lost(on, to);
+            }
+        }
+        self.remove_relay(on, handle);
+    }
+
+    /// Target and session timer of both dialogs after a 2xx to a re-INVITE or UPDATE.
+    pub(super) fn settle_session(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        response: Option<&Message<'_>>,
+    ) {
+        let Some(response) = response.filter(|r| r.status().is_some_and(|status| status.is_success())) else {
+            return;
+        };
+        let Some(relay) = self.relays.get(handle) else { return };
+        let (from, to, session) = (relay.from, relay.to, relay.session);
+        if let Some(dialog) = self.dialog_mut(to) {
+            dialog.refresh_target(&mut on.context, response);
+            dialog.session = dialog.session.granted(response);
+        }
+        self.restart_session(on, to);
+        if let Some(from) = from {
+            if let Some(dialog) = self.dialog_mut(from) {
+                dialog.session = session;
+            }
+            self.restart_session(on, from);
+        }
+    }
+
+    /// A response to the asker: the other side's, or one of our own.
+    pub(super) fn respond_relay(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        status: Status,
+        response: Option<&Message<'_>>,
+    ) {
+        let Some(relay) = self.relays.get(handle) else { return };
+        let Some(server) = relay.server else { return };
+        let sent = on.transactions.respond(&mut on.context, server, status, |context, out| {
+            relayed_final(context, out, relay, status, response);
+        });
+        if !sent && status.is_final() {
+            // Too long for a datagram with our header fields in it.
+            let status = Status::SERVER_INTERNAL_ERROR;
+            on.transactions.respond(&mut on.context, server, status, |context, out| {
+                relayed_final(context, out, relay, status, None);
+            });
+        }
+    }
+
+    pub(super) fn remove_relay(&mut self, on: &mut Signalling, handle: Handle) {
+        let Some(mut relay) = self.relays.remove(handle) else { return };
+        on.context.keep.release(relay.head.take());
+        if let Some(reinvite) = relay.reinvite.take() {
+            reinvite.release(&mut on.context);
+            if let Some(call) = self.calls.get_mut(relay.call)
+                && call.reinvite == Some(handle)
+            {
+                call.reinvite = None;
+            }
+        }
+    }
+}
+
+/// The line that a request is passed on with.
+pub(super) fn passed_line<'a>(message: &Message<'a>, cseq: u32) -> RequestLine<'a> {
+    let hops = message.max_forwards().unwrap_or(70).saturating_sub(1);
+    RequestLine { method: message.method_text(), cseq, max_forwards: hops.into() }
+}
+
+/// Keeps what the responses to a request in a dialog start with, our Contact included.
+fn keep_head(context: &mut Context, request: &Request<'_>) -> Option<Kept> {
+    let mut text = std::mem::take(&mut context.scratch);
+    text.clear();
+    reply::write_head(&mut text, &request.message, request.source, b"");
+    write_contact(&mut Writer::new(&mut text), b"", context.sent_by(request.listener));
+    let kept = context.keep.keep(&text);
+    context.scratch = text;
+    kept
+}

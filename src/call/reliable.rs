@@ -1,0 +1,240 @@
+//! Reliable provisional responses (RFC 3262), each leg's own (SIP_RULES 17): a callee's is acknowledged by
+//! us, or by the caller where it goes on to the caller reliably; the caller's is repeated until its PRACK.
+
+use super::dialog::{Dialog, RequestLine};
+use super::negotiation::Negotiation;
+use super::session::lists;
+use super::state::CallState;
+use super::write::relayed_response;
+use super::{Calls, Signalling};
+use crate::context::Due;
+use crate::keep::Kept;
+use crate::sip::number::whole_number;
+use crate::sip::write::Writer;
+use crate::sip::{HeaderName, Message, Method, RAck, Status};
+use crate::slab::Handle;
+use crate::transaction::{Exchange, User};
+
+/// Whether the caller takes reliable provisional responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reliability {
+    Unknown,
+    Supported,
+    /// Every provisional response but 100 has to be reliable.
+    Required,
+}
+
+/// The reliable provisional response that the caller has not acknowledged yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outstanding {
+    /// The leg that waits for the caller's PRACK: its 18x came reliably and has a body. And that 18x's RSeq.
+    pub passes_to: Option<(Handle, u32)>,
+}
+
+impl Reliability {
+    pub fn of(invite: &Message<'_>) -> Reliability {
+        if lists(invite, HeaderName::Require, b"100rel") {
+            Reliability::Required
+        } else if lists(invite, HeaderName::Supported, b"100rel") {
+            Reliability::Supported
+        } else {
+            Reliability::Unknown
+        }
+    }
+}
+
+/// When the caller may hear of a provisional response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// It is not the next one, or came before.
+    Never,
+    /// After the caller's PRACK; until then it is kept.
+    Later,
+    Now,
+}
+
+impl Calls {
+    /// Looks at a callee's provisional response other than 100: whether it is the next one (RFC 3262 §4), and
+    /// which early dialog it belongs to. The latest that was taken is the leg's.
+    pub(super) fn take_provisional(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        response: &Message<'_>,
+    ) -> Progress {
+        if response.to_tag().is_empty() {
+            return Progress::Now;
+        }
+        let rseq = rseq_of(response);
+        let identity = Dialog::identity_of_response(&on.context, response);
+        let Some(leg) = self.legs.get(handle) else { return Progress::Never };
+        let is_same = leg.dialog.identity == identity;
+        // RFC 3262 §4: one that was taken is not acknowledged again, and none before the one that is missing.
+        if let Some(rseq) = rseq
+            && is_same
+            && leg.rseq > 0
+            && rseq != leg.rseq.wrapping_add(1)
+        {
+            return Progress::Never;
+        }
+        let waits = self.calls.get(leg.call).is_some_and(|call| {
+            call.outstanding.is_some() && call.state == CallState::Searching && call.current == Some(handle)
+        });
+        if waits {
+            self.hold(on, handle, response);
+            return Progress::Later;
+        }
+        let Some(leg) = self.legs.get_mut(handle) else { return Progress::Never };
+        if !is_same {
+            leg.adopt_dialog(&mut on.context, response);
+            leg.rseq = 0;
+        }
+        leg.rseq = rseq.unwrap_or(leg.rseq);
+        Progress::Now
+    }
+
+    /// PRACK for a reliable provisional response that was taken, unless the caller's will serve.
+    pub(super) fn acknowledge_provisional(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        response: &Message<'_>,
+    ) {
+        let (Some(rseq), Some(leg)) = (rseq_of(response), self.legs.get_mut(handle)) else { return };
+        let passes = self.calls.get(leg.call).and_then(|call| call.outstanding?.passes_to);
+        if passes == Some((handle, rseq)) || !leg.dialog.is_some() {
+            return;
+        }
+        if !response.body().is_empty() {
+            leg.dialog.negotiation = Negotiation::Stable;
+        }
+        leg.dialog.local_cseq += 1;
+        let (dialog, invite_cseq) = (&leg.dialog, leg.invite_cseq);
+        let to = (dialog.answer_to, dialog.local_cseq);
+        let user = (User::None, Exchange::Prack);
+        let sent = on.transactions.send_request(&mut on.context, user, to, |context, out, branch| {
+            dialog.write_request(context, out, RequestLine::own(Method::Prack, dialog.local_cseq), branch);
+            let mut writer = Writer::new(out);
+            write_rack(&mut writer, (rseq, invite_cseq));
+            writer.body(b"");
+        });
+        on.context.metrics.transactions_not_kept += u64::from(sent.is_err());
+    }
+
+    /// Sends the caller a callee's provisional response, reliably where that is called for (SIP_RULES 17).
+    pub(super) fn send_provisional(
+        &mut self,
+        on: &mut Signalling,
+        (call_handle, leg): (Handle, Handle),
+        response: &Message<'_>,
+        status: Status,
+    ) {
+        let rseq = rseq_of(response);
+        let has_body = !response.body().is_empty();
+        let identity = self.legs.get(leg).map_or(0, |leg| leg.dialog.identity);
+        let Some(call) = self.calls.get_mut(call_handle) else { return };
+        let reliably = match call.reliability {
+            Reliability::Required => true,
+            Reliability::Supported => rseq.is_some() && has_body,
+            Reliability::Unknown => false,
+        };
+        let own_rseq = reliably.then(|| call.next_rseq(&mut on.context));
+        let record = &*call;
+        let sent = on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
+            relayed_response(context, out, record, response, (status, own_rseq, true));
+        });
+        if !(reliably && sent) {
+            return;
+        }
+        let passes_to = rseq.filter(|_| has_body).map(|rseq| (leg, rseq));
+        let late_offer = call.late_offer;
+        self.await_prack(on, call_handle, Outstanding { passes_to });
+        if has_body && passes_to.is_some() {
+            let (here, there) = match late_offer {
+                false => (Negotiation::Stable, Negotiation::Stable),
+                true => (Negotiation::Sent, Negotiation::Received),
+            };
+            if let Some(call) = self.calls.get_mut(call_handle) {
+                call.dialog.negotiation = here;
+                call.answered_by = identity;
+            }
+            if let Some(leg) = self.legs.get_mut(leg) {
+                leg.dialog.negotiation = there;
+            }
+        }
+    }
+
+    /// Repeats the provisional response that was sent last until its PRACK.
+    pub(super) fn await_prack(&mut self, on: &mut Signalling, handle: Handle, outstanding: Outstanding) {
+        let Some(call) = self.calls.get_mut(handle) else { return };
+        let timers = on.context.settings.timers;
+        call.outstanding = Some(outstanding);
+        let kept = on.context.keep_last_sent().unwrap_or(Kept::NONE);
+        on.context.keep.release(std::mem::replace(&mut call.answer, kept));
+        call.answer_attempt = 0;
+        call.answer_give_up = on.context.now.after_ms(timers.t1x64_ms());
+        on.context.arm(&mut call.timer, on.context.now.after_ms(timers.t1_ms), Due::Call(handle));
+    }
+
+    /// The caller's PRACK; `None`: it names nothing that waits for one. Else the leg that waits for it, with
+    /// what it acknowledges there.
+    #[expect(clippy::option_option, reason = "found or not, and if found passed on or not")]
+    pub(super) fn take_prack(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        rack: RAck<'_>,
+    ) -> Option<Option<(Handle, (u32, u32))>> {
+        let call = self.calls.get_mut(handle)?;
+        let outstanding = call.outstanding?;
+        if (rack.rseq, rack.cseq, rack.method) != (call.rseq, call.invite_cseq, Method::Invite) {
+            return None;
+        }
+        call.stop_repeating(&mut on.context);
+        let (leg, rseq) = match outstanding.passes_to {
+            Some(passes) => passes,
+            None => return Some(None),
+        };
+        Some(self.legs.get(leg).map(|record| (leg, (rseq, record.invite_cseq))))
+    }
+
+    /// Keeps a callee's response until the caller's PRACK. Of several the latest counts, but a 2xx stays.
+    pub(super) fn hold(&mut self, on: &mut Signalling, leg: Handle, response: &Message<'_>) {
+        let Some(call) = self.legs.get(leg).and_then(|leg| self.calls.get_mut(leg.call)) else { return };
+        if call.winner.is_some() && response.status().is_some_and(|status| status.is_provisional()) {
+            return;
+        }
+        let kept = on.context.keep.keep(response.bytes()).unwrap_or(Kept::NONE);
+        on.context.keep.release(std::mem::replace(&mut call.held, kept));
+        call.held_leg = Some(leg);
+    }
+
+    /// The caller acknowledged: what was held back goes out.
+    pub(super) fn release_held(&mut self, on: &mut Signalling, handle: Handle) {
+        let Some(call) = self.calls.get_mut(handle) else { return };
+        let (held, leg) = (call.held.take(), call.held_leg.take());
+        if let Some(leg) = leg.filter(|_| held.is_some()) {
+            self.reread(on, &held, |calls, on, response| {
+                if response.status().is_some_and(|status| status.is_success()) {
+                    calls.answer_caller(on, handle, response);
+                } else if calls.take_provisional(on, leg, response) == Progress::Now {
+                    calls.relay_provisional(on, leg, response, true);
+                    calls.acknowledge_provisional(on, leg, response);
+                }
+            });
+        }
+        on.context.keep.release(held);
+    }
+}
+
+/// The sequence number of a reliable provisional response (RFC 3262 §7.1).
+fn rseq_of(response: &Message<'_>) -> Option<u32> {
+    let rseq = response.header(HeaderName::RSeq).and_then(whole_number)?;
+    lists(response, HeaderName::Require, b"100rel").then_some(rseq)
+}
+
+/// Writes what a PRACK of ours acknowledges: RSeq and CSeq number of a response to our INVITE.
+pub(super) fn write_rack(writer: &mut Writer<'_>, (rseq, cseq): (u32, u32)) {
+    writer.name(HeaderName::RAck).number(rseq.into()).raw(b" ").number(cseq.into()).raw(b" INVITE");
+    writer.end_line();
+}

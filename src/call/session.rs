@@ -1,0 +1,326 @@
+//! Session timers (RFC 4028), each leg's own: who refreshes, when, and what becomes of a session that nobody
+//! refreshed.
+
+use super::dialog::{Dialog, RequestLine};
+use super::side::Side;
+use super::state::{CallEvent, CallState, LegState};
+use super::write::{ALLOW, SUPPORTED, write_contact};
+use super::{Calls, Request, Signalling};
+use crate::clock::{Deadline, Now};
+use crate::context::{Context, Due};
+use crate::sip::name_addr::{param, split_list};
+use crate::sip::number::leading_number;
+use crate::sip::write::Writer;
+use crate::sip::{HeaderName, Message, Method, Status};
+use crate::transaction::{Exchange, User};
+
+/// The shortest interval that we take or ask for, in seconds (RFC 4028 §4).
+pub(super) const MIN_SE_S: u32 = 90;
+
+/// Longer ones are not believed, in seconds: refreshing once a day is as good as never.
+pub(super) const INTERVAL_MAX_S: u32 = 86_400;
+
+/// When a refresh that could not be sent is tried again.
+pub(super) const REFRESH_RETRY_MS: u32 = 2_000;
+
+/// A refresh that failed for no reason of the dialog's is not repeated before this.
+const RETRY_MIN_MS: u64 = 2_000;
+
+/// A dialog's session timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SessionTimer {
+    /// Seconds; 0: there is none.
+    pub interval_s: u32,
+    /// It is ours to refresh.
+    pub ours: bool,
+    /// When the session ends if nobody refreshes it.
+    gives_up: Deadline,
+    /// When something is to be done next.
+    pub due: Deadline,
+}
+
+impl SessionTimer {
+    pub const NONE: SessionTimer = SessionTimer {
+        interval_s: 0,
+        ours: false,
+        gives_up: Deadline::from_ms(u64::MAX),
+        due: Deadline::from_ms(u64::MAX),
+    };
+
+    /// What a request of the peer's asks for (RFC 4028 §9). One without Session-Expires leaves the timer as
+    /// it is.
+    ///
+    /// # Errors
+    /// 422: the interval is too small, and the peer knows what to do about that.
+    pub fn asked(self, request: &Message<'_>) -> Result<SessionTimer, Status> {
+        let Some((seconds, params)) = request.header(HeaderName::SessionExpires).and_then(leading_number)
+        else {
+            return Ok(self);
+        };
+        let supports = lists(request, HeaderName::Supported, b"timer")
+            || lists(request, HeaderName::Require, b"timer")
+            || request.method() == Method::Update;
+        if seconds < MIN_SE_S && supports {
+            return Err(Status::SESSION_INTERVAL_TOO_SMALL);
+        }
+        let ours = match param(params, "refresher") {
+            Some(refresher) => refresher.eq_ignore_ascii_case(b"uas"),
+            None => !supports,
+        };
+        Ok(SessionTimer { interval_s: seconds.clamp(MIN_SE_S, INTERVAL_MAX_S), ours, ..self })
+    }
+
+    /// What a 2xx to a request of ours grants (RFC 4028 §7.2). One without Session-Expires ends the timer; a
+    /// session that is ours we refresh all the same.
+    pub fn granted(self, response: &Message<'_>) -> SessionTimer {
+        let granted = response.header(HeaderName::SessionExpires).and_then(leading_number);
+        let Some((seconds, params)) = granted else {
+            return if self.ours { self } else { SessionTimer::NONE };
+        };
+        let theirs = param(params, "refresher").is_some_and(|who| who.eq_ignore_ascii_case(b"uas"));
+        SessionTimer { interval_s: seconds.clamp(MIN_SE_S, INTERVAL_MAX_S), ours: !theirs, ..self }
+    }
+
+    /// Counts from now.
+    pub fn restart(&mut self, now: Now) {
+        if self.interval_s == 0 {
+            return;
+        }
+        // RFC 4028 §10: whoever waits for a refresh gives up a little before the interval ends.
+        let early_s = (self.interval_s / 3).min(32);
+        self.gives_up = now.after_ms((self.interval_s - early_s) * 1_000);
+        self.due = if self.ours { now.after_ms(self.interval_s * 500) } else { self.gives_up };
+    }
+
+    /// Writes it into a request of ours.
+    pub fn write_request(self, writer: &mut Writer<'_>) {
+        if self.interval_s > 0 {
+            self.write(writer, if self.ours { b"uac" } else { b"uas" });
+        }
+    }
+
+    /// Writes it into a 2xx of ours.
+    pub fn write_response(self, writer: &mut Writer<'_>) {
+        if self.interval_s == 0 {
+            return;
+        }
+        if !self.ours {
+            writer.header(HeaderName::Require, b"timer");
+        }
+        self.write(writer, if self.ours { b"uas" } else { b"uac" });
+    }
+
+    fn write(self, writer: &mut Writer<'_>, refresher: &[u8]) {
+        writer.name(HeaderName::SessionExpires).number(u64::from(self.interval_s));
+        writer.raw(b";refresher=").raw(refresher).end_line();
+    }
+}
+
+/// Whether a list of tokens has this one.
+pub(super) fn lists(message: &Message<'_>, name: HeaderName, token: &[u8]) -> bool {
+    message.has(name)
+        && message.values(name).flat_map(split_list).any(|item| item.eq_ignore_ascii_case(token))
+}
+
+impl Calls {
+    /// Lets a dialog's session timer count from now, if there is one.
+    pub(super) fn restart_session(&mut self, on: &mut Signalling, side: Side) {
+        if let Some(dialog) = self.dialog_mut(side) {
+            dialog.session.restart(on.context.now);
+        }
+        self.arm_session(on, side);
+    }
+
+    /// Arms the timer of the side's record for what is due next in the session.
+    pub(super) fn arm_session(&mut self, on: &mut Signalling, side: Side) {
+        match side {
+            Side::Caller(handle) => {
+                if let Some(call) = self.calls.get_mut(handle).filter(|call| call.state == CallState::Talking)
+                {
+                    let due = call.limit.min(call.dialog.session.due);
+                    if due.as_ms() < u64::MAX {
+                        on.context.arm(&mut call.timer, due, Due::Call(handle));
+                    }
+                }
+            }
+            Side::Callee(handle) => {
+                if let Some(leg) = self.legs.get_mut(handle)
+                    && leg.state == LegState::Confirmed
+                    && leg.dialog.session.interval_s > 0
+                {
+                    on.context.arm(&mut leg.timer, leg.dialog.session.due, Due::Leg(handle));
+                }
+            }
+        }
+    }
+
+    /// Something is due in a session: a refresh of ours, or its end.
+    pub(super) fn session_due(&mut self, on: &mut Signalling, side: Side) {
+        let (Some(call), Some(dialog)) = (self.call_of(side), self.dialog_mut(side)) else { return };
+        let session = &mut dialog.session;
+        if session.gives_up.is_due(on.context.now) {
+            on.context.metrics.sessions_expired += 1;
+            return self.call_event(on, call, CallEvent::SessionExpired, None);
+        }
+        session.due = session.gives_up;
+        let ours = session.ours;
+        if self.owes_description(side) {
+            self.tell_description(on, side);
+        } else if ours {
+            self.refresh_session(on, side);
+        }
+        self.arm_session(on, side);
+    }
+
+    /// Refreshes a session that is ours: by UPDATE where the peer takes it, else by re-INVITE with what we
+    /// said last (RFC 4028 §7.4).
+    fn refresh_session(&mut self, on: &mut Signalling, side: Side) {
+        let Some(dialog) = self.dialog_mut(side) else { return };
+        if !dialog.takes_update {
+            return self.refresh_by_invite(on, side);
+        }
+        self.send_update(on, side, (side.user(), Exchange::Refresh), |_, writer, dialog| {
+            writer.header(HeaderName::Supported, SUPPORTED);
+            dialog.session.write_request(writer);
+            writer.body(b"");
+        });
+    }
+
+    /// Sends an UPDATE. `content`: what stands behind Contact. `false`: nobody will be told what becomes of
+    /// it.
+    pub(super) fn send_update(
+        &mut self,
+        on: &mut Signalling,
+        side: Side,
+        user: (User, Exchange),
+        content: impl FnOnce(&Context, &mut Writer<'_>, &Dialog),
+    ) -> bool {
+        let Some(dialog) = self.dialog_mut(side) else { return false };
+        dialog.local_cseq += 1;
+        let dialog = &*dialog;
+        let to = (dialog.answer_to, dialog.local_cseq);
+        let sent = on.transactions.send_request(&mut on.context, user, to, |context, out, branch| {
+            dialog.write_request(context, out, RequestLine::own(Method::Update, dialog.local_cseq), branch);
+            let mut writer = Writer::new(out);
+            write_contact(&mut writer, b"", context.sent_by(dialog.answer_to.listener));
+            content(context, &mut writer, dialog);
+        });
+        on.context.metrics.transactions_not_kept += u64::from(sent.is_err());
+        sent.is_ok()
+    }
+
+    /// What became of a refresh; `None`: no answer. A peer that does not know the dialog, or does not
+    /// answer, is gone (RFC 3261 §12.2.1.2); any other refusal is tried again while there is time.
+    pub(super) fn refreshed(&mut self, on: &mut Signalling, side: Side, response: Option<&Message<'_>>) {
+        let now = on.context.now;
+        let status = response.and_then(|response| response.status());
+        let (Some(call), Some(response), Some(status)) = (self.call_of(side), response, status) else {
+            return self.dialog_lost(on, side);
+        };
+        let back_off_ms = self.back_off_ms(on, side);
+        let Some(dialog) = self.dialog_mut(side) else { return };
+        match status {
+            Status::CALL_DOES_NOT_EXIST | Status::REQUEST_TIMEOUT => {
+                return self.call_event(on, call, CallEvent::DialogLost, None);
+            }
+            status if status.is_success() => {
+                self.description_told(on, side);
+                let Some(dialog) = self.dialog_mut(side) else { return };
+                dialog.refresh_target(&mut on.context, response);
+                dialog.session = dialog.session.granted(response);
+                return self.restart_session(on, side);
+            }
+            Status::SESSION_INTERVAL_TOO_SMALL => {
+                let least = response.header(HeaderName::MinSe).and_then(leading_number);
+                let least = least.map_or(0, |(seconds, _)| seconds.min(INTERVAL_MAX_S));
+                if least > dialog.session.interval_s {
+                    dialog.session.interval_s = least;
+                    dialog.session.due = now.after_ms(0);
+                }
+            }
+            Status::REQUEST_PENDING => dialog.session.due = now.after_ms(back_off_ms),
+            _ => {
+                let left_ms = dialog.session.gives_up.as_ms().saturating_sub(now.as_ms());
+                let after_ms = (left_ms / 2).max(RETRY_MIN_MS);
+                dialog.session.due = Deadline::from_ms(now.as_ms() + after_ms);
+            }
+        }
+        dialog.session.due = dialog.session.due.min(dialog.session.gives_up);
+        self.arm_session(on, side);
+    }
+
+    /// Whether the caller has yet to hear of the description that the answer came with.
+    fn owes_description(&self, side: Side) -> bool {
+        match side {
+            Side::Caller(call) => self.calls.get(call).is_some_and(|call| call.owed.is_some()),
+            Side::Callee(_) => false,
+        }
+    }
+
+    /// Offers the caller the description that it could not be told in the 2xx, because it had another one
+    /// reliably before (RFC 3261 §13.2.1).
+    pub(super) fn tell_description(&mut self, on: &mut Signalling, side: Side) {
+        let Side::Caller(handle) = side else { return };
+        let Some(call) = self.calls.get_mut(handle) else { return };
+        let description = call.owed.take();
+        if !description.is_some() {
+            return;
+        }
+        let sent = self.own_offer(on, side, &description);
+        let retry = on.context.now.after_ms(REFRESH_RETRY_MS);
+        match self.calls.get_mut(handle) {
+            Some(call) => {
+                call.owed = description;
+                if !sent {
+                    call.dialog.session.due = call.dialog.session.due.min(retry);
+                }
+            }
+            None => description.release(&mut on.context),
+        }
+        self.arm_session(on, side);
+    }
+
+    fn description_told(&mut self, on: &mut Signalling, side: Side) {
+        if let Side::Caller(handle) = side
+            && let Some(call) = self.calls.get_mut(handle)
+        {
+            call.owed.take().release(&mut on.context);
+        }
+    }
+
+    /// How long to wait after a 491, in steps of 10 ms: 2.1 to 4 s where the Call-ID is ours, else up to 2 s
+    /// (RFC 3261 §14.1).
+    pub(super) fn back_off_ms(&self, on: &mut Signalling, side: Side) -> u32 {
+        let drawn = on.context.mint.random();
+        match side {
+            Side::Callee(_) => 2_100 + (drawn % 191) as u32 * 10,
+            Side::Caller(_) => (drawn % 201) as u32 * 10,
+        }
+    }
+
+    /// A side's peer is gone: the call ends.
+    pub(super) fn dialog_lost(&mut self, on: &mut Signalling, side: Side) {
+        if let Some(call) = self.call_of(side) {
+            self.call_event(on, call, CallEvent::DialogLost, None);
+        }
+    }
+
+    /// An UPDATE without an offer: it refreshes session and target and nothing else (RFC 3311 §5.2, RFC 4028
+    /// §9). The same request gets the same answer, so it needs no transaction.
+    pub(super) fn take_refresh(&mut self, on: &mut Signalling, side: Side, request: &Request<'_>) {
+        let Some(dialog) = self.dialog_mut(side) else { return };
+        match dialog.session.asked(&request.message) {
+            Err(status) => return on.refuse(request, status),
+            Ok(session) => dialog.session = session,
+        }
+        let session = dialog.session;
+        dialog.refresh_target(&mut on.context, &request.message);
+        self.restart_session(on, side);
+        on.reply(request, (Status::OK, b""), |context, writer| {
+            write_contact(writer, b"", context.sent_by(request.listener));
+            writer.header(HeaderName::Allow, ALLOW);
+            writer.header(HeaderName::Supported, SUPPORTED);
+            session.write_response(writer);
+        });
+    }
+}
