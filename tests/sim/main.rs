@@ -4,7 +4,7 @@
 #[path = "mod.rs"]
 mod sim;
 
-use sim::{Counts, Failure, Habits, Options, Report, RichWorld, World};
+use sim::{Counts, Failure, Fault, Habits, Options, Report, RichWorld, World};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 const USAGE: &str =
     "usage: sim [--calls N | --seeds N | --seconds N] [--world CALLS] [--loss SHARE] [--seed N]
-           [--threads N] [--peers KIND] [--only CALL]
+           [--threads N] [--peers KIND] [--only CALL] [--fault TEXT]
   --calls     worlds until so many calls are played (default 100000)
   --seeds     so many worlds, of the seeds from --seed on
   --seconds   worlds until so much time has passed
@@ -20,7 +20,9 @@ const USAGE: &str =
   --peers     basic: those of a plain call; all: also those that use everything in a dialog, in every second
               world; or these only, with some of: reliable,updates,reinvites,relayed,forks,routes,strict,
               timers,ipv6
-  --only      this call of the world alone, with every byte of it";
+  --only      this call of the world alone, with every byte of it
+  --fault     makes the server faulty: BYE swallows what begins so, BYE|CSeq: 2|CSeq: 1 replaces text in it,
+              and with |again behind that only in every second message";
 
 /// Calls in the world of a seed: mostly so few that they stay in the processor's caches, now and then enough
 /// to have thousands at once.
@@ -47,6 +49,7 @@ struct Plan {
     threads: usize,
     peers: Peers,
     only: Option<u32>,
+    fault: Option<Fault>,
 }
 
 /// Who takes part.
@@ -63,7 +66,13 @@ const RICH_CALLS: u32 = 200;
 impl Plan {
     fn options(&self, seed: u64) -> Options {
         let usual = || if self.habits(seed).is_some() { RICH_CALLS } else { calls_of_world(seed) };
-        Options { seed, calls: self.world.unwrap_or_else(usual), loss: self.loss, only: self.only }
+        Options {
+            seed,
+            calls: self.world.unwrap_or_else(usual),
+            loss: self.loss,
+            only: self.only,
+            fault: self.fault,
+        }
     }
 
     /// What the peers of a seed's world are used to; `None`: to plain calls.
@@ -150,11 +159,13 @@ fn arguments() -> Result<Plan, String> {
         threads,
         peers: Peers::Basic,
         only: None,
+        fault: None,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         let value = arguments.next().ok_or_else(|| format!("{name} wants a value"))?;
-        let wrong = |error: &dyn std::fmt::Display| format!("{name} {value}: {error}");
+        let said = format!("{name} {value}");
+        let wrong = |error: &dyn std::fmt::Display| format!("{said}: {error}");
         match name.as_str() {
             "--calls" => plan.amount = Amount::Calls(value.parse().map_err(|error| wrong(&error))?),
             "--seeds" => plan.amount = Amount::Seeds(value.parse().map_err(|error| wrong(&error))?),
@@ -164,6 +175,8 @@ fn arguments() -> Result<Plan, String> {
             "--world" => plan.world = Some(value.parse().map_err(|error| wrong(&error))?),
             "--threads" => plan.threads = value.parse().map_err(|error| wrong(&error))?,
             "--peers" => plan.peers = peers(&value).ok_or_else(|| wrong(&"no such peers"))?,
+            // Kept until the end.
+            "--fault" => plan.fault = Some(Fault::read(value.leak()).ok_or("no such fault")?),
             "--only" => plan.only = Some(value.parse().map_err(|error| wrong(&error))?),
             _ => return Err(format!("{name} is no option")),
         }

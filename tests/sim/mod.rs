@@ -10,6 +10,7 @@ mod calendar;
 mod call;
 mod callee;
 mod caller;
+mod fault;
 mod network;
 mod rich;
 mod rng;
@@ -19,6 +20,7 @@ mod trace;
 mod wire;
 mod world;
 
+pub use fault::Fault;
 pub use rich::{Counts, Habits, World as RichWorld};
 pub use setup::Options;
 pub use world::{Failure, Report, World};

@@ -2,6 +2,7 @@
 
 use super::audit::{self, Sent};
 use super::call::{CALLER, Call, Kind, Parcel};
+use super::fault::Saboteur;
 use super::network::{Event, Network};
 use super::rich::Counts;
 use super::setup::{CALLERS, Options, Setup, callee_address};
@@ -59,6 +60,7 @@ pub struct World {
     /// Calls whose winner the last input made.
     touched: Vec<u32>,
     report: Report,
+    saboteur: Saboteur,
 }
 
 impl World {
@@ -80,6 +82,7 @@ impl World {
             buffer: Vec::new(),
             touched: Vec::new(),
             report: Report::default(),
+            saboteur: Saboteur::new(options.fault),
             options,
             setup,
         }
@@ -192,8 +195,19 @@ impl World {
         self.report.calls_at_once = self.report.calls_at_once.max(shard.calls());
         let outbox = std::mem::take(shard.outbox());
         let mut outcome = Ok(());
+        let mut saboteurs: Vec<u8>;
         for datagram in outbox.datagrams() {
-            outcome = self.sent(outbox.bytes(datagram), datagram.destination);
+            let bytes = match self.options.fault {
+                None => outbox.bytes(datagram),
+                Some(_) => match self.saboteur.spoil(outbox.bytes(datagram)) {
+                    None => continue,
+                    Some(spoiled) => {
+                        saboteurs = spoiled;
+                        &saboteurs
+                    }
+                },
+            };
+            outcome = self.sent(bytes, datagram.destination);
             if outcome.is_err() {
                 break;
             }

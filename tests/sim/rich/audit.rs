@@ -86,23 +86,11 @@ pub fn request(about: &mut About<'_>, seen: &Seen<'_>, destination: SocketAddr) 
     let mut offer = token.filter(|_| matches!(method, Method::Invite | Method::Update | Method::Prack));
     if !outside {
         let side = about.view.side(&tag);
-        match (method, side.offer_in, token) {
-            (Method::Prack, Some(open), Some(token)) => {
-                is(
-                    about.ledger.get(token).map(|body| body.of) == Some(Use::Answer(open)),
-                    "answer in PRACK",
-                )?;
-                (side.offer_in, side.settled, offer) = (None, true, None);
-            }
-            (Method::Prack, Some(_), None) => return Err("a PRACK without the answer to the offer"),
-            _ if offer.is_some() => {
-                is(!side.is_open(), "an offer while another is open")?;
-                side.offer_out = offer;
-            }
-            (Method::Invite, ..) => is(!side.is_open(), "an INVITE for an offer while one is open")?,
-            _ => {}
-        }
+        offer = offering(about.ledger, side, (method, token, offer))?;
         side.bye_sent |= method == Method::Bye;
+        if side.bye_sent && side.unanswered_ms == Some(seen.now_ms) {
+            side.unanswered_ms = None;
+        }
         side.cseq_out = cseq;
     }
     let view = &mut *about.view;
@@ -122,6 +110,29 @@ pub fn request(about: &mut About<'_>, seen: &Seen<'_>, destination: SocketAddr) 
         acks: 0,
     });
     Ok(())
+}
+
+/// What a request in a dialog offers or answers: no offer while one is open. The offer.
+fn offering(
+    ledger: &Ledger,
+    side: &mut Side,
+    (method, token, offer): (Method, Option<u32>, Option<u32>),
+) -> Verdict<Option<u32>> {
+    match (method, side.offer_in, token) {
+        (Method::Prack, Some(open), Some(token)) => {
+            is(ledger.get(token).map(|body| body.of) == Some(Use::Answer(open)), "answer in PRACK")?;
+            (side.offer_in, side.settled) = (None, true);
+            return Ok(None);
+        }
+        (Method::Prack, Some(_), None) => return Err("a PRACK without the answer to the offer"),
+        _ if offer.is_some() => {
+            is(!side.is_open(), "an offer while another is open")?;
+            side.offer_out = offer;
+        }
+        (Method::Invite, ..) => is(!side.is_open(), "an INVITE for an offer while one is open")?,
+        _ => {}
+    }
+    Ok(offer)
 }
 
 /// The INVITE of a leg, or the one behind its 422.
@@ -253,7 +264,7 @@ fn ack(about: &mut About<'_>, seen: &Seen<'_>) -> Verdict {
         }
         // Who has lost gets a BYE instead.
         (Some(_), None) => {
-            side.unanswered = true;
+            side.unanswered_ms = Some(seen.now_ms).filter(|_| !side.bye_sent && !side.bye_taken);
             Ok(())
         }
         _ => Err("an ACK with another offer's answer"),

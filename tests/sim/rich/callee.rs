@@ -20,12 +20,11 @@ impl Party {
     pub fn invited(&mut self, on: &mut On<'_>, message: &Message<'_>) {
         let number = self.serve(on, message, 0);
         let asked_s = number_of(message, HeaderName::SessionExpires);
-        if let (Some(asked_s), Some(min_se)) = (asked_s, self.script.min_se) {
-            if asked_s < min_se {
-                on.net.counts.too_small_422 += 1;
-                let extra = Extra { headers: format!("Min-SE: {min_se}\r\n"), body: None };
-                return self.finish(on, number, (0, 422), &extra);
-            }
+        let floor = self.script.min_se.filter(|min_se| asked_s.is_some_and(|asked_s| asked_s < *min_se));
+        if let Some(min_se) = floor {
+            on.net.counts.too_small_422 += 1;
+            let extra = Extra { headers: format!("Min-SE: {min_se}\r\n"), body: None };
+            return self.finish(on, number, (0, 422), &extra);
         }
         self.asks_session_s = asked_s;
         self.takes_reliable = names(message, HeaderName::Supported, "100rel");

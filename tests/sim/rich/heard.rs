@@ -55,6 +55,11 @@ fn request(view: &mut View, ledger: &Ledger, seen: &Seen<'_>) {
             *pracked |= Some(*rseq) == rack;
         }
     }
+    if method == Method::Invite && message.to_tag().is_empty() {
+        // Behind a 422 everything begins anew.
+        view.tag.clear();
+        view.rseq_out = None;
+    }
     let describes = matches!(method, Method::Invite | Method::Update | Method::Prack);
     let side = view.side(tag);
     let of = token.and_then(|token| ledger.get(token)).map(|body| body.of);
@@ -156,7 +161,7 @@ pub fn ended(party: &Party, view: &View, ledger: &Ledger) -> Verdict {
         let side = view.sides.iter().find(|side| side.tag == dialog.local_tag.as_bytes());
         let lost = side.is_none_or(|side| side.bye_sent || side.bye_taken);
         is(dialog.stage != Stage::Confirmed || lost, "a peer was left in the call")?;
-        let hangs = side.is_some_and(|side| side.unanswered && !side.bye_sent && !side.bye_taken);
+        let hangs = side.is_some_and(|side| side.unanswered_ms.is_some());
         is(!hangs, "an offer in a 2xx was never answered")?;
     }
     let Some(invite) = party.invite.map(|number| &party.served[usize::from(number)]) else { return Ok(()) };

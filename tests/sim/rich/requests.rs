@@ -49,7 +49,8 @@ impl Party {
         let state = &mut self.dialogs[usize::from(dialog)];
         let cseq = message.cseq().map_or(0, |cseq| cseq.number);
         let status = match () {
-            () if self.forgot => Some(481),
+            // All that would have told of the dialog was lost.
+            () if self.forgot || state.remote_tag.is_empty() => Some(481),
             () if method == Method::Bye && (state.bye_sent || state.byed) => Some(200),
             () if state.is_ended() => Some(481),
             () if cseq <= state.remote_cseq => Some(500),
@@ -105,7 +106,11 @@ impl Party {
     fn passed(&mut self, on: &mut On<'_>, message: &Message<'_>, dialog: u8) {
         let number = self.serve(on, message, dialog);
         if message.method() == Method::Notify && !self.knows_event(message) {
-            on.complain("a NOTIFY of a REFER that was never sent");
+            // The REFER may have been an earlier callee's, or not the last.
+            if self.asked.iter().filter(|asked| asked.method == Method::Refer).count() == 1 {
+                on.complain("a NOTIFY of a REFER that was never sent");
+            }
+            return self.refuse(on, number, 481);
         }
         let status = match on.rng.below(100) {
             0..3 => return,

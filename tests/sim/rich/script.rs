@@ -126,8 +126,9 @@ impl Script {
             let mut after_ms = rng.below(2_000);
             for _ in 0..rng.pick(&[0, 1, 1, 1, 2, 3]) {
                 let status = rng.pick(&[180, 180, 183, 183, 181, 199]);
-                let reliable = habits.reliable && rng.percent(60);
-                let sdp = rng.percent(if status == 183 { 80 } else { 15 });
+                // RFC 6228 §8: 199 is a bare notice.
+                let reliable = habits.reliable && rng.percent(60) && status != 199;
+                let sdp = rng.percent(if status == 183 { 80 } else { 15 }) && status != 199;
                 steps.push(Step { after_ms, fork, status, reliable, sdp });
                 after_ms += rng.below(2_500);
             }

@@ -62,8 +62,8 @@ pub struct Side {
     /// A 2xx has come, or been sent.
     pub answered: bool,
     pub acknowledged: bool,
-    /// The ACK to its 2xx had no answer to the offer in it.
-    pub unanswered: bool,
+    /// When the ACK to its 2xx had no answer to the offer in it; the BYE has to follow at once.
+    pub unanswered_ms: Option<u64>,
     /// A 2xx came when the server had forgotten the first: it ends a dialog that it does not know.
     pub orphaned: bool,
     pub bye_sent: bool,

@@ -2,6 +2,7 @@
 
 use super::super::audit::{Verdict, hasher, is};
 use super::super::call::CALLER;
+use super::super::fault::Saboteur;
 use super::super::rng::Rng;
 use super::super::setup::Options;
 use super::super::trace::{Fate, Ring};
@@ -110,6 +111,7 @@ pub struct World {
     index: Box<Index>,
     buffer: Vec<u8>,
     report: Report,
+    saboteur: Saboteur,
 }
 
 type Outcome<T = ()> = Result<T, Failure>;
@@ -131,6 +133,7 @@ impl World {
             index: Box::new(Index::new()),
             buffer: Vec::new(),
             report: Report::default(),
+            saboteur: Saboteur::new(options.fault),
             options,
             setup,
         }
@@ -179,12 +182,12 @@ impl World {
             }
             Event::ToServer(slot) => {
                 let datagram = self.net.take(slot);
-                self.to_server(&datagram, now_ms)?;
+                self.arrive(&datagram, now_ms)?;
                 (datagram.call, datagram.place)
             }
             Event::ToPeer(slot) => {
                 let datagram = self.net.take(slot);
-                self.to_peer(&datagram);
+                self.deliver(&datagram);
                 (datagram.call, datagram.place)
             }
             Event::Wake(wake) => {
@@ -216,7 +219,7 @@ impl World {
         }
     }
 
-    fn to_peer(&mut self, datagram: &Datagram) {
+    fn deliver(&mut self, datagram: &Datagram) {
         self.load(&datagram.bytes);
         // The server's message was scanned when it left.
         if scan(&mut self.buffer, datagram.bytes.len(), &mut self.index).is_err() {
@@ -234,7 +237,7 @@ impl World {
         self.buffer.resize(bytes.len() + SCAN_PADDING, 0);
     }
 
-    fn to_server(&mut self, datagram: &Datagram, now_ms: u64) -> Outcome {
+    fn arrive(&mut self, datagram: &Datagram, now_ms: u64) -> Outcome {
         let Datagram { call: number, place, address, ref bytes } = *datagram;
         self.load(bytes);
         if let Err(fault) = scan(&mut self.buffer, bytes.len(), &mut self.index) {
@@ -268,9 +271,20 @@ impl World {
         let outbox = std::mem::take(shard.outbox());
         let mut outcome = Ok(());
         let mut touched = None;
+        let mut saboteurs: Vec<u8>;
         for datagram in outbox.datagrams() {
             let is_right = usize::from(datagram.listener.0) == usize::from(datagram.destination.is_ipv6());
-            outcome = self.sent(outbox.bytes(datagram), datagram.destination, &mut touched);
+            let bytes = match self.options.fault {
+                None => outbox.bytes(datagram),
+                Some(_) => match self.saboteur.spoil(outbox.bytes(datagram)) {
+                    None => continue,
+                    Some(spoiled) => {
+                        saboteurs = spoiled;
+                        &saboteurs
+                    }
+                },
+            };
+            outcome = self.sent(bytes, datagram.destination, &mut touched);
             if !is_right && outcome.is_ok() {
                 outcome = Err(self.wrong_message(None, "by the wrong socket", outbox.bytes(datagram)));
             }
