@@ -63,7 +63,7 @@ fn what_the_other_side_gets_is_a_request_of_its_own_dialog() {
             assert_eq!(relayed.one("Max-Forwards"), "29");
             assert_ne!(relayed.branch, request.branch);
             if request.has("Contact") {
-                assert_eq!(relayed.contact(), other.dialog.target);
+                assert!(relayed.contact().ends_with("127.0.0.60:5060"));
             }
             // The callee's dialog counts on from our INVITE, 1.
             let numbered = if other.peer == C { relayed.cseq == 2 } else { relayed.cseq > 0 };
@@ -363,7 +363,9 @@ fn before_the_target_has_an_early_dialog_the_caller_is_told_to_come_back() {
     let (caller, b, c) = diverted(&mut lab);
     let mut a = Party::caller(&caller, &lab.last_to(A));
     let info = a.request(&mut lab, "INFO", &[], "");
-    assert_eq!(a.expect_response(&mut lab, &info, 500).one("Retry-After"), "1");
+    let refusal = a.expect_response(&mut lab, &info, 500);
+    let after: u32 = refusal.one("Retry-After").parse().expect("seconds");
+    assert!(after <= 10, "RFC 3261 §14.2: at random, up to 10 s");
     b.cancelled(&mut lab);
     c.respond(&mut lab, "180 Ringing");
     lab.expect(A, "180 INVITE");
@@ -383,10 +385,10 @@ fn before_the_target_has_an_early_dialog_the_caller_is_told_to_come_back() {
 fn a_leg_that_was_given_up_has_no_other_side() {
     let mut lab = Lab::new();
     let (caller, b, c) = diverted(&mut lab);
+    b.cancelled(&mut lab);
     let mut left = Party::callee(&b);
     let info = left.request(&mut lab, "INFO", &[], "");
     left.expect_response(&mut lab, &info, 481);
-    b.cancelled(&mut lab);
     refuse_and_finish(lab, &caller, &c);
 }
 

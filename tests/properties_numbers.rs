@@ -95,6 +95,9 @@ fn near_misses() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    // A failure becomes a test of its own rather than a file of seeds.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn a_rack_put_together_comes_apart_again(
         rseq: u32,

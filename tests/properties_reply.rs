@@ -163,6 +163,9 @@ fn params() -> impl Strategy<Value = Vec<String>> {
 }
 
 proptest! {
+    // A failure becomes a test of its own rather than a file of seeds.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn a_response_goes_to_the_sender_and_tells_it_the_truth(
         sender in ip(),

@@ -1,33 +1,15 @@
 //! The torture tests of RFC 4475 and RFC 5118, the RFCs' own call flows and a fuzzer's seeds. The messages
 //! are not part of this project: `SIP_CORPORA` names the folder that holds them.
 
+#[path = "corpora/folder.rs"]
+mod folder;
+
+use folder::{corpus, files, stem};
 use ringway::limits;
 use ringway::sip::name_addr::split_list;
 use ringway::sip::{Fault, HeaderName, Index, Malformed, Message, NameAddr, Uri, scan};
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-
-/// The folder, or `None` with a word about it where it is absent.
-fn corpus(name: &str) -> Option<PathBuf> {
-    let root = std::env::var("SIP_CORPORA")
-        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/corpora").to_string());
-    let path = Path::new(&root).join(name);
-    if !path.is_dir() {
-        println!("skipped: no folder {name} of messages");
-        return None;
-    }
-    Some(path)
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
-    }
-    found.sort();
-    found
-}
+use std::path::Path;
 
 struct Scanned {
     buffer: Vec<u8>,
@@ -165,11 +147,15 @@ fn assert_answerable(name: &str, bytes: &[u8]) {
 
 #[test]
 fn the_torture_messages_are_judged_as_rfc_4475_does() {
-    let Some(folder) = corpus("rfc4475") else { return };
+    let Some(folder) = corpus("scan_rfc4475::the_torture_messages_are_judged_as_rfc_4475_does", "rfc4475")
+    else {
+        return;
+    };
     let expected = expectations(&folder.join("expected.tsv"));
-    assert!(expected.len() >= 49);
+    let mut judged = Vec::new();
     for path in files(&folder.join("messages")) {
-        let name = path.file_stem().unwrap().to_str().unwrap();
+        let name = stem(&path);
+        judged.extend(expected.get_key_value(name).map(|(name, _)| name.clone()));
         let bytes = std::fs::read(&path).unwrap();
         assert_answerable(name, &bytes);
         match (name, expected.get(name)) {
@@ -181,11 +167,14 @@ fn the_torture_messages_are_judged_as_rfc_4475_does() {
             (_, expected) => judge(name, expected.unwrap(), &bytes),
         }
     }
+    assert_eq!((judged.len(), expected.len()), (49, 49), "every message that the RFC describes");
 }
 
 #[test]
 fn the_torture_messages_hold_what_the_rfc_says() {
-    let Some(folder) = corpus("rfc4475") else { return };
+    let Some(folder) = corpus("scan_rfc4475::the_torture_messages_hold_what_the_rfc_says", "rfc4475") else {
+        return;
+    };
     let read = |name: &str| Scanned::of(&std::fs::read(folder.join("messages").join(name)).unwrap());
     let wsinv = read("wsinv.dat");
     let message = wsinv.message();
@@ -211,17 +200,26 @@ fn the_torture_messages_hold_what_the_rfc_says() {
 
 #[test]
 fn the_ipv6_messages_are_judged_as_rfc_5118_does() {
-    let Some(folder) = corpus("rfc5118") else { return };
+    let Some(folder) = corpus("scan_rfc4475::the_ipv6_messages_are_judged_as_rfc_5118_does", "rfc5118")
+    else {
+        return;
+    };
     let expected = expectations(&folder.join("expected.tsv"));
-    for path in files(&folder.join("wire")) {
-        let name = path.file_stem().unwrap().to_str().unwrap();
-        judge(name, &expected[name], &std::fs::read(&path).unwrap());
+    let paths = files(&folder.join("wire"));
+    for path in &paths {
+        let name = stem(path);
+        judge(name, &expected[name], &std::fs::read(path).unwrap());
     }
+    assert_eq!((paths.len(), expected.len()), (12, 12), "every message of the RFC");
 }
 
 #[test]
 fn every_message_of_the_basic_call_flows_is_accepted() {
-    let Some(folder) = corpus("rfc-flows/rfc3665") else { return };
+    let Some(folder) =
+        corpus("scan_rfc4475::every_message_of_the_basic_call_flows_is_accepted", "rfc-flows/rfc3665")
+    else {
+        return;
+    };
     let messages: Vec<_> =
         files(&folder).into_iter().filter(|path| path.extension() == Some("sip".as_ref())).collect();
     assert!(messages.len() >= 178);
@@ -235,7 +233,7 @@ fn every_message_of_the_basic_call_flows_is_accepted() {
 #[test]
 fn no_file_of_any_corpus_makes_us_panic() {
     for name in ["rfc4475", "rfc5118", "rfc-flows", "pjproject-fuzz-seeds/unzipped"] {
-        let Some(folder) = corpus(name) else { continue };
+        let Some(folder) = corpus("scan_rfc4475::no_file_of_any_corpus_makes_us_panic", name) else { return };
         for path in files(&folder) {
             let bytes = std::fs::read(&path).unwrap();
             look_at_everything(&Scanned::of(&bytes).message());

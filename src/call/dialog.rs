@@ -3,11 +3,13 @@
 use super::description::Description;
 use super::negotiation::Negotiation;
 use super::session::SessionTimer;
+use super::write::{user_of, write_contact};
 use crate::context::Context;
 use crate::ids::Branch;
 use crate::keep::Kept;
 use crate::outbox::ListenerId;
 use crate::sip::name_addr::split_list;
+use crate::sip::uri::Scheme;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Method, NameAddr, Uri};
 use crate::transaction::{AnswerTo, MAX_FORWARDS, write_via};
@@ -176,21 +178,38 @@ impl Dialog {
         u16::try_from(to_end).unwrap_or(u16::MAX)
     }
 
-    /// Takes the peer's new remote target (RFC 3261 §12.2.1.2, §12.2.2); a Contact that is no URI changes
-    /// nothing.
+    /// Writes our Contact in this dialog, with the user that we are to the peer.
+    pub fn write_contact(&self, context: &Context, writer: &mut Writer<'_>) {
+        let text = context.keep.bytes(&self.text);
+        let identity = text.get(usize::from(self.route_end)..).unwrap_or_default();
+        let name = HeaderName::From.text().as_bytes();
+        let from = identity.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(name));
+        let from = from.and_then(|from| from.strip_prefix(b": ")).unwrap_or_default().trim_ascii_end();
+        write_contact(writer, user_of(from), context.sent_by(self.answer_to.listener));
+    }
+
+    /// Takes the peer's new remote target (RFC 3261 §12.2.1.2, §12.2.2); a message without a Contact that can
+    /// be used changes nothing.
     pub fn refresh_target(&mut self, context: &mut Context, message: &Message<'_>) {
+        if let Some(target) = contact_uri(message) {
+            self.set_target(context, target);
+        }
+    }
+
+    pub fn set_target(&mut self, context: &mut Context, target: &[u8]) {
         let text = context.keep.bytes(&self.text);
         let old = &text[..usize::from(self.target_end).min(text.len())];
-        let Some(target) = contact_uri(message).filter(|&target| target != old) else { return };
+        let routes = self.route_end - self.target_end;
+        let ends = (u16::try_from(target.len()), u16::try_from(target.len() + usize::from(routes)));
+        let (Ok(target_end), Ok(route_end)) = ends else { return };
+        if target == old {
+            return;
+        }
         let mut fresh = std::mem::take(&mut context.scratch);
         fresh.clear();
         fresh.extend_from_slice(target);
         fresh.extend_from_slice(text.get(old.len()..).unwrap_or_default());
-        let routes = self.route_end - self.target_end;
-        let ends = (u16::try_from(target.len()), u16::try_from(target.len() + usize::from(routes)));
-        if let (Ok(target_end), Ok(route_end)) = ends
-            && let Some(kept) = context.keep.keep(&fresh)
-        {
+        if let Some(kept) = context.keep.keep(&fresh) {
             context.keep.release(std::mem::replace(&mut self.text, kept));
             (self.target_end, self.route_end) = (target_end, route_end);
             if routes == 0 {
@@ -256,8 +275,12 @@ fn remote_target<'a>(message: &Message<'a>, fallback: &'a [u8]) -> Option<&'a [u
     contact_uri(message).or_else(|| uri_of(fallback))
 }
 
-fn contact_uri<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
-    message.header(HeaderName::Contact).and_then(|contact| split_list(contact).next()).and_then(uri_of)
+/// The URI of Contact, if requests can be sent there.
+pub(super) fn contact_uri<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
+    let contact = message.header(HeaderName::Contact).and_then(|contact| split_list(contact).next())?;
+    let uri = NameAddr::parse(contact).ok()?.uri;
+    let scheme = Uri::parse(uri).ok()?.scheme;
+    matches!(scheme, Scheme::Sip | Scheme::Sips).then_some(uri)
 }
 
 fn uri_of(address: &[u8]) -> Option<&[u8]> {

@@ -6,7 +6,7 @@ use super::negotiation::Negotiation;
 use super::reinvite::write_ack_body;
 use super::side::Side;
 use super::state::{CallAction, CallEvent, CallState, LegEvent, LegState, ReinviteEvent, call_step};
-use super::write::{own_response, relayed_response};
+use super::write::{Body, own_response, relayed_response};
 use super::{Calls, Request, Signalling};
 use crate::context::Due;
 use crate::keep::Kept;
@@ -43,8 +43,16 @@ impl Calls {
         // RFC 3261 §13.2.1: once it has an answer the caller ignores another in the 2xx.
         let told_otherwise = call.answered_by != 0 && call.answered_by != identity;
         let record = &*call;
+        // What a callee has said reliably it need not say again; the caller has not heard it so.
+        let early = leg.as_ref().map(|leg| &leg.early_answer);
+        let early = early.filter(|early| early.is_some() && answer.body().is_empty());
+        let body = match early {
+            _ if told_otherwise => Body::Without,
+            Some(early) if call.answered_by == 0 => Body::Kept(early),
+            _ => Body::Same,
+        };
         let sent = on.transactions.respond(&mut on.context, record.transaction, status, |context, out| {
-            relayed_response(context, out, record, answer, (status, None, !told_otherwise));
+            relayed_response(context, out, record, answer, (status, None, body));
         });
         if !sent {
             // Too long for a datagram once our header fields are in it.
@@ -64,6 +72,9 @@ impl Calls {
         }
         call.state = CallState::Answered;
         call.caller_over = false;
+        if call.dialog.needs_description() {
+            call.dialog.description = Description::of(&mut on.context, answer);
+        }
         for kept in [&mut call.invite, &mut call.head, &mut call.chain.numbers, &mut call.chain.diversions] {
             on.context.keep.release(kept.take());
         }

@@ -81,7 +81,7 @@ impl Calls {
         self.may_offer(way)?;
         let handle = self.relay(on, way, (request, key), None)?;
         if let Some(dialog) = self.dialog_mut(side) {
-            dialog.refresh_target(&mut on.context, &request.message);
+            dialog.takes_update = true;
         }
         self.open_offer(handle, Negotiation::Received, Negotiation::Sent);
         Ok(())

@@ -173,9 +173,7 @@ impl Calls {
 
     /// Unlinks and forgets a leg; the call goes with its last leg when nothing else holds it.
     fn remove_leg(&mut self, on: &mut Signalling, handle: Handle) {
-        let Some(mut leg) = self.legs.remove(handle) else { return };
-        on.context.disarm(&mut leg.timer);
-        leg.dialog.release(&mut on.context);
+        let Some(leg) = self.legs.remove(handle) else { return };
         // An INVITE without a final response would wait for ever: its record goes too.
         if let (LegState::Cancelling | LegState::Held, Some(transaction)) = (leg.state, leg.transaction) {
             on.transactions.abandon_unanswered(&mut on.context, transaction);
@@ -200,7 +198,9 @@ impl Calls {
                 }
             }
         }
-        self.remove_call_if_over(on, leg.call);
+        let call = leg.call;
+        leg.release(&mut on.context);
+        self.remove_call_if_over(on, call);
     }
 
     fn remove_call_if_over(&mut self, on: &mut Signalling, handle: Handle) {

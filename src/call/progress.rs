@@ -8,7 +8,7 @@ use super::session::lists;
 use super::setup::RECEIVED_NUMBERS_MAX;
 use super::side::Side;
 use super::state::{CallState, LegAction, LegEvent, LegState, leg_step};
-use super::write::{own_response, passed_status, relayed_response, write_rseq};
+use super::write::{Body, own_response, passed_status, relayed_response, write_rseq};
 use super::{Calls, ORPHANS, Signalling, own_status};
 use crate::context::Due;
 use crate::ids::Kind;
@@ -184,6 +184,12 @@ impl Calls {
         if dialog.session.interval_s > 0 {
             dialog.takes_update = lists(answer, HeaderName::Allow, b"UPDATE");
         }
+        if dialog.needs_description() {
+            let call = leg.call;
+            self.with_invite(on, call, |calls, on, invite| {
+                calls.remember_description(on, Side::Callee(handle), invite);
+            });
+        }
     }
 
     fn take_failure(&mut self, on: &mut Signalling, handle: Handle, response: Option<&Message<'_>>) {
@@ -274,9 +280,11 @@ impl Calls {
         }
         // What the leg before had to say is of no interest any more.
         on.context.keep.release(call.held.take());
-        let owes_prack = call.reliability == Reliability::Required && call.outstanding.is_some();
-        if on.context.settings.send_181 && !owes_prack {
-            self.tell_of_forwarding(on, handle);
+        if on.context.settings.send_181 {
+            call.owes_181 = call.outstanding.is_some();
+            if !call.owes_181 {
+                self.tell_of_forwarding(on, handle);
+            }
         }
         let started = self.with_invite(on, handle, |calls, on, invite| {
             calls.push_diversion(on, handle, invite, condition);
@@ -291,7 +299,7 @@ impl Calls {
     }
 
     /// 181 to the caller (SIP_RULES 14), reliably where it has asked for that.
-    fn tell_of_forwarding(&mut self, on: &mut Signalling, handle: Handle) {
+    pub(super) fn tell_of_forwarding(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(call) = self.calls.get_mut(handle) else { return };
         call.heard = Heard::Forwarded;
         let reliably = call.reliability == Reliability::Required;
@@ -315,7 +323,7 @@ impl Calls {
         on.context.metrics.calls_failed += 1;
         let call = &*call;
         let sent = on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
-            relayed_response(context, out, call, response, (status, None, true));
+            relayed_response(context, out, call, response, (status, None, Body::Same));
         });
         if !sent {
             on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {

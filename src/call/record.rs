@@ -81,6 +81,8 @@ pub(super) struct Call {
     /// A callee's response that waits for the caller's PRACK, and the leg that it came from.
     pub held: Kept,
     pub held_leg: Option<Handle>,
+    /// A 181 waits for the caller's PRACK.
+    pub owes_181: bool,
     /// The identity of the callee's dialog whose description the caller has got reliably; 0: none yet.
     pub answered_by: u64,
     /// The winner's description, where the caller has another one already and is to be told.
@@ -124,6 +126,10 @@ pub(super) struct Leg {
     pub rseq: u32,
     /// From the first provisional response with a tag on early; confirmed by the 2xx.
     pub dialog: Dialog,
+    /// The early dialogs that were the leg's before `dialog`: their numbers, should they come back.
+    pub others: [Early; EARLY_MAX],
+    /// The description that came reliably in `dialog`, where the caller could not be told reliably.
+    pub early_answer: Description,
 }
 
 impl Call {
@@ -136,6 +142,18 @@ impl Call {
             _ => true,
         }
     }
+}
+
+/// How many early dialogs of one leg are remembered besides the present one.
+const EARLY_MAX: usize = 4;
+
+/// An early dialog behind a forking proxy.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Early {
+    /// 0: none.
+    identity: u64,
+    rseq: u32,
+    local_cseq: u32,
 }
 
 impl Call {
@@ -178,15 +196,41 @@ impl Leg {
     pub fn adopt_dialog(&mut self, context: &mut Context, response: &Message<'_>) {
         let mut dialog = Dialog::with_callee(context, response, self.answer_to);
         let before = &self.dialog;
-        dialog.local_cseq = dialog.local_cseq.max(before.local_cseq);
         if before.is_some() && before.identity == dialog.identity {
+            dialog.local_cseq = before.local_cseq;
             dialog.remote_cseq = before.remote_cseq;
             dialog.negotiation = before.negotiation;
             dialog.referred = before.referred;
         } else {
+            self.early_answer.take().release(context);
+            let early = self.others.iter().find(|early| early.identity == dialog.identity);
+            let early = early.copied().unwrap_or_default();
+            if before.identity != 0 {
+                let (identity, local_cseq) = (before.identity, before.local_cseq);
+                let same = self.others.iter().position(|early| early.identity == identity);
+                // The oldest makes room.
+                self.others[..=same.unwrap_or(EARLY_MAX - 1)].rotate_right(1);
+                self.others[0] = Early { identity, rseq: self.rseq, local_cseq };
+            }
+            dialog.local_cseq = dialog.local_cseq.max(early.local_cseq);
+            self.rseq = early.rseq;
             dialog.negotiation = if self.offered { Negotiation::Sent } else { Negotiation::Stable };
         }
         std::mem::replace(&mut self.dialog, dialog).release(context);
+    }
+
+    /// The last RSeq that was taken in the early dialog with this identity; 0: none yet.
+    pub fn last_rseq(&self, identity: u64) -> u32 {
+        if self.dialog.identity == identity {
+            return self.rseq;
+        }
+        self.others.iter().find(|early| early.identity == identity).map_or(0, |early| early.rseq)
+    }
+
+    pub fn release(mut self, context: &mut Context) {
+        context.disarm(&mut self.timer);
+        self.dialog.release(context);
+        self.early_answer.release(context);
     }
 }
 

@@ -6,10 +6,10 @@ use super::dialog::{Dialog, RequestLine};
 use super::negotiation::{Negotiation, Refusal, pass_offer};
 use super::progress::acknowledge;
 use super::relay::{Relay, Way, passed_line};
-use super::session::REFRESH_RETRY_MS;
+use super::session::{REFRESH_RETRY_MS, lists};
 use super::side::Side;
 use super::state::{CallEvent, CallState, ReinviteAction, ReinviteEvent, ReinviteState, reinvite_step};
-use super::write::{ALLOW, SUPPORTED, is_content, passed_status, relayed_request, write_contact};
+use super::write::{ALLOW, SUPPORTED, is_content, passed_status, relayed_request};
 use super::{Calls, Request, Signalling};
 use crate::clock::Deadline;
 use crate::context::{Context, Due};
@@ -39,6 +39,10 @@ pub(super) struct Reinvite {
     late_offer: bool,
     /// The other side's 2xx has had its ACK.
     acknowledged: bool,
+    /// It has rung for too long: that is what the asker is told.
+    rang_out: bool,
+    /// The asker takes no provisional response that is not reliable, and we send no other.
+    silent: bool,
     /// Where it went.
     sent_to: Option<AnswerTo>,
     timer: TimerHandle,
@@ -46,7 +50,7 @@ pub(super) struct Reinvite {
     answer: Kept,
     answer_attempt: u8,
     answer_give_up: Deadline,
-    /// The offer, where the other side's session refreshes will repeat it.
+    /// The offer: the other side's session refreshes may have to repeat it.
     offered: Description,
 }
 
@@ -58,6 +62,8 @@ impl Reinvite {
             own_cseq: 0,
             late_offer,
             acknowledged: false,
+            rang_out: false,
+            silent: false,
             sent_to: None,
             timer: TimerHandle::NONE,
             answer: Kept::NONE,
@@ -65,6 +71,11 @@ impl Reinvite {
             answer_give_up: Deadline::from_ms(0),
             offered,
         }
+    }
+
+    /// The final response to the asker when its INVITE was cancelled: by itself, or because it rang out.
+    fn outcome(&self, cancelled: Status) -> Status {
+        if self.rang_out { Status::REQUEST_TIMEOUT } else { cancelled }
     }
 
     pub fn release(mut self, context: &mut Context) {
@@ -97,11 +108,11 @@ impl Calls {
         };
         self.open_offer(handle, here, there);
         if let Some(dialog) = self.dialog_mut(side) {
-            dialog.refresh_target(&mut on.context, message);
+            dialog.takes_update |= lists(message, HeaderName::Allow, b"UPDATE");
         }
-        let repeats = self.dialog(way.to).is_some_and(Dialog::needs_description);
-        let offered = if repeats { Description::of(&mut on.context, message) } else { Description::NONE };
-        let reinvite = Reinvite::new(late_offer, offered);
+        let offered = Description::of(&mut on.context, message);
+        let mut reinvite = Reinvite::new(late_offer, offered);
+        reinvite.silent = lists(message, HeaderName::Require, b"100rel");
         let hops = passed_line(message, 0).max_forwards;
         let sent = self.send_reinvite(on, (handle, way.to), reinvite, hops, |_, writer, dialog| {
             relayed_request(writer, message, dialog.session, None);
@@ -166,6 +177,7 @@ impl Calls {
             answer_to: dialog.answer_to,
             head: Kept::NONE,
             negotiates: false,
+            target: Kept::NONE,
             session: dialog.session,
             cseq: 0,
             reinvite: None,
@@ -211,7 +223,7 @@ impl Calls {
         let client = on.transactions.send_invite(&mut on.context, user, address, |context, out, branch| {
             let to_end = dialog.write_request(context, out, line, branch);
             let mut writer = Writer::new(out);
-            write_contact(&mut writer, b"", context.sent_by(dialog.answer_to.listener));
+            dialog.write_contact(context, &mut writer);
             content(context, &mut writer, dialog);
             to_end
         });
@@ -277,7 +289,10 @@ impl Calls {
                 self.pass_provisional(on, handle, message);
             }
             ReinviteAction::PassProvisional => self.pass_provisional(on, handle, message),
-            ReinviteAction::SendCancel => self.cancel_reinvite(on, handle, message),
+            ReinviteAction::SendCancel => {
+                reinvite.rang_out = event == ReinviteEvent::Timer;
+                self.cancel_reinvite(on, handle, message);
+            }
             ReinviteAction::TakeAnswer => self.take_reinvite_answer(on, handle, message),
             ReinviteAction::TakeFailure => self.reinvite_failed(on, handle, message),
             ReinviteAction::TakeSilence => {
@@ -285,8 +300,9 @@ impl Calls {
                 self.reinvite_failed(on, handle, None);
             }
             ReinviteAction::GiveUp => {
+                let status = reinvite.outcome(Status::REQUEST_TERMINATED);
                 self.abandon_reinvite(on, handle);
-                self.respond_relay(on, handle, Status::REQUEST_TERMINATED, None);
+                self.respond_relay(on, handle, status, None);
                 self.end_reinvite(on, handle);
             }
             ReinviteAction::RepeatAnswer => self.repeat_reinvite_answer(on, handle),
@@ -333,6 +349,10 @@ impl Calls {
 
     /// Ringing, or a preview of the answer; 100 was sent already.
     fn pass_provisional(&mut self, on: &mut Signalling, handle: Handle, response: Option<&Message<'_>>) {
+        let reinvite = self.relays.get(handle).and_then(|relay| relay.reinvite.as_ref());
+        if reinvite.is_none_or(|reinvite| reinvite.silent) {
+            return;
+        }
         let status = response.and_then(|response| response.status());
         if let Some(status) = status.filter(|status| matches!(status.code(), 101..199)) {
             self.respond_relay(on, handle, status, response);
@@ -356,17 +376,14 @@ impl Calls {
         let Some(reinvite) = relay.reinvite.as_mut() else { return };
         let late_offer = reinvite.late_offer;
         let offered = reinvite.offered.take();
-        if offered.is_some()
-            && let Some(dialog) = self.dialog_mut(to)
-        {
-            dialog.description.replace(&mut on.context, offered);
-        } else {
-            offered.release(&mut on.context);
-        }
         if !late_offer {
             self.close_offer(handle);
         }
         self.settle_session(on, handle, Some(answer));
+        match self.dialog_mut(to).filter(|dialog| offered.is_some() && dialog.needs_description()) {
+            Some(dialog) => dialog.description.replace(&mut on.context, offered),
+            None => offered.release(&mut on.context),
+        }
         let Some(from) = from else {
             self.acknowledge_reinvite(on, handle, None);
             return self.end_reinvite(on, handle);
@@ -408,9 +425,12 @@ impl Calls {
         let Some(relay) = self.relays.get(handle) else { return };
         let (from, to) = (relay.from, relay.to);
         let status = response.and_then(|response| response.status());
+        let rang_out = relay.reinvite.as_ref().is_some_and(|reinvite| reinvite.rang_out);
         self.close_offer(handle);
         if let (Some(status), Some(_)) = (status, from) {
-            self.respond_relay(on, handle, passed_status(status), response);
+            let response = response.filter(|_| !rang_out);
+            let status = if rang_out { Status::REQUEST_TIMEOUT } else { passed_status(status) };
+            self.respond_relay(on, handle, status, response);
         }
         self.end_reinvite(on, handle);
         if from.is_none() {

@@ -1,18 +1,18 @@
 //! Requests in a dialog that are the other party's business: passed on in the other dialog, and the final
 //! response passed back (SIP_RULES 21).
 
-use super::dialog::RequestLine;
+use super::dialog::{RequestLine, contact_uri};
 use super::negotiation::Negotiation;
 use super::reinvite::Reinvite;
 use super::reliable::write_rack;
 use super::session::SessionTimer;
 use super::side::Side;
-use super::write::{passed_status, relayed_final, relayed_request, write_contact};
+use super::write::{passed_status, relayed_final, relayed_request, user_of, write_contact};
 use super::{Calls, Request, Signalling};
 use crate::context::Context;
 use crate::keep::Kept;
 use crate::sip::write::Writer;
-use crate::sip::{Message, Method, Status};
+use crate::sip::{HeaderName, Message, Method, Status};
 use crate::slab::Handle;
 use crate::transaction::{AnswerTo, Exchange, ServerKey, User, reply};
 
@@ -32,6 +32,8 @@ pub(super) struct Relay {
     pub head: Kept,
     /// It opened an offer between the sides.
     pub negotiates: bool,
+    /// The asker's new remote target, once its request is taken.
+    pub target: Kept,
     /// The session timer that the asker is granted.
     pub session: SessionTimer,
     /// The asker's CSeq number.
@@ -91,7 +93,7 @@ impl Calls {
             if let Some(rack) = rack {
                 write_rack(&mut writer, rack);
             }
-            write_contact(&mut writer, b"", context.sent_by(dialog.answer_to.listener));
+            dialog.write_contact(context, &mut writer);
             relayed_request(&mut writer, message, dialog.session, referred);
         });
         if sent.is_err() {
@@ -133,6 +135,8 @@ impl Calls {
             on.context.keep.release(head);
             return Err(Status::SERVICE_UNAVAILABLE);
         };
+        let target = contact_uri(message).filter(|_| refreshes);
+        let target = target.and_then(|target| on.context.keep.keep(target)).unwrap_or(Kept::NONE);
         let relay = Relay {
             call: way.call,
             from: Some(way.from),
@@ -142,6 +146,7 @@ impl Calls {
             answer_to,
             head,
             negotiates: false,
+            target,
             session,
             cseq: message.cseq().map_or(0, |cseq| cseq.number),
             reinvite: None,
@@ -213,8 +218,8 @@ impl Calls {
         let Some(response) = response.filter(|r| r.status().is_some_and(|status| status.is_success())) else {
             return;
         };
-        let Some(relay) = self.relays.get(handle) else { return };
-        let (from, to, session) = (relay.from, relay.to, relay.session);
+        let Some(relay) = self.relays.get_mut(handle) else { return };
+        let (from, to, session, target) = (relay.from, relay.to, relay.session, relay.target.take());
         if let Some(dialog) = self.dialog_mut(to) {
             dialog.refresh_target(&mut on.context, response);
             dialog.session = dialog.session.granted(response);
@@ -223,9 +228,14 @@ impl Calls {
         if let Some(from) = from {
             if let Some(dialog) = self.dialog_mut(from) {
                 dialog.session = session;
+                if target.is_some() {
+                    let uri = on.context.keep.bytes(&target).to_vec();
+                    dialog.set_target(&mut on.context, &uri);
+                }
             }
             self.restart_session(on, from);
         }
+        on.context.keep.release(target);
     }
 
     /// A response to the asker: the other side's, or one of our own.
@@ -253,6 +263,7 @@ impl Calls {
     pub(super) fn remove_relay(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(mut relay) = self.relays.remove(handle) else { return };
         on.context.keep.release(relay.head.take());
+        on.context.keep.release(relay.target.take());
         if let Some(reinvite) = relay.reinvite.take() {
             reinvite.release(&mut on.context);
             if let Some(call) = self.calls.get_mut(relay.call)
@@ -275,7 +286,8 @@ fn keep_head(context: &mut Context, request: &Request<'_>) -> Option<Kept> {
     let mut text = std::mem::take(&mut context.scratch);
     text.clear();
     reply::write_head(&mut text, &request.message, request.source, b"");
-    write_contact(&mut Writer::new(&mut text), b"", context.sent_by(request.listener));
+    let own = user_of(request.message.header(HeaderName::To).unwrap_or_default());
+    write_contact(&mut Writer::new(&mut text), own, context.sent_by(request.listener));
     let kept = context.keep.keep(&text);
     context.scratch = text;
     kept

@@ -1,11 +1,12 @@
 //! Reliable provisional responses (RFC 3262), each leg's own (SIP_RULES 17): a callee's is acknowledged by
 //! us, or by the caller where it goes on to the caller reliably; the caller's is repeated until its PRACK.
 
+use super::description::Description;
 use super::dialog::{Dialog, RequestLine};
 use super::negotiation::Negotiation;
 use super::session::lists;
 use super::state::CallState;
-use super::write::relayed_response;
+use super::write::{Body, relayed_response};
 use super::{Calls, Signalling};
 use crate::context::Due;
 use crate::keep::Kept;
@@ -68,13 +69,9 @@ impl Calls {
         let rseq = rseq_of(response);
         let identity = Dialog::identity_of_response(&on.context, response);
         let Some(leg) = self.legs.get(handle) else { return Progress::Never };
-        let is_same = leg.dialog.identity == identity;
+        let last = leg.last_rseq(identity);
         // RFC 3262 §4: one that was taken is not acknowledged again, and none before the one that is missing.
-        if let Some(rseq) = rseq
-            && is_same
-            && leg.rseq > 0
-            && rseq != leg.rseq.wrapping_add(1)
-        {
+        if rseq.is_some_and(|rseq| last > 0 && rseq != last.wrapping_add(1)) {
             return Progress::Never;
         }
         let waits = self.calls.get(leg.call).is_some_and(|call| {
@@ -85,9 +82,8 @@ impl Calls {
             return Progress::Later;
         }
         let Some(leg) = self.legs.get_mut(handle) else { return Progress::Never };
-        if !is_same {
+        if leg.dialog.identity != identity {
             leg.adopt_dialog(&mut on.context, response);
-            leg.rseq = 0;
         }
         leg.rseq = rseq.unwrap_or(leg.rseq);
         Progress::Now
@@ -107,6 +103,8 @@ impl Calls {
         }
         if !response.body().is_empty() {
             leg.dialog.negotiation = Negotiation::Stable;
+            let description = Description::of(&mut on.context, response);
+            leg.early_answer.replace(&mut on.context, description);
         }
         leg.dialog.local_cseq += 1;
         let (dialog, invite_cseq) = (&leg.dialog, leg.invite_cseq);
@@ -141,7 +139,7 @@ impl Calls {
         let own_rseq = reliably.then(|| call.next_rseq(&mut on.context));
         let record = &*call;
         let sent = on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
-            relayed_response(context, out, record, response, (status, own_rseq, true));
+            relayed_response(context, out, record, response, (status, own_rseq, Body::Same));
         });
         if !(reliably && sent) {
             return;
@@ -211,6 +209,10 @@ impl Calls {
 
     /// The caller acknowledged: what was held back goes out.
     pub(super) fn release_held(&mut self, on: &mut Signalling, handle: Handle) {
+        let Some(call) = self.calls.get_mut(handle) else { return };
+        if std::mem::take(&mut call.owes_181) && call.state == CallState::Searching {
+            return self.tell_of_forwarding(on, handle);
+        }
         let Some(call) = self.calls.get_mut(handle) else { return };
         let (held, leg) = (call.held.take(), call.held_leg.take());
         if let Some(leg) = leg.filter(|_| held.is_some()) {

@@ -4,7 +4,7 @@
 use super::dialog::{Dialog, RequestLine};
 use super::side::Side;
 use super::state::{CallEvent, CallState, LegState};
-use super::write::{ALLOW, SUPPORTED, write_contact};
+use super::write::{ALLOW, SUPPORTED, user_of, write_contact};
 use super::{Calls, Request, Signalling};
 use crate::clock::{Deadline, Now};
 use crate::context::{Context, Due};
@@ -60,22 +60,22 @@ impl SessionTimer {
         let supports = lists(request, HeaderName::Supported, b"timer")
             || lists(request, HeaderName::Require, b"timer")
             || request.method() == Method::Update;
-        if seconds < MIN_SE_S && supports {
-            return Err(Status::SESSION_INTERVAL_TOO_SMALL);
+        // A peer that knows nothing of timers got this one from a proxy, which we may not overrule (§9).
+        if seconds < MIN_SE_S {
+            return if supports { Err(Status::SESSION_INTERVAL_TOO_SMALL) } else { Ok(SessionTimer::NONE) };
         }
         let ours = match param(params, "refresher") {
             Some(refresher) => refresher.eq_ignore_ascii_case(b"uas"),
             None => !supports,
         };
-        Ok(SessionTimer { interval_s: seconds.clamp(MIN_SE_S, INTERVAL_MAX_S), ours, ..self })
+        Ok(SessionTimer { interval_s: seconds.min(INTERVAL_MAX_S), ours, ..self })
     }
 
-    /// What a 2xx to a request of ours grants (RFC 4028 §7.2). One without Session-Expires ends the timer; a
-    /// session that is ours we refresh all the same.
+    /// What a 2xx to a request of ours grants (RFC 4028 §7.2). One without Session-Expires ends the timer.
     pub fn granted(self, response: &Message<'_>) -> SessionTimer {
         let granted = response.header(HeaderName::SessionExpires).and_then(leading_number);
         let Some((seconds, params)) = granted else {
-            return if self.ours { self } else { SessionTimer::NONE };
+            return SessionTimer::NONE;
         };
         let theirs = param(params, "refresher").is_some_and(|who| who.eq_ignore_ascii_case(b"uas"));
         SessionTimer { interval_s: seconds.clamp(MIN_SE_S, INTERVAL_MAX_S), ours: !theirs, ..self }
@@ -202,7 +202,7 @@ impl Calls {
         let sent = on.transactions.send_request(&mut on.context, user, to, |context, out, branch| {
             dialog.write_request(context, out, RequestLine::own(Method::Update, dialog.local_cseq), branch);
             let mut writer = Writer::new(out);
-            write_contact(&mut writer, b"", context.sent_by(dialog.answer_to.listener));
+            dialog.write_contact(context, &mut writer);
             content(context, &mut writer, dialog);
         });
         on.context.metrics.transactions_not_kept += u64::from(sent.is_err());
@@ -314,10 +314,13 @@ impl Calls {
             Ok(session) => dialog.session = session,
         }
         let session = dialog.session;
+        // Whoever sends it takes it.
+        dialog.takes_update = true;
         dialog.refresh_target(&mut on.context, &request.message);
         self.restart_session(on, side);
         on.reply(request, (Status::OK, b""), |context, writer| {
-            write_contact(writer, b"", context.sent_by(request.listener));
+            let own = user_of(request.message.header(HeaderName::To).unwrap_or_default());
+            write_contact(writer, own, context.sent_by(request.listener));
             writer.header(HeaderName::Allow, ALLOW);
             writer.header(HeaderName::Supported, SUPPORTED);
             session.write_response(writer);

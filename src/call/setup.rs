@@ -128,6 +128,8 @@ impl Calls {
             offered: !call.late_offer,
             rseq: 0,
             dialog: Dialog::none(answer_to),
+            others: Default::default(),
+            early_answer: Description::NONE,
         };
         leg.transaction = Some(send_invite(on, call, (handle, &leg), subscriber, invite)?);
         if self.legs.insert(leg).is_ok() {
@@ -352,6 +354,7 @@ fn new_call(context: &mut Context, request: &Request<'_>, handle: Handle) -> Res
         outstanding: None,
         held: Kept::NONE,
         held_leg: None,
+        owes_181: false,
         answered_by: 0,
         owed: Description::NONE,
         reinvite: None,

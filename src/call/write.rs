@@ -1,5 +1,6 @@
 //! The messages of a call, header by header (reference flow; SIP_RULES 9 to 14).
 
+use super::description::Description;
 use super::record::{Call, RecordId};
 use super::relay::Relay;
 use super::session::SessionTimer;
@@ -150,13 +151,23 @@ pub(super) fn own_response(
     writer.body(b"");
 }
 
-/// Writes a callee's response for the caller. `rseq`: it goes reliably. `has_body`: with the callee's body.
+/// What a relayed response says of the session.
+#[derive(Clone, Copy)]
+pub(super) enum Body<'a> {
+    /// What the callee says.
+    Same,
+    Without,
+    /// What the callee said before.
+    Kept(&'a Description),
+}
+
+/// Writes a callee's response for the caller. `rseq`: it goes reliably.
 pub(super) fn relayed_response(
     context: &Context,
     out: &mut Vec<u8>,
     call: &Call,
     response: &Message<'_>,
-    (status, rseq, has_body): (Status, Option<u32>, bool),
+    (status, rseq, body): (Status, Option<u32>, Body<'_>),
 ) {
     let mut writer = Writer::new(out);
     writer.status_line(status, if Some(status) == response.status() { response.reason() } else { b"" });
@@ -171,8 +182,13 @@ pub(super) fn relayed_response(
         call.dialog.session.write_response(&mut writer);
     }
     write_rseq(&mut writer, rseq);
-    writer.splice_headers(response, |name| passes_to_caller(name, status) && (has_body || !is_content(name)));
-    writer.body(if has_body { response.body() } else { b"" });
+    let same = matches!(body, Body::Same);
+    writer.splice_headers(response, |name| passes_to_caller(name, status) && (same || !is_content(name)));
+    match body {
+        Body::Same => writer.body(response.body()),
+        Body::Without => writer.body(b""),
+        Body::Kept(description) => description.write(context, &mut writer),
+    }
 }
 
 /// Writes what makes a provisional response a reliable one (RFC 3262 §3).
@@ -227,7 +243,8 @@ fn renumbered_event<'a>(request: &Message<'a>, (ours, theirs): (u32, u32)) -> Op
     let event = request.header(HeaderName::Event)?;
     let (package, params) = event.split_at(memchr::memchr(b';', event)?);
     let id = crate::sip::number::whole_number(crate::sip::name_addr::param(params, "id")?)?;
-    (request.method() == Method::Notify && ours > 0 && id == ours).then_some((package, theirs))
+    let is_refer = request.method() == Method::Notify && package.trim_ascii().eq_ignore_ascii_case(b"refer");
+    (is_refer && ours > 0 && id == ours).then_some((package, theirs))
 }
 
 /// Writes a response to the asker of a request that was passed on: the other side's, or one of our own.

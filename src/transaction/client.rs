@@ -161,9 +161,9 @@ impl Transactions {
 
     /// Takes a response to its transaction.
     pub fn receive_response(&mut self, context: &mut Context, response: &Message<'_>) -> Verdict {
-        let Some(handle) = response.top_via().and_then(|via| context.mint.read_branch(via.branch)) else {
-            return Verdict::Stray;
-        };
+        let branch = response.top_via().and_then(|via| context.mint.read_branch(via.branch));
+        // One with a second Via was meant for somebody behind us: there is nobody (RFC 3261 §8.1.3.3).
+        let Some(handle) = branch.filter(|_| response.has_one_via()) else { return Verdict::Stray };
         let handle = match (response.method(), self.records.get(handle)) {
             (Method::Cancel, Some(Record { side: Side::Client { cancel: Some(cancel), .. }, .. })) => *cancel,
             _ => handle,

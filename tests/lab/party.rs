@@ -146,7 +146,8 @@ impl Party {
         text
     }
 
-    /// Takes a final response other than 2xx to an INVITE of its own and acknowledges it. A 100 may go before.
+    /// Takes a final response other than 2xx to an INVITE of its own and acknowledges it. A 100 may go
+    /// before.
     #[track_caller]
     pub fn refused(&self, lab: &mut Lab, invite: &Sip, status: u16) -> Sip {
         if lab.next_to(self.peer) == "100 INVITE" {

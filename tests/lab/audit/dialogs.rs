@@ -82,7 +82,7 @@ fn requests_take_their_route(messages: &[Message<'_>]) {
                 && other.sip.to_tag == sip.to_tag
                 && is_of_a_first_invite(messages, other.sip)
         };
-        let of_callee = before().filter(makes_dialog).last();
+        let of_callee = before().rfind(makes_dialog);
         let routes = match (of_caller, of_callee) {
             (Some(invite), _) => invite.sip.list("Record-Route"),
             (None, Some(answer)) => answer.sip.list("Record-Route").into_iter().rev().collect(),
@@ -116,8 +116,8 @@ fn is_of_a_first_invite(messages: &[Message<'_>], response: &Sip) -> bool {
         .any(|other| is_ours(&other) && other.sip.branch == response.branch && other.sip.to_tag.is_empty())
 }
 
-/// Behind a BYE of either side, or the refusal of the INVITE that began the dialog, no new request of ours but
-/// an ACK. A BYE that was refused ended nothing.
+/// Behind a BYE of either side, or the refusal of the INVITE that began the dialog, no new request of ours
+/// but an ACK. A BYE that was refused ended nothing.
 fn nothing_follows_the_end(messages: &[Message<'_>]) {
     let mut ended: HashMap<(&str, &str), &Sip> = HashMap::new();
     for message in messages {

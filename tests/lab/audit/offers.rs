@@ -1,5 +1,5 @@
-//! Offer and answer (RFC 3264 §4, RFC 6337 §2): we send no second offer in a dialog while one is open, and every
-//! offer that came is answered or refused.
+//! Offer and answer (RFC 3264 §4, RFC 6337 §2): we send no second offer in a dialog while one is open, and
+//! every offer that came is answered or refused.
 
 use super::Message;
 use crate::lab::trace::Way;

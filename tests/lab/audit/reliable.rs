@@ -117,8 +117,10 @@ fn our_pracks(messages: &[Message<'_>]) {
 fn is_acknowledged(messages: &[Message<'_>], (call_id, to_tag, cseq): (&str, &str, u32), last: u32) {
     let of_call = |message: &&Message<'_>| message.sip.call_id == call_id;
     let is_over = |message: &Message<'_>| {
-        let refused = message.is_response(Way::In, "INVITE") && message.status() >= 200;
-        refused && message.sip.cseq == cseq || message.is(Way::Out, "CANCEL")
+        // A 2xx of its own does not spare it the PRACK, another fork's does.
+        let ended = message.status() >= 300 || message.status() >= 200 && message.sip.to_tag != to_tag;
+        let ended = ended && message.is_response(Way::In, "INVITE") && message.sip.cseq == cseq;
+        ended || message.is(Way::Out, "CANCEL")
     };
     let rack = format!("{last} {cseq} INVITE");
     let is_prack = |message: &Message<'_>| {
