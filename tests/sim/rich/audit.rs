@@ -108,6 +108,7 @@ pub fn request(about: &mut About<'_>, seen: &Seen<'_>, destination: SocketAddr) 
         status: 0,
         final_ms: 0,
         acks: 0,
+        offered: None,
     });
     Ok(())
 }
@@ -244,12 +245,14 @@ fn ack(about: &mut About<'_>, seen: &Seen<'_>) -> Verdict {
     is(invite.status >= 200, "an ACK to no final response")?;
     is(invite.branch != branch, "the INVITE's branch in the ACK to a 2xx")?;
     routed(about.party, message)?;
+    let offered = invite.offered;
     let token = about.ledger.token_of(message.body());
     is(token.is_some() != message.body().is_empty(), "a body that nobody wrote")?;
     let side = about.view.side(message.to_tag());
     is(side.answered, "an ACK in a dialog without a 2xx")?;
     side.acknowledged = true;
-    match (side.offer_in, token) {
+    // An ACK said again, or to an older 2xx, has nothing to do with a later offer.
+    match (side.offer_in.filter(|_| side.offer_in == offered), token) {
         (Some(open), Some(token))
             if about.ledger.get(token).map(|body| body.of) == Some(Use::Answer(open)) =>
         {
@@ -294,6 +297,10 @@ pub fn response(about: &mut About<'_>, seen: &Seen<'_>, destination: SocketAddr)
     let asked = &mut view.incoming[number];
     is(message.cseq().is_some_and(|cseq| cseq.number == asked.cseq), "CSeq of a response")?;
     is(message.from_tag() == asked.tag, "From tag of a response")?;
+    if asked.status == 481 && asked.hash != seen.hash {
+        // What is in no dialog yet is not remembered; the dialog may have come since.
+        asked.status = 0;
+    }
     if asked.status != 0 {
         return is(asked.hash == seen.hash, "something else behind the final response");
     }
@@ -394,7 +401,9 @@ fn provisional(about: &mut About<'_>, seen: &Seen<'_>, number: usize) -> Verdict
             (side.offer_in, side.settled) = (None, true);
             Ok(())
         }
-        (Some(_), Some(_)) => Err("an answer to another offer in a reliable response"),
+        (Some(open), Some(_)) if offer == Some(open) => {
+            Err("an answer to another offer in a reliable response")
+        }
         (None, Some(_)) if offer.is_none() && !side.settled => {
             side.offer_out = token;
             Ok(())

@@ -132,7 +132,10 @@ fn response(view: &mut View, ledger: &mut Ledger, seen: &Seen<'_>, status: u16) 
         Some(Use::Answer(to)) if side.offer_out == Some(to) => {
             (side.offer_out, side.settled) = (None, true);
         }
-        Some(Use::Offer) if method == Method::Invite && offer.is_none() => side.offer_in = token,
+        Some(Use::Offer) if method == Method::Invite && offer.is_none() => {
+            side.offer_in = token;
+            view.out[number].offered = token;
+        }
         _ => {}
     }
 }

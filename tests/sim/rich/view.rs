@@ -23,6 +23,8 @@ pub struct Out {
     pub status: u16,
     pub final_ms: u64,
     pub acks: u32,
+    /// The offer in its 2xx, which the ACK has to answer.
+    pub offered: Option<Token>,
 }
 
 /// A request of the peer's.
