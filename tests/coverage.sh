@@ -16,13 +16,14 @@ status=0
 cargo test --quiet --tests --no-fail-fast >"$CARGO_TARGET_DIR.log" 2>&1 || status=$?
 [ $status -eq 0 ] || echo "some tests failed: see $CARGO_TARGET_DIR.log" >&2
 "$tools/llvm-profdata" merge -sparse "$profiles"/*.profraw -o "$profiles/all.profdata"
-objects=()
-while read -r program; do objects+=(-object "$program"); done < <(
+programs=()
+while read -r program; do programs+=(-object "$program"); done < <(
     cargo test --quiet --tests --no-run --message-format=json 2>/dev/null |
         sed -n 's/.*"executable":"\([^"]*\)".*/\1/p'
 )
-covered() { "$tools/llvm-cov" "$1" "${objects[@]}" -instr-profile="$profiles/all.profdata" "${@:2}" 2>/dev/null; }
-covered export -format=lcov -skip-functions "$PWD/src" >"$profiles/all.lcov"
+# The first program stands without its option.
+"$tools/llvm-cov" export -format=lcov -skip-functions -instr-profile="$profiles/all.profdata" \
+    "${programs[@]:1}" "$PWD/src" >"$profiles/all.lcov" 2>"$CARGO_TARGET_DIR.llvm-cov.log"
 # Of each file: its path, how many lines hold code, how many were reached, and the numbers of the others.
 awk -F'[:,]' -v root="$PWD/" '
     /^SF:/ { file = substr($0, 4); sub(root, "", file); lines = reached = 0; missed = "" }

@@ -134,6 +134,15 @@ fn what_stands_below_the_topmost_via_is_copied_as_it_is() {
     assert_eq!(vias, [format!("SIP/2.0/UDP h;rport=40001;branch=1;received=203.0.113.9{rest}")]);
 }
 
+#[test]
+fn what_stands_in_quotes_is_no_parameter() {
+    let source = address("203.0.113.9:40001");
+    let quoted = "x=\"a\\\";received=1.2.3.4;rport\\\\\";y=\";rport\"";
+    let (destination, vias) = answered(&format!("SIP/2.0/UDP h:5070;{quoted};branch=b"), source);
+    assert_eq!(destination, address("203.0.113.9:5070"));
+    assert_eq!(vias, [format!("SIP/2.0/UDP h:5070;{quoted};branch=b;received=203.0.113.9")]);
+}
+
 fn ip() -> impl Strategy<Value = IpAddr> {
     prop_oneof![
         any::<u32>().prop_map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits))),

@@ -462,8 +462,8 @@ fn a_repeated_prack_gets_the_same_answer_and_goes_no_further() {
     let mut early = Early::new();
     let lab = &mut early.lab;
     let mut repeated = early.a.clone();
-    let progress = lab.trace.iter().filter_map(|entry| entry.sip.clone());
-    let progress = progress.filter(|sip| sip.summary() == "183 INVITE").last().expect("the 183");
+    let mut progress = lab.trace.iter().filter_map(|entry| entry.sip.clone());
+    let progress = progress.rfind(|sip| sip.summary() == "183 INVITE").expect("the 183");
     let sent: Vec<Sip> = lab.trace.iter().filter_map(|entry| entry.sip.clone()).collect();
     let first = sent.iter().find(|sip| sip.summary() == "PRACK").expect("the caller's PRACK");
     repeated.resend(lab, first);

@@ -8,7 +8,7 @@ use super::side::Side;
 use super::state::{CallAction, CallEvent, CallState, LegEvent, LegState, ReinviteEvent, call_step};
 use super::write::{Body, own_response, relayed_response};
 use super::{Calls, Request, Signalling};
-use crate::context::Due;
+use crate::context::{Context, Due};
 use crate::keep::Kept;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Method, Status};
@@ -133,7 +133,7 @@ impl Calls {
         request: &Request<'_>,
         key: ServerKey,
     ) -> Result<(), Status> {
-        answer_in_dialog(on, request, key, Status::OK);
+        answer_bye(on, request, key);
         match side {
             Side::Caller(handle) => self.call_event(on, handle, CallEvent::CallerBye, Some(&request.message)),
             Side::Callee(handle) => self.callee_bye(on, handle, &request.message),
@@ -209,7 +209,12 @@ impl Calls {
         on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
             own_response(context, out, call, status, |_| {});
         });
-        self.give_legs_up(on, handle, cancel);
+        let reason = cancel.map_or(Kept::NONE, |cancel| keep_reason(&mut on.context, cancel));
+        match self.calls.get_mut(handle) {
+            Some(call) => on.context.keep.release(std::mem::replace(&mut call.cancel_reason, reason)),
+            None => on.context.keep.release(reason),
+        }
+        self.give_legs_up(on, handle);
     }
 
     /// A final response though a callee may have answered: the caller never acknowledged a reliable
@@ -223,14 +228,14 @@ impl Calls {
             _ => Status::TEMPORARILY_UNAVAILABLE,
         };
         // The call must not go before its legs.
-        self.give_legs_up(on, handle, None);
+        self.give_legs_up(on, handle);
         self.refuse(on, handle, status);
     }
 
-    fn give_legs_up(&mut self, on: &mut Signalling, handle: Handle, cancel: Option<&Message<'_>>) {
+    fn give_legs_up(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(call) = self.calls.get(handle) else { return };
         if let Some(current) = call.current {
-            self.leg_event(on, current, LegEvent::Cancel, cancel);
+            self.leg_event(on, current, LegEvent::Cancel, None);
         }
         self.hang_up_winner(on, handle, Cause::None);
     }
@@ -242,19 +247,30 @@ impl Calls {
         if limit_ms > 0 {
             call.limit = on.context.now.after_ms(limit_ms);
         }
-        call.dialog.negotiation = Negotiation::Stable;
         let winner = call.winner;
-        if let Some(leg) = winner.and_then(|winner| self.legs.get_mut(winner)) {
-            leg.dialog.negotiation = Negotiation::Stable;
+        // The ACK answers the offer of the 2xx.
+        let answers = call.late_offer && call.answered_by == 0;
+        // The callee's offer could not stand in the 2xx: its ACK waits for what the caller answers later.
+        let waits = call.late_offer && call.owed.is_some();
+        if answers {
+            call.dialog.negotiation = Negotiation::Stable;
+            if let Some(leg) = winner.and_then(|winner| self.legs.get_mut(winner)) {
+                leg.dialog.negotiation = Negotiation::Stable;
+            }
         }
-        if let Some(winner) = winner {
+        if let Some(winner) = winner.filter(|_| !waits) {
             self.acknowledge_winner(on, winner, ack);
         }
         self.restart_session(on, Side::Caller(handle));
         self.tell_description(on, Side::Caller(handle));
     }
 
-    fn acknowledge_winner(&mut self, on: &mut Signalling, handle: Handle, ack: Option<&Message<'_>>) {
+    pub(super) fn acknowledge_winner(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        ack: Option<&Message<'_>>,
+    ) {
         let Some(leg) = self.legs.get_mut(handle) else { return };
         // With a late offer the caller's ACK carries the answer, which the leg's ACK must carry on.
         if leg.state == LegState::Answered {
@@ -346,8 +362,21 @@ impl Calls {
     }
 }
 
-/// Sends the response to a request in a dialog, by a transaction of its own that answers repetitions.
-pub(super) fn answer_in_dialog(on: &mut Signalling, request: &Request<'_>, key: ServerKey, status: Status) {
+/// Keeps the Reason lines of a CANCEL: it may have to wait for a provisional response.
+pub(super) fn keep_reason(context: &mut Context, cancel: &Message<'_>) -> Kept {
+    if !cancel.has(HeaderName::Reason) {
+        return Kept::NONE;
+    }
+    let mut text = std::mem::take(&mut context.scratch);
+    text.clear();
+    Writer::new(&mut text).splice_headers(cancel, |name| name == HeaderName::Reason);
+    let kept = context.keep.keep(&text).unwrap_or(Kept::NONE);
+    context.scratch = text;
+    kept
+}
+
+/// 200 to a BYE, the commonest request in a dialog: its transaction writes it again from the request.
+fn answer_bye(on: &mut Signalling, request: &Request<'_>, key: ServerKey) {
     let message = &request.message;
     let Some(via) = message.top_via() else { return };
     let destination = reply::destination(&via, request.source);
@@ -355,13 +384,11 @@ pub(super) fn answer_in_dialog(on: &mut Signalling, request: &Request<'_>, key: 
     match on.transactions.open_server(message, key, answer_to, User::None) {
         Some(handle) => {
             let request = (message, request.source);
-            on.transactions.respond_plainly(&mut on.context, handle, status, request);
+            on.transactions.respond_plainly(&mut on.context, handle, Status::OK, request);
         }
         None => {
             on.context.metrics.transactions_not_kept += 1;
-            on.context.send(answer_to.listener, answer_to.destination, |out| {
-                reply::write(out, message, request.source, (status, b""), b"", |_| {});
-            });
+            on.reply_with_tag(request, (Status::OK, b""), b"", |_, _| {});
         }
     }
 }

@@ -31,7 +31,7 @@ impl Calls {
             }
         });
         if let Err(status) = done {
-            on.refuse(request, status);
+            on.refuse_in_dialog(request, key, status);
         }
     }
 
@@ -74,8 +74,7 @@ impl Calls {
         key: ServerKey,
     ) -> Result<(), Status> {
         if request.message.body().is_empty() {
-            self.take_refresh(on, side, request);
-            return Ok(());
+            return self.take_refresh(on, side, request, key);
         }
         let way = self.way_from(side)?;
         self.may_offer(way)?;
@@ -102,7 +101,7 @@ impl Calls {
         let Side::Caller(call) = side else { return Err(Status::CALL_DOES_NOT_EXIST) };
         let taken = self.take_prack(on, call, rack).ok_or(Status::CALL_DOES_NOT_EXIST)?;
         let to = taken.map(|(leg, rack)| (Side::Callee(leg), rack));
-        let passed = to.filter(|&(to, _)| self.dialog(to).is_some()).map(|(to, rack)| {
+        let passed = to.filter(|&(to, _)| self.is_open(to) && self.dialog(to).is_some()).map(|(to, rack)| {
             let way = super::relay::Way { call, from: side, to };
             let answers = self.dialog(side).is_some_and(|dialog| dialog.negotiation == Negotiation::Sent);
             let relayed = self.relay(on, way, (request, key), Some(rack));
@@ -115,9 +114,12 @@ impl Calls {
             relayed
         });
         match passed {
-            // Room for no more: the caller's response is acknowledged all the same.
             Some(Ok(_)) => {}
-            Some(Err(_)) | None => super::hangup::answer_in_dialog(on, request, key, Status::OK),
+            // Nobody is there to answer an offer, or no room to ask; what the PRACK acknowledges stays so.
+            Some(Err(_)) | None if !message.body().is_empty() => {
+                on.refuse_in_dialog(request, key, Status::NOT_ACCEPTABLE_HERE);
+            }
+            Some(Err(_)) | None => on.answer_in_dialog(request, key, Status::OK, |_, _| {}),
         }
         self.release_held(on, call);
         Ok(())

@@ -12,6 +12,7 @@ use super::write::{Body, own_response, passed_status, relayed_response, write_rs
 use super::{Calls, ORPHANS, Signalling, own_status};
 use crate::context::Due;
 use crate::ids::Kind;
+use crate::keep::Kept;
 use crate::service::{Condition, Divert, Facts, Failure, Subscriber, condition_of, divert};
 use crate::settings::{AckPolicy, LateAnswer};
 use crate::sip::name_addr::{param, split_list};
@@ -87,15 +88,15 @@ impl Calls {
             LegAction::TakeFailure => self.take_failure(on, handle, response),
             LegAction::TakeSilence => self.leg_failed(on, handle, Failure::Silent, None),
             LegAction::NoAnswer => {
-                self.cancel_leg(on, handle, None);
+                self.cancel_leg(on, handle);
                 on.context.metrics.no_answer_timeouts += 1;
                 self.leg_failed(on, handle, Failure::RangOut, None);
             }
             LegAction::NeverRang => {
-                self.cancel_leg(on, handle, None);
+                self.cancel_leg(on, handle);
                 self.leg_failed(on, handle, Failure::NeverRang, None);
             }
-            LegAction::SendCancel => self.cancel_leg(on, handle, response),
+            LegAction::SendCancel => self.cancel_leg(on, handle),
             LegAction::SendAck => self.acknowledge_leg(on, handle, None),
             LegAction::SessionDue => self.session_due(on, Side::Callee(handle)),
             LegAction::SendBye => self.bye_leg(on, handle, Cause::None),
@@ -302,6 +303,7 @@ impl Calls {
     pub(super) fn tell_of_forwarding(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(call) = self.calls.get_mut(handle) else { return };
         call.heard = Heard::Forwarded;
+        call.is_early = true;
         let reliably = call.reliability == Reliability::Required;
         let rseq = reliably.then(|| call.next_rseq(&mut on.context));
         let call = &*call;
@@ -351,10 +353,11 @@ impl Calls {
     }
 
     /// CANCEL, with the Reason of the caller's; the leg is given up after 64·T1 (RFC 3261 §9.1).
-    fn cancel_leg(&mut self, on: &mut Signalling, handle: Handle, cause: Option<&Message<'_>>) {
+    fn cancel_leg(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(leg) = self.legs.get(handle) else { return };
+        let reason = self.calls.get(leg.call).map_or(&Kept::NONE, |call| &call.cancel_reason);
         if let Some(transaction) = leg.transaction {
-            on.transactions.send_cancel(&mut on.context, transaction, cause);
+            on.transactions.send_cancel(&mut on.context, transaction, reason);
         }
         self.arm_leg(on, handle, on.context.settings.timers.t1x64_ms());
     }

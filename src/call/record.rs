@@ -81,12 +81,16 @@ pub(super) struct Call {
     /// A callee's response that waits for the caller's PRACK, and the leg that it came from.
     pub held: Kept,
     pub held_leg: Option<Handle>,
+    /// The caller was sent a provisional response other than 100: it has an early dialog.
+    pub is_early: bool,
     /// A 181 waits for the caller's PRACK.
     pub owes_181: bool,
     /// The identity of the callee's dialog whose description the caller has got reliably; 0: none yet.
     pub answered_by: u64,
     /// The winner's description, where the caller has another one already and is to be told.
     pub owed: Description,
+    /// The Reason lines of the caller's CANCEL.
+    pub cancel_reason: Kept,
     /// The re-INVITE that is on its way through the call.
     pub reinvite: Option<Handle>,
     pub chain: Chain,
@@ -184,7 +188,8 @@ impl Call {
         self.dialog.release(context);
         self.owed.release(context);
         let chain = [self.chain.numbers, self.chain.diversions];
-        for kept in [self.invite, self.head, self.answer, self.held].into_iter().chain(chain) {
+        let own = [self.invite, self.head, self.answer, self.held, self.cancel_reason];
+        for kept in own.into_iter().chain(chain) {
             context.keep.release(kept);
         }
     }

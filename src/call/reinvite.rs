@@ -3,6 +3,7 @@
 
 use super::description::Description;
 use super::dialog::{Dialog, RequestLine};
+use super::hangup::keep_reason;
 use super::negotiation::{Negotiation, Refusal, pass_offer};
 use super::progress::acknowledge;
 use super::relay::{Relay, Way, passed_line};
@@ -39,6 +40,8 @@ pub(super) struct Reinvite {
     late_offer: bool,
     /// The other side's 2xx has had its ACK.
     acknowledged: bool,
+    /// The Reason lines of the asker's CANCEL.
+    reason: Kept,
     /// It has rung for too long: that is what the asker is told.
     rang_out: bool,
     /// The asker takes no provisional response that is not reliable, and we send no other.
@@ -62,6 +65,7 @@ impl Reinvite {
             own_cseq: 0,
             late_offer,
             acknowledged: false,
+            reason: Kept::NONE,
             rang_out: false,
             silent: false,
             sent_to: None,
@@ -81,6 +85,7 @@ impl Reinvite {
     pub fn release(mut self, context: &mut Context) {
         context.disarm(&mut self.timer);
         context.keep.release(self.answer);
+        context.keep.release(self.reason);
         self.offered.release(context);
     }
 }
@@ -279,6 +284,9 @@ impl Calls {
         let Some(relay) = self.relays.get_mut(handle) else { return };
         let call = relay.call;
         let Some(reinvite) = relay.reinvite.as_mut() else { return };
+        if let (ReinviteEvent::Cancel, Some(cancel), false) = (event, message, reinvite.reason.is_some()) {
+            reinvite.reason = keep_reason(&mut on.context, cancel);
+        }
         let (next, action) = reinvite_step(reinvite.state, event);
         reinvite.state = next;
         match action {
@@ -291,7 +299,7 @@ impl Calls {
             ReinviteAction::PassProvisional => self.pass_provisional(on, handle, message),
             ReinviteAction::SendCancel => {
                 reinvite.rang_out = event == ReinviteEvent::Timer;
-                self.cancel_reinvite(on, handle, message);
+                self.cancel_reinvite(on, handle);
             }
             ReinviteAction::TakeAnswer => self.take_reinvite_answer(on, handle, message),
             ReinviteAction::TakeFailure => self.reinvite_failed(on, handle, message),
@@ -360,10 +368,10 @@ impl Calls {
     }
 
     /// CANCEL to the other side, with the Reason of the asker's.
-    fn cancel_reinvite(&mut self, on: &mut Signalling, handle: Handle, cause: Option<&Message<'_>>) {
-        let client = self.relays.get(handle).and_then(|relay| relay.reinvite.as_ref()?.client);
-        if let Some(client) = client {
-            on.transactions.send_cancel(&mut on.context, client, cause);
+    fn cancel_reinvite(&mut self, on: &mut Signalling, handle: Handle) {
+        let reinvite = self.relays.get(handle).and_then(|relay| relay.reinvite.as_ref());
+        if let Some((reinvite, client)) = reinvite.and_then(|reinvite| Some((reinvite, reinvite.client?))) {
+            on.transactions.send_cancel(&mut on.context, client, &reinvite.reason);
         }
         self.arm_reinvite(on, handle, on.context.settings.timers.t1x64_ms());
     }

@@ -57,8 +57,8 @@ impl Calls {
     pub(super) fn way_from(&self, from: Side) -> Result<Way, Status> {
         let call = self.call_of(from).ok_or(Status::CALL_DOES_NOT_EXIST)?;
         match self.peer_of(from) {
-            Some(to) if self.is_open(to) => Ok(Way { call, from, to }),
-            None if self.is_searching(call) => Err(Status::SERVER_INTERNAL_ERROR),
+            Some(to) if self.is_open(to) && self.is_heard(to) => Ok(Way { call, from, to }),
+            _ if self.is_searching(call) && self.is_open(from) => Err(Status::SERVER_INTERNAL_ERROR),
             _ => Err(Status::CALL_DOES_NOT_EXIST),
         }
     }

@@ -136,10 +136,15 @@ impl Calls {
             Reliability::Supported => rseq.is_some() && has_body,
             Reliability::Unknown => false,
         };
+        call.is_early = true;
         let own_rseq = reliably.then(|| call.next_rseq(&mut on.context));
+        // RFC 3261 §13.2.1: the caller has an answer, and ignores another.
+        let told_otherwise = call.answered_by != 0 && call.answered_by != identity;
+        let body = if told_otherwise { Body::Without } else { Body::Same };
+        let has_body = has_body && !told_otherwise;
         let record = &*call;
         let sent = on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
-            relayed_response(context, out, record, response, (status, own_rseq, Body::Same));
+            relayed_response(context, out, record, response, (status, own_rseq, body));
         });
         if !(reliably && sent) {
             return;

@@ -1,5 +1,5 @@
-//! Requests that are answered without a transaction (RFC 3261 §8.2.7): the same request gets the same
-//! response however often it comes, so nothing needs to be remembered and a flood fills no table.
+//! Answers of our own. Outside a dialog they need no transaction (RFC 3261 §8.2.7): the same request gets the
+//! same response however often it comes, so nothing needs to be remembered and a flood fills no table.
 
 use super::session::MIN_SE_S;
 use super::{ALLOW, Request, Signalling};
@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::sip::name_addr::split_list;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Status};
-use crate::transaction::reply;
+use crate::transaction::{AnswerTo, ServerKey, User, reply};
 
 /// Option tags that a 420 names.
 const UNSUPPORTED_MAX: usize = 16;
@@ -16,30 +16,53 @@ impl Signalling {
     /// Refuses a request, with the header fields that the status calls for.
     pub fn refuse(&mut self, request: &Request<'_>, status: Status) {
         self.context.metrics.requests_refused += 1;
-        // Whoever gets a 500 comes again at a time of its own (RFC 3261 §14.2).
-        let busy = status == Status::SERVER_INTERNAL_ERROR;
-        let retry_s = if busy { self.context.mint.random() % 11 } else { 0 };
-        self.reply(request, (status, b""), |context, writer| match status {
-            Status::METHOD_NOT_ALLOWED => writer.header(HeaderName::Allow, ALLOW),
-            Status::BAD_EXTENSION => {
-                writer.name(HeaderName::Unsupported);
-                for (position, tag) in unsupported(&request.message).take(UNSUPPORTED_MAX).enumerate() {
-                    writer.raw(if position == 0 { b"" } else { b", " }).raw(tag);
-                }
-                writer.end_line();
-            }
-            Status::SERVICE_UNAVAILABLE => {
-                let after = u64::from(context.settings.retry_after_s);
-                writer.name(HeaderName::RetryAfter).number(after).end_line();
-            }
-            Status::SESSION_INTERVAL_TOO_SMALL => {
-                writer.name(HeaderName::MinSe).number(u64::from(MIN_SE_S)).end_line();
-            }
-            Status::SERVER_INTERNAL_ERROR => {
-                writer.name(HeaderName::RetryAfter).number(retry_s).end_line();
-            }
-            _ => {}
+        let retry_s = self.retry_after_s(status);
+        self.reply(request, (status, b""), |_, writer| refusal_fields(writer, request, (status, retry_s)));
+    }
+
+    /// The same for a request in a dialog. What is refused now could be taken when it comes again, so a
+    /// transaction sees to it that it is not.
+    pub(super) fn refuse_in_dialog(&mut self, request: &Request<'_>, key: ServerKey, status: Status) {
+        self.context.metrics.requests_refused += 1;
+        let retry_s = self.retry_after_s(status);
+        self.answer_in_dialog(request, key, status, |_, writer| {
+            refusal_fields(writer, request, (status, retry_s));
         });
+    }
+
+    /// Sends the final response to a request in a dialog, by a transaction of its own that answers
+    /// repetitions.
+    pub(super) fn answer_in_dialog(
+        &mut self,
+        request: &Request<'_>,
+        key: ServerKey,
+        status: Status,
+        extra: impl FnOnce(&Context, &mut Writer<'_>),
+    ) {
+        let message = &request.message;
+        let Some(via) = message.top_via() else { return };
+        let destination = reply::destination(&via, request.source);
+        let answer_to = AnswerTo { listener: request.listener, destination };
+        let Some(handle) = self.transactions.open_server(message, key, answer_to, User::None) else {
+            self.context.metrics.transactions_not_kept += 1;
+            return self.reply_with_tag(request, (status, b""), b"", extra);
+        };
+        let sent = self.transactions.respond(&mut self.context, handle, status, |context, out| {
+            reply::write(out, message, request.source, (status, b""), b"", |writer| extra(context, writer));
+        });
+        if !sent {
+            self.transactions.abandon_unanswered(&mut self.context, handle);
+        }
+    }
+
+    /// After how many seconds the sender of a refused request may come again.
+    fn retry_after_s(&mut self, status: Status) -> u32 {
+        match status {
+            Status::SERVICE_UNAVAILABLE => self.context.settings.retry_after_s,
+            // At a time that nobody else chooses (RFC 3261 §14.2).
+            Status::SERVER_INTERNAL_ERROR => self.context.mint.random() as u32 % 11,
+            _ => 0,
+        }
     }
 
     /// Answers a request with a To tag made of the request itself.
@@ -78,6 +101,27 @@ impl Signalling {
         let sent = sent.is_some();
         self.context.outbox = outbox;
         self.context.metrics.datagrams_sent += u64::from(sent);
+    }
+}
+
+/// The header fields that a refusal's status calls for.
+fn refusal_fields(writer: &mut Writer<'_>, request: &Request<'_>, (status, retry_s): (Status, u32)) {
+    match status {
+        Status::METHOD_NOT_ALLOWED => writer.header(HeaderName::Allow, ALLOW),
+        Status::BAD_EXTENSION => {
+            writer.name(HeaderName::Unsupported);
+            for (position, tag) in unsupported(&request.message).take(UNSUPPORTED_MAX).enumerate() {
+                writer.raw(if position == 0 { b"" } else { b", " }).raw(tag);
+            }
+            writer.end_line();
+        }
+        Status::SERVICE_UNAVAILABLE | Status::SERVER_INTERNAL_ERROR => {
+            writer.name(HeaderName::RetryAfter).number(u64::from(retry_s)).end_line();
+        }
+        Status::SESSION_INTERVAL_TOO_SMALL => {
+            writer.name(HeaderName::MinSe).number(u64::from(MIN_SE_S)).end_line();
+        }
+        _ => {}
     }
 }
 

@@ -12,7 +12,8 @@ use crate::sip::name_addr::{param, split_list};
 use crate::sip::number::leading_number;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Method, Status};
-use crate::transaction::{Exchange, User};
+use crate::slab::Handle;
+use crate::transaction::{Exchange, ServerKey, User};
 
 /// The shortest interval that we take or ask for, in seconds (RFC 4028 §4).
 pub(super) const MIN_SE_S: u32 = 90;
@@ -224,7 +225,7 @@ impl Calls {
                 return self.call_event(on, call, CallEvent::DialogLost, None);
             }
             status if status.is_success() => {
-                self.description_told(on, side);
+                self.description_told(on, side, response);
                 let Some(dialog) = self.dialog_mut(side) else { return };
                 dialog.refresh_target(&mut on.context, response);
                 dialog.session = dialog.session.granted(response);
@@ -239,13 +240,18 @@ impl Calls {
                 }
             }
             Status::REQUEST_PENDING => dialog.session.due = now.after_ms(back_off_ms),
+            // A callee waits for the answer to its offer.
+            _ if self.owes_answer(call) => return self.call_event(on, call, CallEvent::DialogLost, None),
             _ => {
+                let Some(dialog) = self.dialog_mut(side) else { return };
                 let left_ms = dialog.session.gives_up.as_ms().saturating_sub(now.as_ms());
                 let after_ms = (left_ms / 2).max(RETRY_MIN_MS);
                 dialog.session.due = Deadline::from_ms(now.as_ms() + after_ms);
             }
         }
-        dialog.session.due = dialog.session.due.min(dialog.session.gives_up);
+        if let Some(dialog) = self.dialog_mut(side) {
+            dialog.session.due = dialog.session.due.min(dialog.session.gives_up);
+        }
         self.arm_session(on, side);
     }
 
@@ -255,6 +261,10 @@ impl Calls {
             Side::Caller(call) => self.calls.get(call).is_some_and(|call| call.owed.is_some()),
             Side::Callee(_) => false,
         }
+    }
+
+    fn owes_answer(&self, call: Handle) -> bool {
+        self.calls.get(call).is_some_and(|call| call.owed.is_some() && call.late_offer)
     }
 
     /// Offers the caller the description that it could not be told in the 2xx, because it had another one
@@ -280,11 +290,14 @@ impl Calls {
         self.arm_session(on, side);
     }
 
-    fn description_told(&mut self, on: &mut Signalling, side: Side) {
-        if let Side::Caller(handle) = side
-            && let Some(call) = self.calls.get_mut(handle)
-        {
-            call.owed.take().release(&mut on.context);
+    /// The caller has taken the description that it was owed. What it answers is the answer that a callee
+    /// waits for whose 2xx had an offer.
+    fn description_told(&mut self, on: &mut Signalling, side: Side, answer: &Message<'_>) {
+        let Side::Caller(handle) = side else { return };
+        let Some(call) = self.calls.get_mut(handle).filter(|call| call.owed.is_some()) else { return };
+        call.owed.take().release(&mut on.context);
+        if let Some(winner) = call.winner {
+            self.acknowledge_winner(on, winner, Some(answer));
         }
     }
 
@@ -306,24 +319,28 @@ impl Calls {
     }
 
     /// An UPDATE without an offer: it refreshes session and target and nothing else (RFC 3311 §5.2, RFC 4028
-    /// §9). The same request gets the same answer, so it needs no transaction.
-    pub(super) fn take_refresh(&mut self, on: &mut Signalling, side: Side, request: &Request<'_>) {
-        let Some(dialog) = self.dialog_mut(side) else { return };
-        match dialog.session.asked(&request.message) {
-            Err(status) => return on.refuse(request, status),
-            Ok(session) => dialog.session = session,
-        }
-        let session = dialog.session;
+    /// §9).
+    pub(super) fn take_refresh(
+        &mut self,
+        on: &mut Signalling,
+        side: Side,
+        request: &Request<'_>,
+        key: ServerKey,
+    ) -> Result<(), Status> {
+        let dialog = self.dialog_mut(side).ok_or(Status::CALL_DOES_NOT_EXIST)?;
+        let session = dialog.session.asked(&request.message)?;
+        dialog.session = session;
         // Whoever sends it takes it.
         dialog.takes_update = true;
         dialog.refresh_target(&mut on.context, &request.message);
         self.restart_session(on, side);
-        on.reply(request, (Status::OK, b""), |context, writer| {
+        on.answer_in_dialog(request, key, Status::OK, |context, writer| {
             let own = user_of(request.message.header(HeaderName::To).unwrap_or_default());
             write_contact(writer, own, context.sent_by(request.listener));
             writer.header(HeaderName::Allow, ALLOW);
             writer.header(HeaderName::Supported, SUPPORTED);
             session.write_response(writer);
         });
+        Ok(())
     }
 }

@@ -294,7 +294,8 @@ fn send_invite(
             session_s: leg.session_s,
             // What the callee asked for has to be asked of those behind it too (RFC 4028 §7.4).
             min_se_s: if leg.refused_intervals > 0 { leg.session_s } else { 0 },
-            reliable: call.reliability != Reliability::Unknown,
+            // Once a callee's answer has reached the caller reliably, another's cannot.
+            reliable: call.reliability != Reliability::Unknown && call.answered_by == 0,
             record_id: &call.record_id,
             diversions: context.keep.bytes(&call.chain.diversions),
         };
@@ -354,9 +355,11 @@ fn new_call(context: &mut Context, request: &Request<'_>, handle: Handle) -> Res
         outstanding: None,
         held: Kept::NONE,
         held_leg: None,
+        is_early: false,
         owes_181: false,
         answered_by: 0,
         owed: Description::NONE,
+        cancel_reason: Kept::NONE,
         reinvite: None,
         chain: Chain { count: received_diversions(message), ..Chain::default() },
         record_id: RecordId::new(caller, stamp(context), sequence),

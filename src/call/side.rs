@@ -114,6 +114,16 @@ impl Calls {
         }
     }
 
+    /// Whether a side knows of its dialog: a caller that has heard nothing but 100 has none yet.
+    pub(super) fn is_heard(&self, side: Side) -> bool {
+        match side {
+            Side::Caller(call) => {
+                self.calls.get(call).is_some_and(|call| call.is_early || call.state != CallState::Searching)
+            }
+            Side::Callee(_) => true,
+        }
+    }
+
     pub(super) fn is_searching(&self, call: Handle) -> bool {
         self.calls.get(call).is_some_and(|call| call.state == CallState::Searching)
     }

@@ -2,7 +2,8 @@
 
 use super::record::{Machine, Record, Side};
 use super::table::lift;
-use super::{Effect, Exchange, Transactions, User, invite_client, non_invite_client, non_invite_server};
+use super::{Effect, Exchange, Transactions, User};
+use super::{invite_client, invite_server, non_invite_client, non_invite_server};
 use crate::context::Context;
 use crate::ids::{Branch, Kind};
 use crate::keep::Kept;
@@ -94,9 +95,9 @@ impl Transactions {
     }
 
     /// Sends the CANCEL of an INVITE: same Request-URI, Via, Call-ID, From, To and CSeq number
-    /// (RFC 3261 §9.1), and the Reason of what caused it (RFC 3326). The user sees to it that a provisional
-    /// response came first.
-    pub fn send_cancel(&mut self, context: &mut Context, invite: Handle, cause: Option<&Message<'_>>) {
+    /// (RFC 3261 §9.1), and the lines of `reason` (RFC 3326). The user sees to it that a provisional response
+    /// came first.
+    pub fn send_cancel(&mut self, context: &mut Context, invite: Handle, reason: &Kept) {
         let Some(record) = self.records.get_mut(invite) else { return };
         let Side::Client { to_end, cseq, .. } = record.side else { return };
         let answer_to = AnswerTo { listener: record.listener, destination: record.peer.into() };
@@ -107,11 +108,7 @@ impl Transactions {
             out.extend_from_slice(Method::Cancel.name().as_bytes());
             out.extend_from_slice(context.keep.bytes(&kept).get(copied).unwrap_or_default());
             write_cseq(out, Method::Cancel, cseq);
-            let mut writer = Writer::new(out);
-            if let Some(cause) = cause.filter(|cause| cause.is_request()) {
-                writer.splice_headers(cause, |name| name == HeaderName::Reason);
-            }
-            writer.body(b"");
+            Writer::new(out).raw(context.keep.bytes(reason)).body(b"");
         });
         match self.records.get_mut(invite) {
             Some(record) => {
@@ -151,10 +148,15 @@ impl Transactions {
     /// (RFC 3261 §9.1), or ours to a request that nobody answered (RFC 4320 §4).
     pub fn abandon_unanswered(&mut self, context: &mut Context, transaction: Handle) {
         use invite_client::State::{Calling, Proceeding};
-        use non_invite_server::State::Trying;
-        if let Some(Machine::InviteClient(Calling | Proceeding) | Machine::NonInviteServer(Trying)) =
-            self.records.get(transaction).map(|record| record.machine)
-        {
+        let waits = self.records.get(transaction).is_some_and(|record| {
+            matches!(
+                record.machine,
+                Machine::InviteClient(Calling | Proceeding)
+                    | Machine::InviteServer(invite_server::State::Proceeding)
+                    | Machine::NonInviteServer(non_invite_server::State::Trying)
+            )
+        });
+        if waits {
             self.enter(context, transaction, None);
         }
     }

@@ -119,16 +119,12 @@ fn write_text(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 fn split_params(params: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut rest = params;
     std::iter::from_fn(move || {
-        while let Some(after) = rest.strip_prefix(b";") {
-            let end = unquoted_semicolon(after);
-            let param = trim(&after[..end]);
-            rest = &after[end..];
-            if !param.is_empty() {
-                let name = param.split(|&byte| byte == b'=').next().unwrap_or_default();
-                return Some((trim(name), param));
-            }
-        }
-        None
+        let after = rest.strip_prefix(b";")?;
+        let end = unquoted_semicolon(after);
+        let param = trim(&after[..end]);
+        rest = &after[end..];
+        let name = param.split(|&byte| byte == b'=').next().unwrap_or_default();
+        Some((trim(name), param))
     })
 }
 
