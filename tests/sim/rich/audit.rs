@@ -4,6 +4,7 @@
 use super::super::audit::{Verdict, is};
 use super::ledger::{Ledger, Use};
 use super::party::{Party, branch_of};
+use super::script::Reliable;
 use super::view::{In, Out, Side, View};
 use ringway::sip::{HeaderName, Message, Method};
 use std::net::SocketAddr;
@@ -244,11 +245,14 @@ fn ack(about: &mut About<'_>, seen: &Seen<'_>) -> Verdict {
     }
     is(invite.status >= 200, "an ACK to no final response")?;
     is(invite.branch != branch, "the INVITE's branch in the ACK to a 2xx")?;
-    routed(about.party, message)?;
     let offered = invite.offered;
     let token = about.ledger.token_of(message.body());
     is(token.is_some() != message.body().is_empty(), "a body that nobody wrote")?;
     let side = about.view.side(message.to_tag());
+    // A 2xx that comes again when the call is over finds no route set any more.
+    if !side.bye_sent && !side.bye_taken {
+        routed(about.party, message)?;
+    }
     is(side.answered, "an ACK in a dialog without a 2xx")?;
     side.acknowledged = true;
     // An ACK said again, or to an older 2xx, has nothing to do with a later offer.
@@ -379,6 +383,9 @@ fn described(
 fn provisional(about: &mut About<'_>, seen: &Seen<'_>, number: usize) -> Verdict {
     let message = &seen.message;
     let rseq = super::caller::number_of(message, HeaderName::RSeq);
+    let bare = message.status().is_some_and(|status| status.code() == 100);
+    let wanted = about.party.script.reliable == Reliable::Required && !about.view.incoming[number].inside;
+    is(rseq.is_some() || bare || !wanted, "unreliable where 100rel is required")?;
     let Some(rseq) = rseq else { return Ok(()) };
     let view = &mut *about.view;
     match view.rseq_out {

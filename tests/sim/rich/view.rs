@@ -1,5 +1,5 @@
-//! What the server has said to one peer and heard from it, from where the server stands: nothing that is still
-//! on its way is in it, so no race blurs the rules.
+//! What the server has said to one peer and heard from it, from where the server stands: nothing that is
+//! still on its way is in it, so no race blurs the rules.
 
 use super::ledger::Token;
 use ringway::sip::Method;

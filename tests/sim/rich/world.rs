@@ -13,7 +13,7 @@ use super::heard;
 use super::ledger::Ledger;
 use super::net::{Datagram, Event, Net};
 use super::party::{On, Party, branch_of, kind_of};
-use super::script::{Reliable, Script};
+use super::script::Script;
 use super::setup::{HOPS_MAX, Habits, SERVERS, Setup, address, number};
 use super::view::View;
 use ahash::RandomState;
@@ -398,14 +398,6 @@ impl World {
 }
 
 fn check(call: &mut Call, place: u8, seen: &Seen<'_>, destination: SocketAddr) -> Verdict {
-    let caller = &call.parties[0].script;
-    let status = seen.message.status().map_or(0, |status| status.code());
-    let is_reliable = seen.message.has(HeaderName::RSeq);
-    let wants = place == CALLER && caller.reliable == Reliable::Required && (101..200).contains(&status);
-    is(
-        !wants || is_reliable || seen.message.method() != Method::Invite,
-        "unreliable where 100rel is required",
-    )?;
     let mut about = call.about(place);
     match seen.message.is_request() {
         true => audit::request(&mut about, seen, destination),
