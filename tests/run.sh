@@ -13,6 +13,7 @@ tests_timeout=45m
 
 # Worlds of the simulator that nobody has played before, for so long.
 sim_seconds=60
+sim_peers=basic
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -114,7 +115,8 @@ note_tests
 # The fixed seeds are among the tests. A failure names its seed, and so does a success.
 sim_seed=$(((RANDOM << 30) + (RANDOM << 15) + RANDOM))
 step "simulator, fresh seeds" timeout "$tests_timeout" \
-    cargo run --release --locked --bin sim -- --seconds "$sim_seconds" --seed "$sim_seed" --peers basic
+    cargo run --release --locked --bin sim -- --seconds "$sim_seconds" --seed "$sim_seed" \
+    --peers "$sim_peers"
 note simulator "$(grep -m 1 -E 'calls in|play it again' "$log")"
 
 printf '\n== summary\n'

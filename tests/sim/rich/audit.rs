@@ -69,7 +69,9 @@ pub fn request(about: &mut About<'_>, seen: &Seen<'_>, destination: SocketAddr) 
         return cancel(about, seen);
     }
     let outside = message.to_tag().is_empty();
-    if method == Method::Bye && view.sides.iter().any(|side| side.orphaned && side.tag == message.to_tag()) {
+    let forgotten = |side: &&mut Side| side.orphaned && side.tag == message.to_tag();
+    if let Some(side) = view.sides.iter_mut().find(forgotten).filter(|_| method == Method::Bye) {
+        (side.bye_sent, side.unanswered_ms) = (true, None);
         return Ok(());
     }
     if outside {
@@ -86,8 +88,9 @@ pub fn request(about: &mut About<'_>, seen: &Seen<'_>, destination: SocketAddr) 
     let tag = message.to_tag().to_vec();
     let mut offer = token.filter(|_| matches!(method, Method::Invite | Method::Update | Method::Prack));
     if !outside {
+        let cancelled = about.view.out.iter().any(|out| out.cancelled_ms.is_some() && out.tag.is_empty());
         let side = about.view.side(&tag);
-        offer = offering(about.ledger, side, (method, token, offer))?;
+        offer = offering(about.ledger, (side, cancelled), (method, token, offer))?;
         side.bye_sent |= method == Method::Bye;
         if side.bye_sent && side.unanswered_ms == Some(seen.now_ms) {
             side.unanswered_ms = None;
@@ -117,7 +120,7 @@ pub fn request(about: &mut About<'_>, seen: &Seen<'_>, destination: SocketAddr) 
 /// What a request in a dialog offers or answers: no offer while one is open. The offer.
 fn offering(
     ledger: &Ledger,
-    side: &mut Side,
+    (side, cancelled): (&mut Side, bool),
     (method, token, offer): (Method, Option<u32>, Option<u32>),
 ) -> Verdict<Option<u32>> {
     match (method, side.offer_in, token) {
@@ -126,6 +129,8 @@ fn offering(
             (side.offer_in, side.settled) = (None, true);
             return Ok(None);
         }
+        // Who is cancelled has nothing to send media to.
+        (Method::Prack, Some(_), None) if cancelled => {}
         (Method::Prack, Some(_), None) => return Err("a PRACK without the answer to the offer"),
         _ if offer.is_some() => {
             is(!side.is_open(), "an offer while another is open")?;

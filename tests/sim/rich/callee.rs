@@ -166,7 +166,6 @@ impl Party {
                 }
                 (dialog.open, dialog.settled) = (Open::Nothing, true);
             }
-            (Open::Sent(sent), None) if offered == Some(sent) => on.complain("a PRACK without the answer"),
             (Open::Nothing, Some(token)) => {
                 let answer = on.ledger.body(place, Use::Answer(token));
                 dialog.described = Some(answer);
