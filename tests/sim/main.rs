@@ -48,6 +48,8 @@ struct Plan {
     loss: f64,
     threads: usize,
     peers: Peers,
+    /// As it was asked for.
+    peers_text: &'static str,
     only: Option<u32>,
     fault: Option<Fault>,
 }
@@ -158,6 +160,7 @@ fn arguments() -> Result<Plan, String> {
         loss: 0.1,
         threads,
         peers: Peers::Basic,
+        peers_text: "basic",
         only: None,
         fault: None,
     };
@@ -174,7 +177,11 @@ fn arguments() -> Result<Plan, String> {
             "--loss" => plan.loss = value.parse().map_err(|error| wrong(&error))?,
             "--world" => plan.world = Some(value.parse().map_err(|error| wrong(&error))?),
             "--threads" => plan.threads = value.parse().map_err(|error| wrong(&error))?,
-            "--peers" => plan.peers = peers(&value).ok_or_else(|| wrong(&"no such peers"))?,
+            "--peers" => {
+                plan.peers = peers(&value).ok_or_else(|| wrong(&"no such peers"))?;
+                // Kept until the end.
+                plan.peers_text = value.leak();
+            }
             // Kept until the end.
             "--fault" => plan.fault = Some(Fault::read(value.leak()).ok_or("no such fault")?),
             "--only" => plan.only = Some(value.parse().map_err(|error| wrong(&error))?),
@@ -208,7 +215,10 @@ fn run(plan: &Plan) -> ExitCode {
         let Options { calls, loss, .. } = plan.options(seed);
         println!("{text}");
         let only = call.map_or(String::new(), |call| format!(" --only {call}"));
-        println!("play it again: sim --seed {seed} --loss {loss} --world {calls} --seeds 1{only}");
+        let peers = plan.peers_text;
+        println!(
+            "play it again: sim --seed {seed} --loss {loss} --world {calls} --peers {peers} --seeds 1{only}"
+        );
         return ExitCode::FAILURE;
     }
     print(plan, &total, (threads, started.elapsed().as_secs_f64()));
