@@ -98,6 +98,13 @@ impl Keep {
         self.bytes_live < self.bytes_max - self.bytes_max / 8
     }
 
+    /// Whether a request may pass through a call that lives: half of the pool is kept for the calls
+    /// themselves, whatever their parties have to say to each other.
+    #[must_use]
+    pub fn has_room_for_relay(&self) -> bool {
+        self.bytes_live < self.bytes_max / 2
+    }
+
     /// Whether nothing is kept.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -43,6 +43,10 @@ pub const OUTBOX_DATAGRAMS: usize = 512 + EFFECTS_PER_INPUT_MAX;
 /// twice.
 pub const TIMERS_PER_STEP_MAX: usize = 128;
 
+/// Requests that may be on their way through one call at once: INFOs of a key that is held down, and a
+/// re-INVITE. Each keeps two transactions and what it takes to answer it.
+pub const RELAYS_PER_CALL_MAX: usize = 8;
+
 /// Shards in one process: the owner's number must fit a byte with room for the largest machines.
 pub const SHARDS_MAX: usize = 255;
 

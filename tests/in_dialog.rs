@@ -540,3 +540,17 @@ fn a_leg_before_its_first_response_sends_nothing_that_we_know() {
     lab.expect(C, "481 INFO");
     refuse_and_finish(lab, &caller, &leg);
 }
+
+#[test]
+fn without_max_forwards_a_request_in_the_dialog_gets_70_and_passes() {
+    for Talk { mut lab, mut asker, other } in both_ways() {
+        asker.cseq += 1;
+        let text = asker.dialog.text(&mut lab, "INFO", asker.cseq, &[], "");
+        asker.send(&mut lab, &text.replace("Max-Forwards: 30\r\n", ""));
+        let relayed = other.expect(&mut lab, "INFO");
+        assert!(["69", "70"].contains(&relayed.one("Max-Forwards")));
+        other.answer(&mut lab, &relayed, "200 OK");
+        asker.expect(&mut lab, "200 INFO");
+        bye_and_finish(lab, asker, &other);
+    }
+}

@@ -462,15 +462,18 @@ fn a_repeated_prack_gets_the_same_answer_and_goes_no_further() {
     let mut early = Early::new();
     let lab = &mut early.lab;
     let mut repeated = early.a.clone();
-    let mut progress = lab.trace.iter().filter_map(|entry| entry.sip.clone());
-    let progress = progress.rfind(|sip| sip.summary() == "183 INVITE").expect("the 183");
     let sent: Vec<Sip> = lab.trace.iter().filter_map(|entry| entry.sip.clone()).collect();
-    let first = sent.iter().find(|sip| sip.summary() == "PRACK").expect("the caller's PRACK");
+    let [progress, first] = ["183 INVITE", "PRACK"].map(|what| {
+        let is_it = |sip: &&Sip| sip.summary() == what;
+        // The caller's PRACK is the first, the 183 to the caller the last of its kind.
+        let found = if what == "PRACK" { sent.iter().find(is_it) } else { sent.iter().rfind(is_it) };
+        found.expect("such a message")
+    });
     repeated.resend(lab, first);
     repeated.expect_response(lab, first, 200);
     lab.expect_nothing();
     // Another one is another transaction: the response that it names is confirmed.
-    let again = repeated.prack(lab, &progress, "");
+    let again = repeated.prack(lab, progress, "");
     repeated.expect_response(lab, &again, 481);
     early.a = repeated;
     early.finish();

@@ -100,8 +100,9 @@ fn timer_m_keeps_the_ack_for_the_callees_repeated_200() {
     assert_eq!(lab.expect(C, "ACK"), ack);
     lab.advance(1);
     assert_eq!(lab.transactions(), 0);
+    // Nothing is left of the transaction, but the dialog lives: an ACK does no harm and may be missed.
     c.respond(&mut lab, "200 OK");
-    lab.expect_nothing();
+    assert_eq!(lab.expect(C, "ACK"), ack);
     hang_up_and_finish(lab, caller, &c);
 }
 

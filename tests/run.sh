@@ -11,6 +11,10 @@ memlock_kib=512
 # A test that hangs must not hold a machine for ever.
 tests_timeout=45m
 
+# Worlds of the simulator that nobody has played before, for so long.
+sim_seconds=60
+sim_peers=basic
+
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 summary=()
@@ -108,6 +112,12 @@ step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
 step "core without the shell" cargo check --lib --no-default-features --locked
 step "tests" timeout "$tests_timeout" cargo test --workspace --locked --no-fail-fast
 note_tests
+# The fixed seeds are among the tests. A failure names its seed, and so does a success.
+sim_seed=$(((RANDOM << 30) + (RANDOM << 15) + RANDOM))
+step "simulator, fresh seeds" timeout "$tests_timeout" \
+    cargo run --release --locked --bin sim -- --seconds "$sim_seconds" --seed "$sim_seed" \
+    --peers "$sim_peers"
+note simulator "$(grep -m 1 -E 'calls in|play it again' "$log")"
 
 printf '\n== summary\n'
 printf '%s\n' "${summary[@]}"

@@ -77,9 +77,7 @@ fn a_session_that_is_ours_to_refresh_is_refreshed_at_half_its_interval() {
         let update = lab.expect(C, "UPDATE");
         assert_eq!(update.one("Session-Expires"), "90;refresher=uac");
         assert!(update.body.is_empty() && update.has("Contact"));
-        let lines = ["Session-Expires: 90;refresher=uac".to_string()];
-        let answer = lab::caller::response(&update, "200 OK", "", &lines, "");
-        lab.send(C, &answer);
+        c.answer_with(&mut lab, &update, "200 OK", &["Session-Expires: 90;refresher=uac"]);
     }
     c.bye(&mut lab);
     lab.expect(C, "200 BYE");
@@ -88,6 +86,51 @@ fn a_session_that_is_ours_to_refresh_is_refreshed_at_half_its_interval() {
     lab.advance(100_000);
     lab.expect_nothing();
     lab.finish();
+}
+
+#[test]
+fn a_refreshs_2xx_without_an_interval_ends_the_timer_and_with_another_one_changes_it() {
+    let mut lab = Lab::new();
+    let (caller, c) = talking_with(&mut lab, &OURS);
+    lab.advance(45_008);
+    let update = lab.expect(C, "UPDATE");
+    c.answer_with(&mut lab, &update, "200 OK", &["Session-Expires: 600;refresher=uac"]);
+    lab.advance(299_900);
+    lab.expect_nothing();
+    lab.advance(116);
+    let update = lab.expect(C, "UPDATE");
+    assert_eq!(update.one("Session-Expires"), "600;refresher=uac");
+    // RFC 4028 §7.2: without the field there is no session expiration.
+    c.answer(&mut lab, &update, "200 OK");
+    lab.advance(2_000_000);
+    lab.expect_nothing();
+    hang_up_and_finish(lab, caller, &c);
+}
+
+#[test]
+fn a_refreshs_2xx_may_hand_the_refreshing_over_to_the_callee() {
+    let mut lab = Lab::new();
+    let (_, c) = talking_with(&mut lab, &OURS);
+    lab.advance(45_008);
+    let update = lab.expect(C, "UPDATE");
+    c.answer_with(&mut lab, &update, "200 OK", &["Session-Expires: 90;refresher=uas"]);
+    expires_at(lab, 60_000);
+}
+
+#[test]
+fn a_refresh_that_meets_a_422_comes_back_with_the_interval_that_it_asks_for() {
+    let mut lab = Lab::new();
+    let (caller, c) = talking_with(&mut lab, &OURS);
+    lab.advance(45_008);
+    let update = lab.expect(C, "UPDATE");
+    c.answer_with(&mut lab, &update, "422 Session Interval Too Small", &["Min-SE: 200"]);
+    lab.advance(100);
+    let again = lab.expect(C, "UPDATE");
+    assert_eq!(again.one("Session-Expires"), "200;refresher=uac");
+    // RFC 4028 §7.4: once a 422 was had in the dialog its Min-SE stands in every refresh.
+    assert_eq!(again.one("Min-SE"), "200");
+    c.answer_with(&mut lab, &again, "200 OK", &["Session-Expires: 200;refresher=uac"]);
+    hang_up_and_finish(lab, caller, &c);
 }
 
 #[test]

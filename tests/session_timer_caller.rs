@@ -151,6 +151,19 @@ fn we_refresh_towards_the_caller_by_update_at_half_the_interval() {
 }
 
 #[test]
+fn the_least_interval_that_the_caller_named_stands_in_our_refreshes() {
+    // RFC 4028 §7.4: the largest Min-SE that came in the dialog.
+    let mut lab = Lab::new();
+    let lines = ["Supported: timer", "Session-Expires: 600;refresher=uas", "Min-SE: 300", ALLOW];
+    let (a, c) = talk(&mut lab, &lines, &[]);
+    lab.advance(300_008);
+    let update = a.expect(&mut lab, "UPDATE");
+    assert_eq!((update.one("Min-SE"), update.one("Session-Expires")), ("300", "600;refresher=uac"));
+    a.respond(&mut lab, &update, "200 OK", &["Session-Expires: 600;refresher=uac"], "");
+    bye_and_finish(lab, a, &c);
+}
+
+#[test]
 fn a_caller_that_takes_no_update_is_refreshed_by_a_re_invite_with_the_last_sdp() {
     let mut lab = Lab::new();
     let lines = ["Supported: timer", "Session-Expires: 600;refresher=uas", "Allow: INVITE, ACK, BYE"];

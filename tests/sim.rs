@@ -3,27 +3,44 @@
 #[path = "sim/mod.rs"]
 mod sim;
 
-use sim::{Options, Report, World};
+use sim::{Counts, Failure, Fault, Habits, Options, Report, RichWorld, World};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const CALLS: u32 = 1_000;
 
 fn world(seed: u64, loss: f64) -> Options {
-    Options { seed, calls: CALLS, loss, only: None }
+    Options { seed, calls: CALLS, loss, only: None, fault: None }
 }
 
 #[track_caller]
 fn play(options: Options) -> Report {
-    World::new(options).run().unwrap_or_else(|failure| {
-        let Options { seed, calls, loss, .. } = options;
-        let only = failure.call.map_or(String::new(), |call| format!(" --only {call}"));
-        panic!(
-            "{}\nplay it again: cargo run --release --bin sim -- --seed {seed} --loss {loss} --world {calls} \
-             --calls 1{only}",
-            failure.text
-        )
-    })
+    World::new(options)
+        .run()
+        .unwrap_or_else(|failure| panic!("{}\n{}", failure.text, again(options, "basic", &failure)))
 }
+
+/// The same with peers that use more of SIP.
+#[track_caller]
+fn play_rich(options: Options, habits: &str) -> Report {
+    let read = Habits::read(habits).unwrap_or_else(|| panic!("no such habits: {habits}"));
+    RichWorld::new(options, read)
+        .run()
+        .unwrap_or_else(|failure| panic!("{}\n{}", failure.text, again(options, habits, &failure)))
+}
+
+fn again(options: Options, peers: &str, failure: &Failure) -> String {
+    let Options { seed, calls, loss, .. } = options;
+    let only = failure.call.map_or(String::new(), |call| format!(" --only {call}"));
+    format!(
+        "play it again: cargo run --release --bin sim -- --seed {seed} --loss {loss} --world {calls} \
+         --peers {peers} --seeds 1{only}"
+    )
+}
+
+/// What richer peers may do in these tests.
+const HABITS: [&str; 2] = ["forks,routes,strict,ipv6", "relayed,reinvites,updates,timers,routes,strict,ipv6"];
+
+const RICH_CALLS: u32 = 100;
 
 #[test]
 fn fixed_seeds_without_loss() {
@@ -74,5 +91,117 @@ fn a_world_has_everything_in_it() {
         metrics.response_retransmissions,
     ] {
         assert!(count > 10, "{metrics:?}");
+    }
+}
+
+#[test]
+fn richer_peers_in_fixed_seeds() {
+    let mut counts = Counts::default();
+    for (seed, loss) in [(1, 0.0), (2, 0.0), (3, 0.1), (4, 0.1), (5, 0.1), (6, 0.2), (7, 0.3)] {
+        for habits in HABITS {
+            counts.add(&play_rich(Options { calls: RICH_CALLS, ..world(seed, loss) }, habits).counts);
+        }
+    }
+    for (name, count) in counts.all() {
+        assert!(count > 0 || !EXERCISED.contains(&name), "nobody tried {name}");
+    }
+}
+
+/// What must have happened in those.
+const EXERCISED: [&str; 24] = [
+    "calls",
+    "answered",
+    "late offer",
+    "forked",
+    "more than one 2xx of a fork",
+    "Record-Route",
+    "strict route",
+    "IPv6",
+    "both families",
+    "requests in an early dialog",
+    "UPDATE with an offer",
+    "UPDATE without",
+    "re-INVITE with an offer",
+    "re-INVITE without",
+    "re-INVITE cancelled",
+    "INFO",
+    "MESSAGE",
+    "OPTIONS",
+    "unknown method",
+    "REFER",
+    "NOTIFY",
+    "491",
+    "retried behind 491",
+    "session refresh by a peer",
+];
+
+#[test]
+fn richer_peers_give_the_same_bytes_for_a_seed() {
+    let options = Options { calls: RICH_CALLS, ..world(21, 0.1) };
+    let first = play_rich(options, HABITS[1]);
+    assert_eq!(first, play_rich(options, HABITS[1]));
+    assert_ne!(first.hash, play_rich(Options { seed: 22, ..options }, HABITS[1]).hash);
+}
+
+/// The audit is worth something: what a faulty server does is found, and named.
+#[test]
+fn a_planted_fault_is_found_in_plain_calls() {
+    let cases = [
+        ("ACK", "not acknowledged"),
+        ("BYE", "two callees have won"),
+        ("BYE sip:c", "the caller was left in the call"),
+        ("CANCEL", "acknowledged"),
+        ("SIP/2.0 4", "waits for ever"),
+        ("BYE|>;tag=|>;tag=x", "tag"),
+        ("BYE|CSeq: 2|CSeq: 1", "CSeq"),
+        ("INVITE|Max-Forwards: 69|Max-Forwards: 70", "Max-Forwards"),
+        ("INVITE|Content-Length: |Content-Length: 1", "Truncated"),
+        ("INVITE|Diversion: |Diverted: ", "Diversion"),
+        ("CANCEL|branch=z9hG4bK|branch=z9hG4bKx", "CANCEL"),
+        ("SIP/2.0 200|;tag=|;tag=x|again", "tag"),
+        ("SIP/2.0 4|Call-ID|Subject: more\r\nCall-ID|again", "final response"),
+        ("INVITE|Call-ID|Subject: more\r\nCall-ID|again", "repetition"),
+    ];
+    for (fault, wrong) in cases {
+        let options = Options { fault: Fault::read(fault), calls: 200, ..world(41, 0.1) };
+        let failure = World::new(options).run().err();
+        let text = failure.map_or_else(|| panic!("{fault:?} was not found"), |failure| failure.text);
+        assert!(text.lines().next().is_some_and(|line| line.contains(wrong)), "{fault:?}: {text}");
+    }
+}
+
+#[test]
+fn a_planted_fault_is_found_among_richer_peers() {
+    const NO_SDP_IN_200: &str =
+        "SIP/2.0 200|Content-Type: application/sdp\r\nContent-Length: 89|Content-Length: 0";
+    const NO_SDP_IN_ACK: &str = "ACK|Content-Type: application/sdp\r\nContent-Length: 89|Content-Length: 0";
+    let cases = [
+        ("forks", "ACK", "ACK"),
+        ("forks", "BYE", "two callees have won"),
+        ("routes", "BYE", "left in the call"),
+        ("routes", "CANCEL", "left ringing"),
+        ("routes", "BYE|Route: |Way: ", "Route"),
+        ("routes,strict", "BYE sip:r|sip:r|sip:q", "strict router"),
+        ("routes", "BYE sip:u|sip:u|sip:v", "remote target"),
+        ("ipv6", "BYE|>;tag=|>;tag=x", "tag"),
+        ("ipv6", "SIP/2.0 4", "without a final response"),
+        ("ipv6", NO_SDP_IN_200, "2xx without"),
+        ("ipv6", NO_SDP_IN_ACK, "never answered"),
+        ("ipv6", "INVITE|m=audio|m=video", "a body that nobody wrote"),
+        ("relayed", "INFO|body |bodi ", "a body that nobody wrote"),
+        ("relayed", "SIP/2.0 200|SIP/2.0 200|SIP/2.0 204", "never gave"),
+        ("reliable", "PRACK|RAck: |RAck: 1", "RAck"),
+        ("reliable", "SIP/2.0 18|Require: 100rel\r\n|", "RSeq without Require"),
+    ];
+    for (habits, fault, wrong) in cases {
+        let habits = Habits::read(habits).unwrap_or(Habits::ALL);
+        // Not every world's peers have every habit.
+        let mut worlds = (43..49).map(|seed| {
+            let options = Options { fault: Fault::read(fault), calls: 100, ..world(seed, 0.0) };
+            RichWorld::new(options, habits).run()
+        });
+        let failure = worlds.find_map(Result::err);
+        let text = failure.map_or_else(|| panic!("{fault:?} was not found"), |failure| failure.text);
+        assert!(text.lines().next().is_some_and(|line| line.contains(wrong)), "{fault:?}: {text}");
     }
 }

@@ -219,7 +219,7 @@ impl Dialog {
         context.scratch = fresh;
     }
 
-    pub fn release(&mut self, context: &mut Context) {
+    pub fn release(mut self, context: &mut Context) {
         context.keep.release(self.text.take());
         self.description.take().release(context);
     }

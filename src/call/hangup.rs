@@ -66,15 +66,16 @@ impl Calls {
             call.owed = Description::of(&mut on.context, answer);
         }
         let is_offer = call.late_offer && call.answered_by == 0;
-        call.dialog.negotiation = if is_offer { Negotiation::Sent } else { Negotiation::Stable };
+        if call.answered_by == 0 {
+            call.dialog.negotiation = if is_offer { Negotiation::Sent } else { Negotiation::Stable };
+        }
         if let Some(leg) = leg {
             leg.dialog.negotiation = if is_offer { Negotiation::Received } else { Negotiation::Stable };
         }
         call.state = CallState::Answered;
         call.caller_over = false;
-        if call.dialog.needs_description() {
-            call.dialog.description = Description::of(&mut on.context, answer);
-        }
+        self.remember_description(on, Side::Caller(handle), answer);
+        let Some(call) = self.calls.get_mut(handle) else { return };
         for kept in [&mut call.invite, &mut call.head, &mut call.chain.numbers, &mut call.chain.diversions] {
             on.context.keep.release(kept.take());
         }
@@ -227,12 +228,18 @@ impl Calls {
             }
             _ => Status::TEMPORARILY_UNAVAILABLE,
         };
+        // A callee that has hung up needs no BYE.
+        if event == CallEvent::CalleeBye
+            && let Some(call) = self.calls.get_mut(handle)
+        {
+            call.winner = None;
+        }
         // The call must not go before its legs.
         self.give_legs_up(on, handle);
         self.refuse(on, handle, status);
     }
 
-    fn give_legs_up(&mut self, on: &mut Signalling, handle: Handle) {
+    pub(super) fn give_legs_up(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(call) = self.calls.get(handle) else { return };
         if let Some(current) = call.current {
             self.leg_event(on, current, LegEvent::Cancel, None);
@@ -285,6 +292,9 @@ impl Calls {
         let Some(leg) = self.legs.get(handle) else { return };
         let Some(transaction) = leg.transaction else { return };
         let (dialog, cseq) = (&leg.dialog, leg.invite_cseq);
+        if !dialog.is_some() {
+            return;
+        }
         let ack = ack.filter(|ack| !ack.body().is_empty());
         let to = (dialog.answer_to, ack.is_some());
         on.transactions.send_ack(&mut on.context, transaction, to, |context, out, branch| {

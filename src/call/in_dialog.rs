@@ -1,5 +1,6 @@
 //! Requests in a dialog: found by our tag, checked, and taken to what they are for.
 
+use super::description::Description;
 use super::negotiation::Negotiation;
 use super::side::Side;
 use super::{Calls, Request, Signalling, unsupported};
@@ -109,10 +110,20 @@ impl Calls {
                 self.open_offer(handle, Negotiation::Received, Negotiation::Sent);
                 if answers {
                     self.close_offer(handle);
+                    let description = Description::of(&mut on.context, message);
+                    if let Some(dialog) = self.dialog_mut(to) {
+                        dialog.description.replace(&mut on.context, description);
+                    } else {
+                        description.release(&mut on.context);
+                    }
                 }
             }
             relayed
         });
+        if let (Some(Err(_)), Some((leg, (rseq, _)))) = (passed, taken) {
+            // No room to pass it on: the callee waits for a PRACK all the same.
+            self.send_prack(on, leg, rseq);
+        }
         match passed {
             Some(Ok(_)) => {}
             // Nobody is there to answer an offer, or no room to ask; what the PRACK acknowledges stays so.

@@ -145,6 +145,13 @@ impl Calls {
         self.make_dialog(on, handle, answer);
         let Some(leg) = self.legs.get(handle) else { return };
         let Some(call) = self.calls.get_mut(leg.call) else { return };
+        if !leg.dialog.is_some() {
+            // No memory to speak in the dialog with, not even an ACK.
+            let call = leg.call;
+            self.give_legs_up(on, call);
+            self.refuse(on, call, Status::SERVICE_UNAVAILABLE);
+            return self.remove_leg(on, handle);
+        }
         call.winner = Some(handle);
         let rival = call.current.take().filter(|&current| current != handle);
         let (call_handle, immediate) =
@@ -168,7 +175,7 @@ impl Calls {
             .legs
             .get(handle)
             .and_then(|leg| self.calls.get(leg.call))
-            .is_some_and(|call| call.state == CallState::Searching);
+            .is_some_and(|call| call.state == CallState::Searching && call.winner.is_none());
         if keep && searching {
             return self.take_answer(on, handle, Some(answer));
         }
@@ -181,6 +188,9 @@ impl Calls {
         on.context.disarm(&mut leg.timer);
         leg.adopt_dialog(&mut on.context, answer);
         let dialog = &mut leg.dialog;
+        if leg.refused_intervals > 0 {
+            dialog.session.min_se_s = leg.session_s;
+        }
         dialog.session = dialog.session.granted(answer);
         if dialog.session.interval_s > 0 {
             dialog.takes_update = lists(answer, HeaderName::Allow, b"UPDATE");
@@ -213,6 +223,7 @@ impl Calls {
         failure: Failure,
         response: Option<&Message<'_>>,
     ) {
+        self.refuse_relays_to(on, handle);
         let Some(leg) = self.legs.get(handle) else { return };
         let (call, cancelling) = (leg.call, leg.state == LegState::Cancelling);
         let is_current = self
@@ -312,7 +323,7 @@ impl Calls {
             own_response(context, out, call, status, |writer| write_rseq(writer, rseq));
         });
         if sent && reliably {
-            self.await_prack(on, handle, Outstanding { passes_to: None });
+            self.await_prack(on, handle, Outstanding { passes_to: None, identity: 0 });
         }
     }
 
@@ -381,8 +392,12 @@ impl Calls {
         let side = Side::of_tag(&on.context.mint, answer.from_tag());
         let dialog = side.and_then(|side| self.dialog(side));
         if dialog.is_some_and(|dialog| dialog.is_answered_by(&on.context, answer)) {
-            return;
+            return self.answer_again(on, transaction, (answer, from));
         }
+        let early = match side {
+            Some(Side::Callee(leg)) => self.legs.get(leg).map(|leg| leg.last_cseq(&on.context, answer)),
+            _ => None,
+        };
         on.context.metrics.late_answers += 1;
         let index = transaction.index.to_be_bytes();
         let generation = transaction.generation.to_be_bytes();
@@ -392,14 +407,14 @@ impl Calls {
             self.orphans[self.orphans_next % ORPHANS] = seen;
             self.orphans_next += 1;
         }
-        let mut dialog = Dialog::with_callee(&mut on.context, answer, from);
+        let dialog = Dialog::with_callee(&mut on.context, answer, from);
         let to = if known { dialog.answer_to } else { from };
         dialog.release(&mut on.context);
         // An ACK of its own for each dialog that the INVITE made, the same one each time.
         let branch = Handle { index: transaction.index, generation: seen as u32 };
         acknowledge(on, branch, answer, to);
         if is_new {
-            bye(on, answer, to);
+            bye(on, answer, to, early.unwrap_or_default());
         }
     }
 
@@ -426,7 +441,7 @@ impl Calls {
 
 /// Writes an ACK to a 2xx from the 2xx itself; `named`: what its branch is made of.
 pub(super) fn acknowledge(on: &mut Signalling, named: Handle, answer: &Message<'_>, to: AnswerTo) {
-    let mut dialog = Dialog::with_callee(&mut on.context, answer, to);
+    let dialog = Dialog::with_callee(&mut on.context, answer, to);
     let branch = on.context.mint.branch(Kind::Ack, named);
     if dialog.is_some() {
         send_once(&mut on.context, &branch, to, |context, out, branch| {
@@ -439,9 +454,10 @@ pub(super) fn acknowledge(on: &mut Signalling, named: Handle, answer: &Message<'
 }
 
 /// Ends the dialog of a 2xx that nobody waits for.
-fn bye(on: &mut Signalling, answer: &Message<'_>, to: AnswerTo) {
-    let mut dialog = Dialog::with_callee(&mut on.context, answer, to);
-    let cseq = dialog.local_cseq + 1;
+/// `last`: the last CSeq number that we used in it.
+fn bye(on: &mut Signalling, answer: &Message<'_>, to: AnswerTo, last: u32) {
+    let dialog = Dialog::with_callee(&mut on.context, answer, to);
+    let cseq = dialog.local_cseq.max(last) + 1;
     let user = (User::None, Exchange::Bye);
     if dialog.is_some() {
         let sent = on.transactions.send_request(&mut on.context, user, (to, cseq), |context, out, branch| {

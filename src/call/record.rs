@@ -8,6 +8,7 @@ use super::state::{CallState, LegState};
 use crate::clock::Deadline;
 use crate::context::Context;
 use crate::keep::Kept;
+use crate::limits::RELAYS_PER_CALL_MAX;
 use crate::outbox::ListenerId;
 use crate::sip::Message;
 use crate::slab::Handle;
@@ -91,6 +92,8 @@ pub(super) struct Call {
     pub owed: Description,
     /// The Reason lines of the caller's CANCEL.
     pub cancel_reason: Kept,
+    /// Requests of the parties' on their way through the call.
+    pub relays: [Option<Handle>; RELAYS_PER_CALL_MAX],
     /// The re-INVITE that is on its way through the call.
     pub reinvite: Option<Handle>,
     pub chain: Chain,
@@ -200,12 +203,13 @@ impl Leg {
     /// has been said in it stays said.
     pub fn adopt_dialog(&mut self, context: &mut Context, response: &Message<'_>) {
         let mut dialog = Dialog::with_callee(context, response, self.answer_to);
-        let before = &self.dialog;
+        let before = &mut self.dialog;
         if before.is_some() && before.identity == dialog.identity {
             dialog.local_cseq = before.local_cseq;
             dialog.remote_cseq = before.remote_cseq;
             dialog.negotiation = before.negotiation;
             dialog.referred = before.referred;
+            dialog.description = before.description.take();
         } else {
             self.early_answer.take().release(context);
             let early = self.others.iter().find(|early| early.identity == dialog.identity);
@@ -224,12 +228,26 @@ impl Leg {
         std::mem::replace(&mut self.dialog, dialog).release(context);
     }
 
+    /// A new INVITE makes new dialogs.
+    pub fn forget_dialogs(&mut self, context: &mut Context) {
+        std::mem::replace(&mut self.dialog, Dialog::none(self.answer_to)).release(context);
+        self.early_answer.take().release(context);
+        self.others = Default::default();
+        self.rseq = 0;
+    }
+
     /// The last RSeq that was taken in the early dialog with this identity; 0: none yet.
     pub fn last_rseq(&self, identity: u64) -> u32 {
         if self.dialog.identity == identity {
             return self.rseq;
         }
         self.others.iter().find(|early| early.identity == identity).map_or(0, |early| early.rseq)
+    }
+
+    /// The last CSeq number that we used in the early dialog of a response; 0: none that is remembered.
+    pub fn last_cseq(&self, context: &Context, response: &Message<'_>) -> u32 {
+        let identity = Dialog::identity_of_response(context, response);
+        self.others.iter().find(|early| early.identity == identity).map_or(0, |early| early.local_cseq)
     }
 
     pub fn release(mut self, context: &mut Context) {

@@ -394,7 +394,8 @@ impl Calls {
         }
         let Some(from) = from else {
             self.acknowledge_reinvite(on, handle, None);
-            return self.end_reinvite(on, handle);
+            self.end_reinvite(on, handle);
+            return self.description_told(on, to, answer);
         };
         if !late_offer {
             self.remember_description(on, from, answer);
@@ -402,7 +403,12 @@ impl Calls {
         if !late_offer && on.context.settings.ack == AckPolicy::Immediate {
             self.acknowledge_reinvite(on, handle, None);
         }
-        self.respond_relay(on, handle, answer.status().unwrap_or(Status::OK), Some(answer));
+        if !self.respond_relay(on, handle, answer.status().unwrap_or(Status::OK), Some(answer)) {
+            // The asker has a 500 and the other side a new session: they do not agree any more.
+            self.acknowledge_reinvite(on, handle, None);
+            self.end_reinvite(on, handle);
+            return self.dialog_lost(on, to);
+        }
         let timers = on.context.settings.timers;
         let kept = on.context.keep_last_sent().unwrap_or(Kept::NONE);
         let reinvite = self.relays.get_mut(handle).and_then(|relay| relay.reinvite.as_mut());

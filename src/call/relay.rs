@@ -11,6 +11,7 @@ use super::write::{passed_status, relayed_final, relayed_request, user_of, write
 use super::{Calls, Request, Signalling};
 use crate::context::Context;
 use crate::keep::Kept;
+use crate::limits;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Method, Status};
 use crate::slab::Handle;
@@ -126,11 +127,12 @@ impl Calls {
         if message.max_forwards() == Some(0) {
             return Err(Status::TOO_MANY_HOPS);
         }
-        // Both transactions, so that none is left alone.
-        if !on.transactions.has_room_for(2) {
+        // Both transactions, so that none is left alone; and no call takes what others need.
+        let is_full = self.calls.get(way.call).is_none_or(|call| call.relays.iter().all(Option::is_some));
+        if is_full || !on.transactions.has_room_for(2) || !on.context.keep.has_room_for_relay() {
             return Err(Status::SERVICE_UNAVAILABLE);
         }
-        let head = keep_head(&mut on.context, request).ok_or(Status::SERVICE_UNAVAILABLE)?;
+        let head = keep_head(&mut on.context, request)?;
         let Some(server) = on.transactions.open_server(message, key, answer_to, User::Relay(handle)) else {
             on.context.keep.release(head);
             return Err(Status::SERVICE_UNAVAILABLE);
@@ -152,6 +154,10 @@ impl Calls {
             reinvite: None,
         };
         on.context.metrics.requests_relayed += 1;
+        let slot = self.calls.get_mut(way.call).and_then(|call| call.relays.iter_mut().find(|r| r.is_none()));
+        if let Some(slot) = slot {
+            *slot = Some(handle);
+        }
         // The handle was free above.
         self.relays.insert(relay).map_err(|_| Status::SERVICE_UNAVAILABLE)
     }
@@ -195,7 +201,9 @@ impl Calls {
         let status = status.filter(|&status| status != Status::REQUEST_TIMEOUT);
         self.close_offer(handle);
         match (status, server) {
-            (Some(status), _) => self.respond_relay(on, handle, passed_status(status), response),
+            (Some(status), _) => {
+                self.respond_relay(on, handle, passed_status(status), response);
+            }
             (None, Some(server)) => on.transactions.abandon_unanswered(&mut on.context, server),
             (None, None) => {}
         }
@@ -238,25 +246,40 @@ impl Calls {
         on.context.keep.release(target);
     }
 
-    /// A response to the asker: the other side's, or one of our own.
+    /// A response to the asker: the other side's, or one of our own. `false`: it is too long for a datagram
+    /// with our header fields in it; a final one has become a 500 then.
     pub(super) fn respond_relay(
         &mut self,
         on: &mut Signalling,
         handle: Handle,
         status: Status,
         response: Option<&Message<'_>>,
-    ) {
-        let Some(relay) = self.relays.get(handle) else { return };
-        let Some(server) = relay.server else { return };
+    ) -> bool {
+        let Some(relay) = self.relays.get(handle) else { return false };
+        let Some(server) = relay.server else { return false };
         let sent = on.transactions.respond(&mut on.context, server, status, |context, out| {
             relayed_final(context, out, relay, status, response);
         });
         if !sent && status.is_final() {
-            // Too long for a datagram with our header fields in it.
             let status = Status::SERVER_INTERNAL_ERROR;
             on.transactions.respond(&mut on.context, server, status, |context, out| {
                 relayed_final(context, out, relay, status, None);
             });
+        }
+        sent
+    }
+
+    /// A leg is given up: whatever the caller asked of it is answered with 500, so that the caller may ask
+    /// whoever comes next.
+    pub(super) fn refuse_relays_to(&mut self, on: &mut Signalling, leg: Handle) {
+        let call = self.call_of(Side::Callee(leg)).and_then(|call| self.calls.get(call));
+        let Some(relays) = call.map(|call| call.relays) else { return };
+        for handle in relays.into_iter().flatten() {
+            if self.relays.get(handle).is_some_and(|relay| relay.to == Side::Callee(leg)) {
+                self.close_offer(handle);
+                self.respond_relay(on, handle, Status::SERVER_INTERNAL_ERROR, None);
+                self.remove_relay(on, handle);
+            }
         }
     }
 
@@ -264,6 +287,9 @@ impl Calls {
         let Some(mut relay) = self.relays.remove(handle) else { return };
         on.context.keep.release(relay.head.take());
         on.context.keep.release(relay.target.take());
+        if let Some(call) = self.calls.get_mut(relay.call) {
+            call.relays.iter_mut().filter(|slot| **slot == Some(handle)).for_each(|slot| *slot = None);
+        }
         if let Some(reinvite) = relay.reinvite.take() {
             reinvite.release(&mut on.context);
             if let Some(call) = self.calls.get_mut(relay.call)
@@ -282,13 +308,16 @@ pub(super) fn passed_line<'a>(message: &Message<'a>, cseq: u32) -> RequestLine<'
 }
 
 /// Keeps what the responses to a request in a dialog start with, our Contact included.
-fn keep_head(context: &mut Context, request: &Request<'_>) -> Option<Kept> {
+///
+/// # Errors
+/// The status to refuse the request with: they would be too long, or there is no room.
+fn keep_head(context: &mut Context, request: &Request<'_>) -> Result<Kept, Status> {
     let mut text = std::mem::take(&mut context.scratch);
     text.clear();
     reply::write_head(&mut text, &request.message, request.source, b"");
     let own = user_of(request.message.header(HeaderName::To).unwrap_or_default());
     write_contact(&mut Writer::new(&mut text), own, context.sent_by(request.listener));
-    let kept = context.keep.keep(&text);
+    let kept = (text.len() <= limits::RESPONSE_HEAD_BYTES_MAX).then(|| context.keep.keep(&text));
     context.scratch = text;
-    kept
+    kept.ok_or(Status::MESSAGE_TOO_LARGE)?.ok_or(Status::SERVICE_UNAVAILABLE)
 }

@@ -5,6 +5,7 @@ use super::description::Description;
 use super::dialog::{Dialog, RequestLine};
 use super::negotiation::Negotiation;
 use super::session::lists;
+use super::side::Side;
 use super::state::CallState;
 use super::write::{Body, relayed_response};
 use super::{Calls, Signalling};
@@ -30,6 +31,8 @@ pub(super) enum Reliability {
 pub(super) struct Outstanding {
     /// The leg that waits for the caller's PRACK: its 18x came reliably and has a body. And that 18x's RSeq.
     pub passes_to: Option<(Handle, u32)>,
+    /// The identity of the early dialog that it belongs to.
+    pub identity: u64,
 }
 
 impl Reliability {
@@ -82,6 +85,11 @@ impl Calls {
             return Progress::Later;
         }
         let Some(leg) = self.legs.get_mut(handle) else { return Progress::Never };
+        // A 199 tells of the end of an early dialog (RFC 6228); nothing more is said in it but a PRACK.
+        let is_over = response.status().is_some_and(|status| status.code() == 199) && rseq.is_none();
+        if is_over {
+            return Progress::Now;
+        }
         if leg.dialog.identity != identity {
             leg.adopt_dialog(&mut on.context, response);
         }
@@ -106,6 +114,12 @@ impl Calls {
             let description = Description::of(&mut on.context, response);
             leg.early_answer.replace(&mut on.context, description);
         }
+        self.send_prack(on, handle, rseq);
+    }
+
+    /// PRACK of our own, without a body.
+    pub(super) fn send_prack(&mut self, on: &mut Signalling, handle: Handle, rseq: u32) {
+        let Some(leg) = self.legs.get_mut(handle) else { return };
         leg.dialog.local_cseq += 1;
         let (dialog, invite_cseq) = (&leg.dialog, leg.invite_cseq);
         let to = (dialog.answer_to, dialog.local_cseq);
@@ -151,7 +165,7 @@ impl Calls {
         }
         let passes_to = rseq.filter(|_| has_body).map(|rseq| (leg, rseq));
         let late_offer = call.late_offer;
-        self.await_prack(on, call_handle, Outstanding { passes_to });
+        self.await_prack(on, call_handle, Outstanding { passes_to, identity });
         if has_body && passes_to.is_some() {
             let (here, there) = match late_offer {
                 false => (Negotiation::Stable, Negotiation::Stable),
@@ -161,6 +175,7 @@ impl Calls {
                 call.dialog.negotiation = here;
                 call.answered_by = identity;
             }
+            self.remember_description(on, Side::Caller(call_handle), response);
             if let Some(leg) = self.legs.get_mut(leg) {
                 leg.dialog.negotiation = there;
             }
@@ -194,11 +209,10 @@ impl Calls {
             return None;
         }
         call.stop_repeating(&mut on.context);
-        let (leg, rseq) = match outstanding.passes_to {
-            Some(passes) => passes,
-            None => return Some(None),
-        };
-        Some(self.legs.get(leg).map(|record| (leg, (rseq, record.invite_cseq))))
+        let Some((leg, rseq)) = outstanding.passes_to else { return Some(None) };
+        // Another dialog may have become the leg's by its 2xx.
+        let record = self.legs.get(leg).filter(|record| record.dialog.identity == outstanding.identity);
+        Some(record.map(|record| (leg, (rseq, record.invite_cseq))))
     }
 
     /// Keeps a callee's response until the caller's PRACK. Of several the latest counts, but a 2xx stays.
@@ -207,18 +221,25 @@ impl Calls {
         if call.winner.is_some() && response.status().is_some_and(|status| status.is_provisional()) {
             return;
         }
-        let kept = on.context.keep.keep(response.bytes()).unwrap_or(Kept::NONE);
-        on.context.keep.release(std::mem::replace(&mut call.held, kept));
+        let kept = on.context.keep.keep(response.bytes());
+        let is_lost = kept.is_none() && call.winner.is_some();
+        on.context.keep.release(std::mem::replace(&mut call.held, kept.unwrap_or(Kept::NONE)));
         call.held_leg = Some(leg);
+        // No room for an answer: nothing would ever end the call.
+        if let (true, Some(leg)) = (is_lost, self.legs.get(leg)) {
+            let call = leg.call;
+            self.give_legs_up(on, call);
+            self.refuse(on, call, Status::SERVICE_UNAVAILABLE);
+        }
     }
 
     /// The caller acknowledged: what was held back goes out.
     pub(super) fn release_held(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(call) = self.calls.get_mut(handle) else { return };
         if std::mem::take(&mut call.owes_181) && call.state == CallState::Searching {
-            return self.tell_of_forwarding(on, handle);
+            self.tell_of_forwarding(on, handle);
         }
-        let Some(call) = self.calls.get_mut(handle) else { return };
+        let Some(call) = self.calls.get_mut(handle).filter(|call| call.outstanding.is_none()) else { return };
         let (held, leg) = (call.held.take(), call.held_leg.take());
         if let Some(leg) = leg.filter(|_| held.is_some()) {
             self.reread(on, &held, |calls, on, response| {

@@ -34,6 +34,8 @@ pub(super) struct SessionTimer {
     pub interval_s: u32,
     /// It is ours to refresh.
     pub ours: bool,
+    /// The largest Min-SE that the peer has named, which our refreshes repeat (RFC 4028 §7.4); 0: none.
+    pub min_se_s: u32,
     /// When the session ends if nobody refreshes it.
     gives_up: Deadline,
     /// When something is to be done next.
@@ -44,6 +46,7 @@ impl SessionTimer {
     pub const NONE: SessionTimer = SessionTimer {
         interval_s: 0,
         ours: false,
+        min_se_s: 0,
         gives_up: Deadline::from_ms(u64::MAX),
         due: Deadline::from_ms(u64::MAX),
     };
@@ -54,9 +57,11 @@ impl SessionTimer {
     /// # Errors
     /// 422: the interval is too small, and the peer knows what to do about that.
     pub fn asked(self, request: &Message<'_>) -> Result<SessionTimer, Status> {
+        let least = request.header(HeaderName::MinSe).and_then(leading_number);
+        let min_se_s = least.map_or(0, |(seconds, _)| seconds.min(INTERVAL_MAX_S)).max(self.min_se_s);
         let Some((seconds, params)) = request.header(HeaderName::SessionExpires).and_then(leading_number)
         else {
-            return Ok(self);
+            return Ok(SessionTimer { min_se_s, ..self });
         };
         let supports = lists(request, HeaderName::Supported, b"timer")
             || lists(request, HeaderName::Require, b"timer")
@@ -69,7 +74,7 @@ impl SessionTimer {
             Some(refresher) => refresher.eq_ignore_ascii_case(b"uas"),
             None => !supports,
         };
-        Ok(SessionTimer { interval_s: seconds.min(INTERVAL_MAX_S), ours, ..self })
+        Ok(SessionTimer { interval_s: seconds.min(INTERVAL_MAX_S), ours, min_se_s, ..self })
     }
 
     /// What a 2xx to a request of ours grants (RFC 4028 §7.2). One without Session-Expires ends the timer.
@@ -97,6 +102,9 @@ impl SessionTimer {
     pub fn write_request(self, writer: &mut Writer<'_>) {
         if self.interval_s > 0 {
             self.write(writer, if self.ours { b"uac" } else { b"uas" });
+            if self.min_se_s > 0 {
+                writer.name(HeaderName::MinSe).number(u64::from(self.min_se_s)).end_line();
+            }
         }
     }
 
@@ -234,6 +242,7 @@ impl Calls {
             Status::SESSION_INTERVAL_TOO_SMALL => {
                 let least = response.header(HeaderName::MinSe).and_then(leading_number);
                 let least = least.map_or(0, |(seconds, _)| seconds.min(INTERVAL_MAX_S));
+                dialog.session.min_se_s = dialog.session.min_se_s.max(least);
                 if least > dialog.session.interval_s {
                     dialog.session.interval_s = least;
                     dialog.session.due = now.after_ms(0);
@@ -292,7 +301,7 @@ impl Calls {
 
     /// The caller has taken the description that it was owed. What it answers is the answer that a callee
     /// waits for whose 2xx had an offer.
-    fn description_told(&mut self, on: &mut Signalling, side: Side, answer: &Message<'_>) {
+    pub(super) fn description_told(&mut self, on: &mut Signalling, side: Side, answer: &Message<'_>) {
         let Side::Caller(handle) = side else { return };
         let Some(call) = self.calls.get_mut(handle).filter(|call| call.owed.is_some()) else { return };
         call.owed.take().release(&mut on.context);
@@ -313,8 +322,14 @@ impl Calls {
 
     /// A side's peer is gone: the call ends.
     pub(super) fn dialog_lost(&mut self, on: &mut Signalling, side: Side) {
-        if let Some(call) = self.call_of(side) {
-            self.call_event(on, call, CallEvent::DialogLost, None);
+        let Some(handle) = self.call_of(side) else { return };
+        let talks = match side {
+            Side::Caller(_) => true,
+            // A leg that was given up ends nothing.
+            Side::Callee(leg) => self.calls.get(handle).is_some_and(|call| call.winner == Some(leg)),
+        };
+        if talks {
+            self.call_event(on, handle, CallEvent::DialogLost, None);
         }
     }
 

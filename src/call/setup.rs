@@ -167,7 +167,7 @@ impl Calls {
         leg.session_s = least;
         leg.refused_intervals += 1;
         leg.invite_cseq += 1;
-        leg.rseq = 0;
+        leg.forget_dialogs(&mut on.context);
         let sent = self.with_invite(on, call_handle, |calls, on, invite| {
             let (Some(call), Some(leg)) = (calls.calls.get(call_handle), calls.legs.get_mut(handle)) else {
                 return false;
@@ -360,6 +360,7 @@ fn new_call(context: &mut Context, request: &Request<'_>, handle: Handle) -> Res
         answered_by: 0,
         owed: Description::NONE,
         cancel_reason: Kept::NONE,
+        relays: [None; limits::RELAYS_PER_CALL_MAX],
         reinvite: None,
         chain: Chain { count: received_diversions(message), ..Chain::default() },
         record_id: RecordId::new(caller, stamp(context), sequence),

@@ -323,10 +323,11 @@ pub const fn reinvite_step(state: ReinviteState, event: ReinviteEvent) -> (Reinv
         (Cancelling | Closing, E::Provisional)
         | (Held | Cancelling | Answered | Closing, E::Cancel)
         | (Answered, E::Provisional | E::Failure)
-        | (Closing, E::Ack | E::CallOver) => (state, Late),
+        | (Calling | Proceeding | Held | Cancelling | Closing, E::Ack)
+        | (Closing, E::CallOver) => (state, Late),
         (Calling | Held, E::Timer)
         | (Proceeding | Cancelling, E::Silence)
-        | (Calling | Proceeding | Held | Cancelling, E::AnswerDue | E::AckMissing | E::Ack)
+        | (Calling | Proceeding | Held | Cancelling, E::AnswerDue | E::AckMissing)
         | (Answered, E::Success | E::Silence | E::Timer)
         | (Closing, E::AnswerDue | E::AckMissing) => (state, Impossible),
     }

@@ -82,7 +82,13 @@ impl Leg {
 
     /// Answers any other request of the server's.
     pub fn answer(&self, lab: &mut Lab, request: &Sip, status: &str) -> String {
-        let text = response(request, status, &self.tag, &[], "");
+        self.answer_with(lab, request, status, &[])
+    }
+
+    /// The same with header lines.
+    pub fn answer_with(&self, lab: &mut Lab, request: &Sip, status: &str, lines: &[&str]) -> String {
+        let lines: Vec<String> = lines.iter().map(|line| line.to_string()).collect();
+        let text = response(request, status, &self.tag, &lines, "");
         lab.send(self.peer, &text);
         text
     }

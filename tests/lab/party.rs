@@ -146,16 +146,20 @@ impl Party {
         text
     }
 
-    /// Takes a final response other than 2xx to an INVITE of its own and acknowledges it. A 100 may go
-    /// before.
+    /// Takes a final response other than 2xx to an INVITE of its own (a 100 may go before); acknowledges it.
     #[track_caller]
     pub fn refused(&self, lab: &mut Lab, invite: &Sip, status: u16) -> Sip {
         if lab.next_to(self.peer) == "100 INVITE" {
             self.expect_response(lab, invite, 100);
         }
         let response = self.expect_response(lab, invite, status);
-        self.send(lab, &same_branch(invite, "ACK", response.one("To")));
+        self.ack_refusal(lab, invite, &response);
         response
+    }
+
+    /// The ACK to a final response other than 2xx (RFC 3261 §17.1.1.3).
+    pub fn ack_refusal(&self, lab: &mut Lab, invite: &Sip, response: &Sip) {
+        self.send(lab, &same_branch(invite, "ACK", response.one("To")));
     }
 
     /// It said BYE while its INVITE was pending: 200 and 487, in either order.

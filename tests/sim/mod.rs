@@ -10,7 +10,9 @@ mod calendar;
 mod call;
 mod callee;
 mod caller;
+mod fault;
 mod network;
+mod rich;
 mod rng;
 mod server;
 mod setup;
@@ -18,5 +20,7 @@ mod trace;
 mod wire;
 mod world;
 
+pub use fault::Fault;
+pub use rich::{Counts, Habits, World as RichWorld};
 pub use setup::Options;
-pub use world::{Report, World};
+pub use world::{Failure, Report, World};

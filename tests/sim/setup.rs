@@ -1,6 +1,7 @@
 //! One world: what the server is set to and what the network does, drawn from the seed.
 
 use super::callee::Patience;
+use super::fault::Fault;
 use super::rng::{Odds, Rng};
 use ringway::service::{Subscriber, Subscribers};
 use ringway::settings::{AckPolicy, LateAnswer, Listener, Settings};
@@ -24,6 +25,8 @@ pub struct Options {
     pub loss: f64,
     /// Play this call alone, and print every byte of it.
     pub only: Option<u32>,
+    /// What the server is made to do wrong.
+    pub fault: Option<Fault>,
 }
 
 pub struct Setup {

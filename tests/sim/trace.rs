@@ -19,12 +19,46 @@ pub enum Fate {
     InLost,
 }
 
+/// Eight bytes, so that thousands of calls stay in the processor's caches.
 #[derive(Clone, Copy)]
 struct Entry {
     at_ms: u32,
-    who: u8,
-    fate: Fate,
-    kind: Kind,
+    /// 0: a request.
+    status: u16,
+    method: Method,
+    /// Two bits of [`Fate`] above the peer's place; the caller's is [`CALLER_PLACE`].
+    fate_and_who: u8,
+}
+
+const CALLER_PLACE: u8 = 63;
+const FATES: [Fate; 4] = [Fate::In, Fate::Out, Fate::OutLost, Fate::InLost];
+
+const _: () = assert!(size_of::<Entry>() == 8);
+
+impl Entry {
+    fn new(at_ms: u64, who: u8, fate: Fate, kind: Kind) -> Entry {
+        let (status, method) = match kind {
+            Kind::Request(method) => (0, method),
+            Kind::Response(status, method) => (status, method),
+        };
+        let place = if who == CALLER { CALLER_PLACE } else { who };
+        Entry { at_ms: at_ms as u32, status, method, fate_and_who: (fate as u8) << 6 | place }
+    }
+
+    fn fate(self) -> Fate {
+        FATES[usize::from(self.fate_and_who >> 6)]
+    }
+
+    fn who(self) -> u8 {
+        match self.fate_and_who & CALLER_PLACE {
+            CALLER_PLACE => CALLER,
+            hop => hop,
+        }
+    }
+
+    fn kind(self) -> Kind {
+        if self.status == 0 { Kind::Request(self.method) } else { Kind::Response(self.status, self.method) }
+    }
 }
 
 #[derive(Clone)]
@@ -35,14 +69,14 @@ pub struct Ring {
 
 impl Default for Ring {
     fn default() -> Ring {
-        let nothing = Entry { at_ms: 0, who: 0, fate: Fate::In, kind: Kind::Request(Method::Other) };
+        let nothing = Entry::new(0, 0, Fate::In, Kind::Request(Method::Other));
         Ring { entries: [nothing; ENTRIES], count: 0 }
     }
 }
 
 impl Ring {
     pub fn push(&mut self, now_ms: u64, who: u8, fate: Fate, kind: Kind) {
-        self.entries[self.count as usize % ENTRIES] = Entry { at_ms: now_ms as u32, who, fate, kind };
+        self.entries[self.count as usize % ENTRIES] = Entry::new(now_ms, who, fate, kind);
         self.count += 1;
     }
 
@@ -54,10 +88,11 @@ impl Ring {
             text += &format!("  … {first} earlier messages\n");
         }
         for number in first..self.count {
-            let Entry { at_ms, who, fate, kind } = self.entries[number as usize % ENTRIES];
-            let who = name(who);
-            let what = summary(kind);
-            let line = match fate {
+            let entry = self.entries[number as usize % ENTRIES];
+            let at_ms = entry.at_ms;
+            let who = name(entry.who());
+            let what = summary(entry.kind());
+            let line = match entry.fate() {
                 Fate::In => format!("{who} → S {what}"),
                 Fate::Out => format!("S → {who} {what}"),
                 Fate::InLost => format!("{who} ✗ S {what}"),

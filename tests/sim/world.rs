@@ -2,7 +2,9 @@
 
 use super::audit::{self, Sent};
 use super::call::{CALLER, Call, Kind, Parcel};
+use super::fault::Saboteur;
 use super::network::{Event, Network};
+use super::rich::Counts;
 use super::setup::{CALLERS, Options, Setup, callee_address};
 use super::trace::{Fate, summary};
 use super::{callee, caller, wire};
@@ -31,6 +33,8 @@ pub struct Report {
     pub metrics: Metrics,
     /// Calls that lived at once at most.
     pub calls_at_once: usize,
+    /// What richer peers did.
+    pub counts: Counts,
 }
 
 /// What was wrong, for a person to read.
@@ -56,6 +60,7 @@ pub struct World {
     /// Calls whose winner the last input made.
     touched: Vec<u32>,
     report: Report,
+    saboteur: Saboteur,
 }
 
 impl World {
@@ -77,6 +82,7 @@ impl World {
             buffer: Vec::new(),
             touched: Vec::new(),
             report: Report::default(),
+            saboteur: Saboteur::new(options.fault),
             options,
             setup,
         }
@@ -189,8 +195,19 @@ impl World {
         self.report.calls_at_once = self.report.calls_at_once.max(shard.calls());
         let outbox = std::mem::take(shard.outbox());
         let mut outcome = Ok(());
+        let mut saboteurs: Vec<u8>;
         for datagram in outbox.datagrams() {
-            outcome = self.sent(outbox.bytes(datagram), datagram.destination);
+            let bytes = match self.options.fault {
+                None => outbox.bytes(datagram),
+                Some(_) => match self.saboteur.spoil(outbox.bytes(datagram)) {
+                    None => continue,
+                    Some(spoiled) => {
+                        saboteurs = spoiled;
+                        &saboteurs
+                    }
+                },
+            };
+            outcome = self.sent(bytes, datagram.destination);
             if outcome.is_err() {
                 break;
             }

@@ -1,0 +1,170 @@
+//! One world of richer peers: the server's settings, addresses, numbers.
+
+use super::super::rng::{Odds, Rng};
+use super::super::setup::{Network as Weather, Options};
+use ringway::service::{Subscriber, Subscribers};
+use ringway::settings::{AckPolicy, LateAnswer, Listener, Settings};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+/// The server's addresses.
+pub const SERVERS: [&str; 2] = ["127.0.0.60:5060", "[fd00::60]:5060"];
+
+/// The longest chain of callees.
+pub const HOPS_MAX: u8 = 3;
+
+/// What the peers of a world may do.
+#[derive(Clone, Copy, Debug)]
+pub struct Habits {
+    pub reliable: bool,
+    pub updates: bool,
+    pub reinvites: bool,
+    pub relayed: bool,
+    pub forks: bool,
+    pub routes: bool,
+    pub strict: bool,
+    pub timers: bool,
+    pub ipv6: bool,
+}
+
+impl Habits {
+    pub const ALL: Habits = Habits {
+        reliable: true,
+        updates: true,
+        reinvites: true,
+        relayed: true,
+        forks: true,
+        routes: true,
+        strict: true,
+        timers: true,
+        ipv6: true,
+    };
+
+    /// Those named in a list: `forks,routes`.
+    pub fn read(list: &str) -> Option<Habits> {
+        let mut habits = Habits {
+            reliable: false,
+            updates: false,
+            reinvites: false,
+            relayed: false,
+            forks: false,
+            routes: false,
+            strict: false,
+            timers: false,
+            ipv6: false,
+        };
+        for name in list.split(',') {
+            match name {
+                "all" => habits = Habits::ALL,
+                "reliable" => habits.reliable = true,
+                "updates" => habits.updates = true,
+                "reinvites" => habits.reinvites = true,
+                "relayed" => habits.relayed = true,
+                "forks" => habits.forks = true,
+                "routes" => habits.routes = true,
+                "strict" => habits.strict = true,
+                "timers" => habits.timers = true,
+                "ipv6" => habits.ipv6 = true,
+                _ => return None,
+            }
+        }
+        Some(habits)
+    }
+
+    /// Each world has its share of them.
+    fn thinned(self, rng: &mut Rng) -> Habits {
+        let mut some = |habit: bool| rng.percent(75) && habit;
+        Habits {
+            reliable: some(self.reliable),
+            updates: some(self.updates),
+            reinvites: some(self.reinvites),
+            relayed: some(self.relayed),
+            forks: some(self.forks),
+            routes: some(self.routes),
+            strict: some(self.strict),
+            timers: some(self.timers),
+            ipv6: some(self.ipv6),
+        }
+    }
+}
+
+pub struct Setup {
+    pub settings: Arc<Settings>,
+    pub shards: u16,
+    pub secret: u64,
+    pub weather: Weather,
+    pub gap_ms: u32,
+    pub habits: Habits,
+}
+
+/// A peer's address: host 0 is the caller's, the callees' follow.
+pub fn address(host: u8, ipv6: bool) -> SocketAddr {
+    let ip = match ipv6 {
+        true => IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 1, u16::from(host) + 1)),
+        false => IpAddr::V4(Ipv4Addr::new(127, 0, 1, host + 1)),
+    };
+    SocketAddr::new(ip, 5_060)
+}
+
+/// A callee's number: the chain's length, the place in it, and which places speak IPv6.
+pub fn number(hops: u8, hop: u8, ipv6: u8) -> String {
+    format!("2{hops}{hop}{ipv6}")
+}
+
+impl Setup {
+    pub fn draw(options: &Options, habits: Habits) -> Setup {
+        let mut rng = Rng::new(options.seed, u64::MAX);
+        let habits = habits.thinned(&mut rng);
+        let listener = |text: &str| Listener {
+            // never fails: the addresses stand above.
+            address: text.parse().unwrap_or_else(|_| address(0, false)),
+            sent_by: text.into(),
+        };
+        let settings = Settings {
+            listeners: SERVERS.map(listener).to_vec(),
+            no_answer_ms: rng.between(2_000, 10_000),
+            ring_limit_ms: rng.between(20_000, 60_000),
+            trying_limit_ms: rng.between(5_000, 60_000),
+            call_limit_ms: rng.between(200_000, 600_000),
+            ack: rng.pick(&[AckPolicy::Relay, AckPolicy::Immediate]),
+            send_181: rng.percent(70),
+            unreachable_408: rng.percent(30),
+            late_answer: rng.pick(&[LateAnswer::Drop, LateAnswer::Keep]),
+            session_expires_s: if habits.timers { 90 } else { rng.pick(&[0, 90]) },
+            max_calls: options.calls * 4,
+            max_transactions: options.calls * 60,
+            subscribers: Arc::new(subscribers(&mut rng)),
+            ..Settings::default()
+        };
+        let weather = Weather {
+            loss: Odds::new(options.loss),
+            duplication: Odds::new(options.loss / 2.0),
+            straggling: Odds::new(if rng.percent(50) { 0.02 } else { 0.0 }),
+            straggling_ms: rng.between(20, 1_500),
+            jitter_ms: rng.pick(&[1, 5, 20, 80, 300]),
+            cut_percent: 0,
+        };
+        let shards = rng.between(1, 3) as u16;
+        let (secret, gap_ms) = (rng.draw(), rng.between(5, 100));
+        Setup { settings: Arc::new(settings), shards, secret, weather, gap_ms, habits }
+    }
+}
+
+/// A chain of every length and every mix of families; each callee but the last forwards to the next.
+fn subscribers(rng: &mut Rng) -> Subscribers {
+    let mut subscribers = Subscribers::default();
+    for (hops, ipv6) in (1..=HOPS_MAX).flat_map(|hops| (0..1 << hops).map(move |ipv6| (hops, ipv6))) {
+        for hop in 0..hops {
+            let number_text = number(hops, hop, ipv6);
+            let peer = address(hop + 1, ipv6 >> hop & 1 == 1);
+            subscribers.insert(Subscriber {
+                contact: format!("sip:{number_text}@{peer}"),
+                number: number_text,
+                peer,
+                no_answer: (hop + 1 < hops).then(|| number(hops, hop + 1, ipv6)),
+                after_ms: rng.percent(90).then(|| rng.between(2, 24) * 500),
+            });
+        }
+    }
+    subscribers
+}
