@@ -337,3 +337,29 @@ fn a_callee_that_hangs_up_before_its_answer_went_out_gets_no_bye() {
     caller.refused(&mut lab, 480);
     lab.finish();
 }
+
+#[test]
+fn a_prack_that_leaves_an_offer_unanswered_keeps_no_later_offer_from_passing() {
+    let mut lab = Lab::new();
+    let mut invite = Invite::new(&mut lab, A, C.number).body("");
+    invite.lines = vec!["Supported: 100rel".into()];
+    let mut caller = invite.send(&mut lab);
+    lab.expect(A, "100 INVITE");
+    let leg = Leg::expect(&mut lab, C);
+    leg.reliable(&mut lab, "183 Session Progress", 1, &sdp(1));
+    let progress = lab.expect(A, "183 INVITE");
+    let mut a = Party::caller(&caller, &progress);
+    let prack = a.prack(&mut lab, &progress, "");
+    let relayed = lab.expect(C, "PRACK");
+    leg.answer(&mut lab, &relayed, "200 OK");
+    a.expect_response(&mut lab, &prack, 200);
+    leg.respond_with(&mut lab, "200 OK", &[], "");
+    caller.answered_and_acked(&mut lab);
+    lab.expect(C, "ACK");
+    let c = Party::callee(&leg);
+    let invite = a.invite(&mut lab, &sdp(3));
+    a.expect_response(&mut lab, &invite, 100);
+    let relayed = c.expect(&mut lab, "INVITE");
+    accepted(&mut lab, &a, &c, (&invite, &relayed));
+    bye_and_finish(lab, a, &c);
+}
