@@ -181,6 +181,7 @@ impl Calls {
             server: None,
             answer_to: dialog.answer_to,
             head: Kept::NONE,
+            contact: 0,
             negotiates: false,
             target: Kept::NONE,
             session: dialog.session,
@@ -282,7 +283,7 @@ impl Calls {
         message: Option<&Message<'_>>,
     ) {
         let Some(relay) = self.relays.get_mut(handle) else { return };
-        let call = relay.call;
+        let (call, relay_from, relay_to) = (relay.call, relay.from, relay.to);
         let Some(reinvite) = relay.reinvite.as_mut() else { return };
         if let (ReinviteEvent::Cancel, Some(cancel), false) = (event, message, reinvite.reason.is_some()) {
             reinvite.reason = keep_reason(&mut on.context, cancel);
@@ -312,6 +313,9 @@ impl Calls {
                 self.abandon_reinvite(on, handle);
                 self.respond_relay(on, handle, status, None);
                 self.end_reinvite(on, handle);
+                if relay_from.is_none() {
+                    self.refreshed(on, relay_to, None);
+                }
             }
             ReinviteAction::RepeatAnswer => self.repeat_reinvite_answer(on, handle),
             ReinviteAction::AckMissing => {
@@ -441,6 +445,7 @@ impl Calls {
         let status = response.and_then(|response| response.status());
         let rang_out = relay.reinvite.as_ref().is_some_and(|reinvite| reinvite.rang_out);
         self.close_offer(handle);
+        let status = if from.is_some() { self.raise_interval(to, response).or(status) } else { status };
         if let (Some(status), Some(_)) = (status, from) {
             let response = response.filter(|_| !rang_out);
             let status = if rang_out { Status::REQUEST_TIMEOUT } else { passed_status(status) };
