@@ -134,7 +134,7 @@ fn response(view: &mut View, ledger: &mut Ledger, seen: &Seen<'_>, status: u16) 
         }
         Some(Use::Offer) if method == Method::Invite && offer.is_none() => {
             side.offer_in = token;
-            view.out[number].offered = token;
+            view.out[number].offered.extend(token);
         }
         _ => {}
     }

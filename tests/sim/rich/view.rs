@@ -23,8 +23,8 @@ pub struct Out {
     pub status: u16,
     pub final_ms: u64,
     pub acks: u32,
-    /// The offer in its 2xx, which the ACK has to answer.
-    pub offered: Option<Token>,
+    /// The offers in its 2xx, one of each branch of a fork, which the ACKs have to answer.
+    pub offered: Vec<Token>,
 }
 
 /// A request of the peer's.
