@@ -123,7 +123,9 @@ fn offering(
     (side, cancelled): (&mut Side, bool),
     (method, token, offer): (Method, Option<u32>, Option<u32>),
 ) -> Verdict<Option<u32>> {
-    match (method, side.offer_in, token) {
+    // What came by UPDATE is no business of a PRACK's.
+    let in_18x = side.offer_in.filter(|_| side.offer_in == side.offer_in_18x);
+    match (method, in_18x, token) {
         (Method::Prack, Some(_), Some(token)) => {
             // Another fork's offer gets the answer that the caller gave to the first.
             let of = ledger.get(token).map(|body| body.of);
