@@ -69,6 +69,32 @@ fn the_callers_requests_go_to_the_tag_that_rang_last() {
 }
 
 #[test]
+fn a_refers_notify_is_known_though_another_tag_has_rung_in_between() {
+    let mut lab = Lab::new();
+    let (mut caller, one, two) = forked(&mut lab, &[]);
+    one.respond(&mut lab, "180 Ringing");
+    let mut a = Party::caller(&caller, &lab.expect(A, "180 INVITE"));
+    let refer = a.request(&mut lab, "REFER", &["Refer-To: <sip:1006@127.0.0.60>"], "");
+    let relayed = lab.expect(C, "REFER");
+    two.respond(&mut lab, "180 Ringing");
+    one.answer(&mut lab, &relayed, "202 Accepted");
+    one.respond(&mut lab, "200 OK");
+    lab.expect(A, "180 INVITE");
+    a.expect_response(&mut lab, &refer, 202);
+    caller.answered(&mut lab);
+    caller.ack(&mut lab, "");
+    lab.expect(C, "ACK");
+    let mut c = Party::callee(&one);
+    let notify = c.request(&mut lab, "NOTIFY", &[&format!("Event: refer;id={}", relayed.cseq)], "");
+    let seen = lab.expect(A, "NOTIFY");
+    // RFC 3515 §2.4.6: the id is the REFER's CSeq.
+    assert_eq!(seen.one("Event"), format!("refer;id={}", refer.cseq));
+    a.answer(&mut lab, &seen, "200 OK");
+    c.expect_response(&mut lab, &notify, 200);
+    bye_and_finish(lab, a, &c);
+}
+
+#[test]
 fn the_first_answer_wins_whoever_rang_last() {
     let mut lab = Lab::new();
     let (caller, one, two) = forked(&mut lab, &[]);

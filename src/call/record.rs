@@ -209,11 +209,12 @@ impl Leg {
         }
         let mut dialog = Dialog::with_callee(context, response, self.answer_to);
         let before = &mut self.dialog;
+        // Whichever of them it went to: its NOTIFYs come when that one is the leg's again.
+        dialog.referred = before.referred;
         if before.is_some() && before.identity == dialog.identity {
             dialog.local_cseq = before.local_cseq;
             dialog.remote_cseq = before.remote_cseq;
             dialog.negotiation = before.negotiation;
-            dialog.referred = before.referred;
             dialog.description = before.description.take();
         } else {
             self.early_answer.take().release(context);

@@ -112,7 +112,7 @@ pub fn request(about: &mut About<'_>, seen: &Seen<'_>, destination: SocketAddr) 
         status: 0,
         final_ms: 0,
         acks: 0,
-        offered: None,
+        offered: Vec::new(),
     });
     Ok(())
 }
@@ -123,8 +123,10 @@ fn offering(
     (side, cancelled): (&mut Side, bool),
     (method, token, offer): (Method, Option<u32>, Option<u32>),
 ) -> Verdict<Option<u32>> {
-    match (method, side.offer_in, token) {
-        (Method::Prack, Some(open), Some(token)) => {
+    // What came by UPDATE is no business of a PRACK's.
+    let in_18x = side.offer_in.filter(|_| side.offer_in == side.offer_in_18x);
+    match (method, in_18x, token) {
+        (Method::Prack, Some(_), Some(token)) => {
             // Another fork's offer gets the answer that the caller gave to the first.
             let of = ledger.get(token).map(|body| body.of);
             is(matches!(of, Some(Use::Answer(_))), "answer in PRACK")?;
@@ -252,7 +254,7 @@ fn ack(about: &mut About<'_>, seen: &Seen<'_>) -> Verdict {
     }
     is(invite.status >= 200, "an ACK to no final response")?;
     is(invite.branch != branch, "the INVITE's branch in the ACK to a 2xx")?;
-    let offered = invite.offered;
+    let offered = invite.offered.clone();
     let token = about.ledger.token_of(message.body());
     is(token.is_some() != message.body().is_empty(), "a body that nobody wrote")?;
     let side = about.view.side(message.to_tag());
@@ -263,7 +265,7 @@ fn ack(about: &mut About<'_>, seen: &Seen<'_>) -> Verdict {
     is(side.answered, "an ACK in a dialog without a 2xx")?;
     side.acknowledged = true;
     // An ACK said again, or to an older 2xx, has nothing to do with a later offer.
-    match (side.offer_in.filter(|_| side.offer_in == offered), token) {
+    match (side.offer_in.filter(|open| offered.contains(open)), token) {
         (Some(open), Some(token))
             if about.ledger.get(token).map(|body| body.of) == Some(Use::Answer(open)) =>
         {

@@ -184,10 +184,15 @@ impl Party {
         let asks =
             self.asked.iter().any(|asked| asked.dialog == fork && asked.waits() && asked.offer.is_some());
         let open = matches!(dialog.open, Open::Sent(_)) || dialog.settled && dialog.open != Open::Nothing;
+        let others_won = self.served[usize::from(number)].status >= 200;
         if unacked || asks || open {
-            return on.net.wake(self.call, self.place, What::Step(step), LATER_MS);
+            // A branch that still waits when another has answered is cancelled by its proxy.
+            if !others_won {
+                on.net.wake(self.call, self.place, What::Step(step), LATER_MS);
+            }
+            return;
         }
-        if self.served[usize::from(number)].status >= 200 {
+        if others_won {
             on.net.counts.fork_winners_many += 1;
         }
         let headers = self.session_headers(on, fork);

@@ -134,7 +134,10 @@ fn response(view: &mut View, ledger: &mut Ledger, seen: &Seen<'_>, status: u16) 
         }
         Some(Use::Offer) if method == Method::Invite && offer.is_none() => {
             side.offer_in = token;
-            view.out[number].offered = token;
+            if status < 200 {
+                side.offer_in_18x = token;
+            }
+            view.out[number].offered.extend(token);
         }
         _ => {}
     }

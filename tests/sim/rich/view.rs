@@ -23,8 +23,8 @@ pub struct Out {
     pub status: u16,
     pub final_ms: u64,
     pub acks: u32,
-    /// The offer in its 2xx, which the ACK has to answer.
-    pub offered: Option<Token>,
+    /// The offers in its 2xx, one of each branch of a fork, which the ACKs have to answer.
+    pub offered: Vec<Token>,
 }
 
 /// A request of the peer's.
@@ -57,6 +57,8 @@ pub struct Side {
     pub cseq_out: u32,
     pub offer_out: Option<Token>,
     pub offer_in: Option<Token>,
+    /// The last offer that came in a reliable provisional response: the PRACK answers it.
+    pub offer_in_18x: Option<Token>,
     pub settled: bool,
     /// The last RSeq of the peer's that came in order, and how many of them have got a PRACK.
     pub rseq_in: u32,
