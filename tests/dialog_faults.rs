@@ -6,9 +6,11 @@ mod lab;
 
 use lab::Lab;
 use lab::callee::{ANSWER, Leg};
+use lab::caller::Invite;
 use lab::party::{Party, accepted, both_ways, bye_and_finish, calling, calling_to, hold, sdp, talk};
 use lab::peer::{A, B, C};
 use lab::scene::refuse_and_finish;
+use ringway::settings::AckPolicy;
 
 #[test]
 fn a_refused_re_invite_that_comes_again_is_refused_again_whatever_has_changed() {
@@ -231,4 +233,133 @@ fn a_199_leaves_the_callers_requests_with_the_fork_that_still_rings() {
     two.answer(&mut lab, &relayed, "200 OK");
     a.expect_response(&mut lab, &info, 200);
     refuse_and_finish(lab, &caller, &two);
+}
+
+/// A asks for an offer and has answered B's, which came reliably; B is over. C's own stands in its 200.
+#[track_caller]
+fn forwarded_without_an_offer(lab: &mut Lab, allow: &str) -> (Party, Leg) {
+    let mut invite = Invite::new(lab, A, B.number).body("");
+    invite.lines = vec!["Supported: 100rel".into(), allow.into()];
+    let mut caller = invite.send(lab);
+    lab.expect(A, "100 INVITE");
+    let b = Leg::expect(lab, B);
+    b.reliable(lab, "183 Session Progress", 1, &sdp(1));
+    let progress = lab.expect(A, "183 INVITE");
+    let mut a = Party::caller(&caller, &progress);
+    let prack = a.prack(lab, &progress, &sdp(4));
+    let relayed = lab.expect(B, "PRACK");
+    b.answer(lab, &relayed, "200 OK");
+    a.expect_response(lab, &prack, 200);
+    b.reject(lab, "408 Request Timeout");
+    lab.expect(A, "181 INVITE");
+    let c = Leg::expect(lab, C);
+    c.respond_with(lab, "200 OK", &[], &sdp(2));
+    caller.answered_and_acked(lab);
+    (a, c)
+}
+
+#[test]
+fn a_targets_late_offer_is_answered_by_a_caller_that_takes_no_update_too() {
+    let mut lab = Lab::new();
+    let (a, c) = forwarded_without_an_offer(&mut lab, "Allow: INVITE, ACK, CANCEL, BYE, PRACK");
+    let offer = a.expect(&mut lab, "INVITE");
+    assert_eq!(offer.body, sdp(2));
+    a.respond(&mut lab, &offer, "200 OK", &[], &sdp(3));
+    a.expect(&mut lab, "ACK");
+    assert_eq!(lab.expect(C, "ACK").body, sdp(3));
+    bye_and_finish(lab, a, &Party::callee(&c));
+}
+
+#[test]
+fn an_answer_in_a_prack_gets_200_though_nobody_is_there_to_hear_it() {
+    let mut lab = Lab::new();
+    let mut invite = Invite::new(&mut lab, A, B.number).body("");
+    invite.lines = vec!["Supported: 100rel".into()];
+    let caller = invite.send(&mut lab);
+    lab.expect(A, "100 INVITE");
+    let b = Leg::expect(&mut lab, B);
+    b.reliable(&mut lab, "183 Session Progress", 1, &sdp(1));
+    let progress = lab.expect(A, "183 INVITE");
+    b.reject(&mut lab, "408 Request Timeout");
+    let c = Leg::expect(&mut lab, C);
+    let mut a = Party::caller(&caller, &progress);
+    let prack = a.prack(&mut lab, &progress, &sdp(4));
+    a.expect_response(&mut lab, &prack, 200);
+    lab.expect(A, "181 INVITE");
+    refuse_and_finish(lab, &caller, &c);
+}
+
+#[test]
+fn a_redirection_within_the_call_names_the_other_sides_targets() {
+    for talk in both_ways() {
+        let (mut lab, mut asker, other) = (talk.lab, talk.asker, talk.other);
+        let invite = asker.invite(&mut lab, &sdp(1));
+        asker.expect_response(&mut lab, &invite, 100);
+        let relayed = other.expect(&mut lab, "INVITE");
+        other.respond(&mut lab, &relayed, "302 Moved Temporarily", &["Contact: <sip:new@192.0.2.9>"], "");
+        other.expect(&mut lab, "ACK");
+        let refusal = asker.refused(&mut lab, &invite, 302);
+        assert_eq!(refusal.contact(), "sip:new@192.0.2.9");
+        bye_and_finish(lab, asker, &other);
+    }
+}
+
+#[test]
+fn after_a_422_a_tag_that_rang_before_counts_on_from_the_new_invite() {
+    let mut lab = Lab::new();
+    let (mut caller, leg) = calling(&mut lab, &[]);
+    leg.respond(&mut lab, "180 Ringing");
+    lab.expect(A, "180 INVITE");
+    leg.respond_with(&mut lab, "422 Session Interval Too Small", &["Min-SE: 120"], "");
+    lab.expect(C, "ACK");
+    let again = Leg::expect(&mut lab, C).fork(&leg.tag);
+    assert_eq!(again.invite.cseq, 2);
+    again.respond(&mut lab, "200 OK");
+    let answer = caller.answered_and_acked(&mut lab);
+    lab.expect(C, "ACK");
+    let mut a = Party::caller(&caller, &answer);
+    let bye = a.request(&mut lab, "BYE", &[], "");
+    a.expect_response(&mut lab, &bye, 200);
+    assert_eq!(again.hung_up(&mut lab).cseq, 3);
+    lab.finish();
+}
+
+#[test]
+fn a_callee_that_hangs_up_before_its_answer_went_out_gets_no_bye() {
+    let mut lab = Lab::with(|setup| setup.settings.ack = AckPolicy::Immediate);
+    let (caller, mut leg) = calling(&mut lab, &["Require: 100rel"]);
+    leg.respond(&mut lab, "180 Ringing");
+    lab.expect(A, "180 INVITE");
+    leg.respond(&mut lab, "200 OK");
+    lab.expect(C, "ACK");
+    leg.bye(&mut lab);
+    lab.expect(C, "200 BYE");
+    caller.refused(&mut lab, 480);
+    lab.finish();
+}
+
+#[test]
+fn a_prack_that_leaves_an_offer_unanswered_keeps_no_later_offer_from_passing() {
+    let mut lab = Lab::new();
+    let mut invite = Invite::new(&mut lab, A, C.number).body("");
+    invite.lines = vec!["Supported: 100rel".into()];
+    let mut caller = invite.send(&mut lab);
+    lab.expect(A, "100 INVITE");
+    let leg = Leg::expect(&mut lab, C);
+    leg.reliable(&mut lab, "183 Session Progress", 1, &sdp(1));
+    let progress = lab.expect(A, "183 INVITE");
+    let mut a = Party::caller(&caller, &progress);
+    let prack = a.prack(&mut lab, &progress, "");
+    let relayed = lab.expect(C, "PRACK");
+    leg.answer(&mut lab, &relayed, "200 OK");
+    a.expect_response(&mut lab, &prack, 200);
+    leg.respond_with(&mut lab, "200 OK", &[], "");
+    caller.answered_and_acked(&mut lab);
+    lab.expect(C, "ACK");
+    let c = Party::callee(&leg);
+    let invite = a.invite(&mut lab, &sdp(3));
+    a.expect_response(&mut lab, &invite, 100);
+    let relayed = c.expect(&mut lab, "INVITE");
+    accepted(&mut lab, &a, &c, (&invite, &relayed));
+    bye_and_finish(lab, a, &c);
 }
