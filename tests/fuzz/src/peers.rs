@@ -42,7 +42,7 @@ pub fn play(world: &mut World, input: &mut Input<'_>) {
                 world.advance_to_wake();
                 continue;
             }
-            4 => Some(requests::invite(world, input)),
+            4 => Some(requests::invite(world, input, "")),
             5 => {
                 establish(world, input);
                 continue;
@@ -72,13 +72,40 @@ fn rest(world: &mut World, input: &mut Input<'_>) {
     match input.below(32) {
         31 => world.drain(),
         30 => world.advance(HOUR_MS),
+        0..8 => ring_reliably(world, input),
+        8..16 => live(world, input),
         _ => {}
+    }
+}
+
+/// A call that rings reliably on both sides, with what the input puts into it.
+fn ring_reliably(world: &mut World, input: &mut Input<'_>) {
+    let wish = input.pick(&["Supported: 100rel\r\n", "Require: 100rel\r\n"]);
+    let invite = requests::invite(world, input, wish);
+    send(world, input, Some(invite));
+    let ringing = responses::reliable(world, input);
+    send(world, input, ringing);
+    let prack = requests::provisional_acknowledgement(world, input);
+    send(world, input, prack);
+}
+
+/// Time passes, and whatever the shards ask meanwhile is answered as a peer should.
+fn live(world: &mut World, input: &mut Input<'_>) {
+    let line = format!("{}\r\n", input.pick(&INTERVALS));
+    for _ in 0..=input.below(64) {
+        let start = world.sent.len();
+        world.advance_to_wake();
+        for place in start..world.sent.len() {
+            if let Some((from, text)) = responses::obliging(world, place, &line) {
+                world.receive(0, peer(from), text.as_bytes());
+            }
+        }
     }
 }
 
 /// A call, its answer and its ACK, with what the input puts into them.
 fn establish(world: &mut World, input: &mut Input<'_>) {
-    let invite = requests::invite(world, input);
+    let invite = requests::invite(world, input, "");
     send(world, input, Some(invite));
     let answer = responses::accepting(world, input);
     send(world, input, answer);

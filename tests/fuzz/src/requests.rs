@@ -22,7 +22,7 @@ fn via(text: &mut String, input: &mut Input<'_>, from: usize, branch: &str) {
 }
 
 /// A call's INVITE, or another one that shares something with it.
-pub fn invite(world: &World, input: &mut Input<'_>) -> (usize, String) {
+pub fn invite(world: &World, input: &mut Input<'_>, lines: &str) -> (usize, String) {
     let (from, to) = (input.below(4), input.below(5));
     let variant = [0, 0, 0, 0, 0, 1, 2, 3][input.below(8)];
     // Most are new calls.
@@ -44,6 +44,7 @@ pub fn invite(world: &World, input: &mut Input<'_>) -> (usize, String) {
         NUMBERS[from],
         input.pick(&CONTACTS),
     );
+    text.push_str(lines);
     session(&mut text, input);
     extras(&mut text, input);
     body(&mut text, input);

@@ -40,6 +40,15 @@ pub fn accepting(world: &mut World, input: &mut Input<'_>) -> Said {
     response(world, input, (place, "200 OK"), "")
 }
 
+/// What an obliging peer answers to a message, with these lines of a session timer.
+pub fn obliging(world: &World, place: usize, lines: &str) -> Said {
+    let sip = &world.sent[place].sip;
+    match sip.is_request() && sip.method != "ACK" {
+        true => response(world, &mut Input::new(&[]), (place, "200 OK"), lines),
+        false => None,
+    }
+}
+
 fn response(world: &World, input: &mut Input<'_>, of: (usize, &str), lines: &str) -> Said {
     let (place, status) = of;
     let request: &Sip = &world.sent[place].sip;

@@ -212,7 +212,7 @@ impl World {
     fn remember(&mut self, source: SocketAddr, bytes: &[u8]) {
         let mut buffer = padded(bytes);
         let mut index = Index::new();
-        let _ = scan(&mut buffer, bytes.len(), &mut index);
+        let is_good = scan(&mut buffer, bytes.len(), &mut index).is_ok();
         let message = index.message(&buffer);
         if message.is_request() {
             let now_ms = self.now_ms;
@@ -221,7 +221,8 @@ impl World {
                 bytes: bytes.to_vec(),
                 is_ack: message.method() == Method::Ack,
                 is_in_dialog: !message.to_tag().is_empty(),
-                is_one: true,
+                // Of what has a fault any shard disposes, in its own words.
+                is_one: is_good,
                 answered: 0,
                 answer: None,
                 reliable: None,
@@ -278,7 +279,11 @@ impl World {
         };
         assert!(!request.is_ack, "a response to an ACK:\n{}", shown(bytes));
         request.answered = status.code();
-        if request.is_one {
+        // Without room there is no memory of what was said.
+        let is_remembered = self.shards.iter().all(|shard| shard.metrics().transactions_not_kept == 0);
+        // A CANCEL has no memory of its own: with its INVITE's it is forgotten.
+        let is_cancel = message.cseq().is_some_and(|cseq| cseq.method == Method::Cancel);
+        if request.is_one && is_remembered && !is_cancel {
             check_answer(self.now_ms, request, status.code(), bytes);
             check_reliable(&self.promises, request, &message, bytes);
         }
@@ -347,7 +352,11 @@ fn check_answer(now_ms: u64, request: &mut Request, status: u16, bytes: &[u8]) {
 fn check_reliable(promises: &Promises, request: &mut Request, message: &Message<'_>, bytes: &[u8]) {
     let rseq = message.header(HeaderName::RSeq).map(|rseq| shown(rseq).parse().expect("a number"));
     let is_success = message.status().is_some_and(|status| status.is_success());
-    let last = request.reliable.as_ref().filter(|(_, last)| last != bytes);
+    // Long after its end a call may be repeated, and is another one.
+    let is_of_call = |last: &&(u32, Vec<u8>)| {
+        last.1 != bytes && last.1.windows(message.to_tag().len()).any(|tag| tag == message.to_tag())
+    };
+    let last = request.reliable.as_ref().filter(is_of_call);
     if let Some((last, _)) = last.filter(|_| rseq.is_some() || is_success) {
         let is_acknowledged = promises.has_prack(message.call_id(), *last);
         assert!(is_acknowledged, "{last} was not acknowledged:\n{}", shown(bytes));
