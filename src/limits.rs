@@ -30,8 +30,9 @@ pub const RESPONSE_HEAD_BYTES_MAX: usize = 16_384;
 pub const EFFECTS_PER_INPUT_MAX: usize = 16;
 
 /// Bytes of output that one input may cause: two messages of a full datagram (an INVITE relayed, its
-/// response relayed) and small ones besides.
-pub const OUTPUT_BYTES_PER_INPUT_MAX: usize = 3 * (DATAGRAM_BYTES_MAX + 2_048);
+/// response relayed) and small ones besides; or a BYE, an ACK and a refusal at the end of a call, each with
+/// a route set as long as they come.
+pub const OUTPUT_BYTES_PER_INPUT_MAX: usize = 4 * (DATAGRAM_BYTES_MAX + 2_048);
 
 /// The outbox's arena: a batch of 64 datagrams of 2 KiB each way twice over, and room for one full input.
 pub const OUTBOX_BYTES: usize = 512 * 1024 + OUTPUT_BYTES_PER_INPUT_MAX;

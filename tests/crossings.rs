@@ -43,10 +43,11 @@ fn an_update_that_nobody_answers_ends_the_call_and_gets_no_408() {
 fn an_offer_that_a_leg_took_with_it_does_not_stop_later_ones() {
     let mut lab = Lab::new();
     let (caller, b, mut a) = answered_early(&mut lab);
-    a.update(&mut lab, &sdp(2));
+    let update = a.update(&mut lab, &sdp(2));
     lab.expect(B, "UPDATE");
     // B never answers it and is given up.
     lab.advance(20_000);
+    a.expect_response(&mut lab, &update, 500);
     let (mut caller, c) = forwarded(&mut lab, caller, &b);
     c.respond(&mut lab, "100 Trying");
     lab.advance(T1X64_MS);
@@ -303,6 +304,9 @@ fn a_flood_of_tags_grows_nothing_and_the_answer_still_wins() {
         lab.advance(10_000);
         lab.sent();
         let last = leg.fork("tag199");
+        // No more than eight are followed: each new one costs a PRACK, wherever its Contact says.
+        let pracks = lab.sent_to(C).iter().filter(|sent| *sent == "PRACK").count();
+        assert_eq!(pracks, if reliable { 8 } else { 0 });
         last.respond(&mut lab, "200 OK");
         talk_and_finish(lab, caller, &last);
     }

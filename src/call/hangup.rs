@@ -62,14 +62,18 @@ impl Calls {
         on.context.metrics.calls_answered += 1;
         call.answer = on.context.keep_last_sent().unwrap_or(Kept::NONE);
         call.answer_attempt = 0;
-        if told_otherwise {
-            call.owed = Description::of(&mut on.context, answer);
-        }
-        let is_offer = call.late_offer && call.answered_by == 0;
+        // With a late offer a body that the callee has not spoken before is one.
+        let is_offer = call.late_offer && call.answered_by != identity && !answer.body().is_empty();
         if call.answered_by == 0 {
             call.dialog.negotiation = if is_offer { Negotiation::Sent } else { Negotiation::Stable };
         }
+        if told_otherwise {
+            call.owed = Description::of(&mut on.context, answer);
+        }
         if let Some(leg) = leg {
+            if told_otherwise && !call.owed.is_some() {
+                call.owed = leg.early_answer.take();
+            }
             leg.dialog.negotiation = if is_offer { Negotiation::Received } else { Negotiation::Stable };
         }
         call.state = CallState::Answered;
@@ -258,7 +262,9 @@ impl Calls {
         // The ACK answers the offer of the 2xx.
         let answers = call.late_offer && call.answered_by == 0;
         // The callee's offer could not stand in the 2xx: its ACK waits for what the caller answers later.
-        let waits = call.late_offer && call.owed.is_some();
+        let leg = winner.and_then(|winner| self.legs.get(winner));
+        let asked = leg.is_some_and(|leg| leg.dialog.negotiation == Negotiation::Received);
+        let waits = asked && call.owed.is_some();
         if answers {
             call.dialog.negotiation = Negotiation::Stable;
             if let Some(leg) = winner.and_then(|winner| self.legs.get_mut(winner)) {

@@ -1,10 +1,9 @@
 //! Requests in a dialog: found by our tag, checked, and taken to what they are for.
 
-use super::description::Description;
 use super::negotiation::Negotiation;
 use super::side::Side;
 use super::{Calls, Request, Signalling, unsupported};
-use crate::sip::{Message, Method, RAck, Status};
+use crate::sip::{Message, Method, Status};
 use crate::transaction::ServerKey;
 
 impl Calls {
@@ -84,55 +83,6 @@ impl Calls {
             dialog.takes_update = true;
         }
         self.open_offer(handle, Negotiation::Received, Negotiation::Sent);
-        Ok(())
-    }
-
-    /// The caller's PRACK (RFC 3262 §3): it stops the response that it names, and is passed on where the
-    /// callee waits for it.
-    fn prack(
-        &mut self,
-        on: &mut Signalling,
-        side: Side,
-        request: &Request<'_>,
-        key: ServerKey,
-    ) -> Result<(), Status> {
-        let message = &request.message;
-        let rack = message.header(crate::sip::HeaderName::RAck).ok_or(Status::BAD_REQUEST)?;
-        let rack = RAck::parse(rack).map_err(|_| Status::BAD_REQUEST)?;
-        let Side::Caller(call) = side else { return Err(Status::CALL_DOES_NOT_EXIST) };
-        let taken = self.take_prack(on, call, rack).ok_or(Status::CALL_DOES_NOT_EXIST)?;
-        let to = taken.map(|(leg, rack)| (Side::Callee(leg), rack));
-        let passed = to.filter(|&(to, _)| self.is_open(to) && self.dialog(to).is_some()).map(|(to, rack)| {
-            let way = super::relay::Way { call, from: side, to };
-            let answers = self.dialog(side).is_some_and(|dialog| dialog.negotiation == Negotiation::Sent);
-            let relayed = self.relay(on, way, (request, key), Some(rack));
-            if let (Ok(handle), false) = (relayed, message.body().is_empty()) {
-                self.open_offer(handle, Negotiation::Received, Negotiation::Sent);
-                if answers {
-                    self.close_offer(handle);
-                    let description = Description::of(&mut on.context, message);
-                    if let Some(dialog) = self.dialog_mut(to) {
-                        dialog.description.replace(&mut on.context, description);
-                    } else {
-                        description.release(&mut on.context);
-                    }
-                }
-            }
-            relayed
-        });
-        if let (Some(Err(_)), Some((leg, (rseq, _)))) = (passed, taken) {
-            // No room to pass it on: the callee waits for a PRACK all the same.
-            self.send_prack(on, leg, rseq);
-        }
-        match passed {
-            Some(Ok(_)) => {}
-            // Nobody is there to answer an offer, or no room to ask; what the PRACK acknowledges stays so.
-            Some(Err(_)) | None if !message.body().is_empty() => {
-                on.refuse_in_dialog(request, key, Status::NOT_ACCEPTABLE_HERE);
-            }
-            Some(Err(_)) | None => on.answer_in_dialog(request, key, Status::OK, |_, _| {}),
-        }
-        self.release_held(on, call);
         Ok(())
     }
 }

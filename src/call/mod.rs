@@ -124,8 +124,8 @@ impl Calls {
             Verdict::AnswerAgain { transaction, answer_to } => {
                 self.answer_again(on, transaction, (response, answer_to));
             }
-            Verdict::Orphan { transaction, known } => {
-                self.orphan_answer(on, (transaction, known), (response, from));
+            Verdict::Orphan { transaction, known, followed } => {
+                self.orphan_answer(on, (transaction, known, followed), (response, from));
             }
             Verdict::Final { user, exchange: Exchange::Bye } => self.bye_done(on, user),
             Verdict::Final { user: User::Relay(relay), exchange: Exchange::Relayed } => {
@@ -197,6 +197,9 @@ impl Calls {
                     at = previous.next;
                 }
             }
+        }
+        if let Some(transaction) = leg.transaction {
+            on.transactions.leave(transaction, leg.requests_in_early_dialogs());
         }
         let call = leg.call;
         leg.release(&mut on.context);

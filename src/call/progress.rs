@@ -41,7 +41,8 @@ impl Calls {
         }
         let progress = self.take_provisional(on, handle, response);
         if progress == Progress::Never {
-            return;
+            // It shows that somebody is there, and no more.
+            return self.leg_event(on, handle, LegEvent::Trying, None);
         }
         let told = Some(response).filter(|_| progress == Progress::Now);
         // 181 and 182 say something to the caller without being ringing; 199 speaks of a dialog that the
@@ -200,6 +201,16 @@ impl Calls {
             self.with_invite(on, call, |calls, on, invite| {
                 calls.remember_description(on, Side::Callee(handle), invite);
             });
+            self.remember_told(on, handle);
+        }
+    }
+
+    /// With a late offer it is the caller's answer that a refresh repeats.
+    fn remember_told(&mut self, on: &mut Signalling, handle: Handle) {
+        let Some(leg) = self.legs.get_mut(handle) else { return };
+        let told = self.calls.get_mut(leg.call).map(|call| &mut call.told).filter(|told| told.is_some());
+        if let Some(told) = told {
+            leg.dialog.description.replace(&mut on.context, told.take());
         }
     }
 
@@ -386,7 +397,7 @@ impl Calls {
     pub(super) fn orphan_answer(
         &mut self,
         on: &mut Signalling,
-        (transaction, known): (Handle, bool),
+        (transaction, known, followed): (Handle, bool, u8),
         (answer, from): (&Message<'_>, AnswerTo),
     ) {
         let side = Side::of_tag(&on.context.mint, answer.from_tag());
@@ -414,7 +425,9 @@ impl Calls {
         let branch = Handle { index: transaction.index, generation: seen as u32 };
         acknowledge(on, branch, answer, to);
         if is_new {
-            bye(on, answer, to, early.unwrap_or_default());
+            // Of a leg that has gone only the most that it used is known.
+            let last = early.or(answer.cseq().map(|cseq| cseq.number.saturating_add(followed.into())));
+            bye(on, answer, to, last.unwrap_or_default());
         }
     }
 

@@ -88,6 +88,8 @@ pub(super) struct Call {
     pub owes_181: bool,
     /// The identity of the callee's dialog whose description the caller has got reliably; 0: none yet.
     pub answered_by: u64,
+    /// What the caller's PRACK answered to a late offer: any other offer in an early dialog gets the same.
+    pub told: Description,
     /// The winner's description, where the caller has another one already and is to be told.
     pub owed: Description,
     /// The Reason lines of the caller's CANCEL.
@@ -151,8 +153,9 @@ impl Call {
     }
 }
 
-/// How many early dialogs of one leg are remembered besides the present one.
-const EARLY_MAX: usize = 4;
+/// How many early dialogs of one leg are followed besides the present one: proxies fork to a few phones, and
+/// each new one may cost a PRACK that is repeated.
+const EARLY_MAX: usize = 7;
 
 /// An early dialog behind a forking proxy.
 #[derive(Clone, Copy, Debug, Default)]
@@ -190,6 +193,7 @@ impl Call {
         context.disarm(&mut self.timer);
         self.dialog.release(context);
         self.owed.release(context);
+        self.told.release(context);
         let chain = [self.chain.numbers, self.chain.diversions];
         let own = [self.invite, self.head, self.answer, self.held, self.cancel_reason];
         for kept in own.into_iter().chain(chain) {
@@ -216,10 +220,10 @@ impl Leg {
             let early = early.copied().unwrap_or_default();
             if before.identity != 0 {
                 let (identity, local_cseq) = (before.identity, before.local_cseq);
-                let same = self.others.iter().position(|early| early.identity == identity);
-                // The oldest makes room.
-                self.others[..=same.unwrap_or(EARLY_MAX - 1)].rotate_right(1);
-                self.others[0] = Early { identity, rseq: self.rseq, local_cseq };
+                let slot = self.others.iter_mut().find(|early| [0, identity].contains(&early.identity));
+                if let Some(slot) = slot {
+                    *slot = Early { identity, rseq: self.rseq, local_cseq };
+                }
             }
             dialog.local_cseq = dialog.local_cseq.max(early.local_cseq);
             self.rseq = early.rseq;
@@ -236,12 +240,24 @@ impl Leg {
         self.rseq = 0;
     }
 
+    /// Whether the leg follows the early dialog with this identity, or has room to.
+    pub fn follows(&self, identity: u64) -> bool {
+        [0, identity].contains(&self.dialog.identity)
+            || self.others.iter().any(|early| [0, identity].contains(&early.identity))
+    }
+
     /// The last RSeq that was taken in the early dialog with this identity; 0: none yet.
     pub fn last_rseq(&self, identity: u64) -> u32 {
         if self.dialog.identity == identity {
             return self.rseq;
         }
         self.others.iter().find(|early| early.identity == identity).map_or(0, |early| early.rseq)
+    }
+
+    /// How far the CSeq of any of its early dialogs has gone beyond the INVITE's.
+    pub fn requests_in_early_dialogs(&self) -> u8 {
+        let last = self.others.iter().map(|early| early.local_cseq).max().unwrap_or_default();
+        u8::try_from(last.saturating_sub(self.invite_cseq)).unwrap_or(u8::MAX)
     }
 
     /// The last CSeq number that we used in the early dialog of a response; 0: none that is remembered.

@@ -155,6 +155,10 @@ impl Calls {
         let (Some(here), Some(there)) = (self.dialog(way.from), self.dialog(way.to)) else {
             return Err(Status::CALL_DOES_NOT_EXIST);
         };
+        // RFC 3311 §5.1: not before the PRACK for what was described last.
+        if self.calls.get(way.call).is_some_and(|call| call.outstanding.is_some()) {
+            return Err(GLARE);
+        }
         pass_offer(here.negotiation, there.negotiation).map_err(|refusal| match refusal {
             Refusal::Glare => GLARE,
             Refusal::Busy => BUSY,
@@ -181,6 +185,7 @@ impl Calls {
             server: None,
             answer_to: dialog.answer_to,
             head: Kept::NONE,
+            contact: 0,
             negotiates: false,
             target: Kept::NONE,
             session: dialog.session,
@@ -282,7 +287,7 @@ impl Calls {
         message: Option<&Message<'_>>,
     ) {
         let Some(relay) = self.relays.get_mut(handle) else { return };
-        let call = relay.call;
+        let (call, relay_from, relay_to) = (relay.call, relay.from, relay.to);
         let Some(reinvite) = relay.reinvite.as_mut() else { return };
         if let (ReinviteEvent::Cancel, Some(cancel), false) = (event, message, reinvite.reason.is_some()) {
             reinvite.reason = keep_reason(&mut on.context, cancel);
@@ -312,6 +317,9 @@ impl Calls {
                 self.abandon_reinvite(on, handle);
                 self.respond_relay(on, handle, status, None);
                 self.end_reinvite(on, handle);
+                if relay_from.is_none() {
+                    self.refreshed(on, relay_to, None);
+                }
             }
             ReinviteAction::RepeatAnswer => self.repeat_reinvite_answer(on, handle),
             ReinviteAction::AckMissing => {
@@ -441,6 +449,7 @@ impl Calls {
         let status = response.and_then(|response| response.status());
         let rang_out = relay.reinvite.as_ref().is_some_and(|reinvite| reinvite.rang_out);
         self.close_offer(handle);
+        let status = if from.is_some() { self.raise_interval(to, response).or(status) } else { status };
         if let (Some(status), Some(_)) = (status, from) {
             let response = response.filter(|_| !rang_out);
             let status = if rang_out { Status::REQUEST_TIMEOUT } else { passed_status(status) };

@@ -31,6 +31,8 @@ pub(super) struct Relay {
     pub answer_to: AnswerTo,
     /// What every response to the asker starts with behind the status line.
     pub head: Kept,
+    /// Where our Contact starts in it.
+    pub contact: u16,
     /// It opened an offer between the sides.
     pub negotiates: bool,
     /// The asker's new remote target, once its request is taken.
@@ -132,7 +134,7 @@ impl Calls {
         if is_full || !on.transactions.has_room_for(2) || !on.context.keep.has_room_for_relay() {
             return Err(Status::SERVICE_UNAVAILABLE);
         }
-        let head = keep_head(&mut on.context, request)?;
+        let (head, contact) = keep_head(&mut on.context, request)?;
         let Some(server) = on.transactions.open_server(message, key, answer_to, User::Relay(handle)) else {
             on.context.keep.release(head);
             return Err(Status::SERVICE_UNAVAILABLE);
@@ -147,6 +149,7 @@ impl Calls {
             server: Some(server),
             answer_to,
             head,
+            contact,
             negotiates: false,
             target,
             session,
@@ -199,6 +202,7 @@ impl Calls {
         }
         let status = response.and_then(|response| response.status());
         let status = status.filter(|&status| status != Status::REQUEST_TIMEOUT);
+        let status = self.raise_interval(to, response).or(status);
         self.close_offer(handle);
         match (status, server) {
             (Some(status), _) => {
@@ -307,17 +311,20 @@ pub(super) fn passed_line<'a>(message: &Message<'a>, cseq: u32) -> RequestLine<'
     RequestLine { method: message.method_text(), cseq, max_forwards: hops.into() }
 }
 
-/// Keeps what the responses to a request in a dialog start with, our Contact included.
+/// Keeps what the responses to a request in a dialog start with, and says where our Contact starts in it.
 ///
 /// # Errors
 /// The status to refuse the request with: they would be too long, or there is no room.
-fn keep_head(context: &mut Context, request: &Request<'_>) -> Result<Kept, Status> {
+fn keep_head(context: &mut Context, request: &Request<'_>) -> Result<(Kept, u16), Status> {
     let mut text = std::mem::take(&mut context.scratch);
     text.clear();
     reply::write_head(&mut text, &request.message, request.source, b"");
+    let contact = text.len();
     let own = user_of(request.message.header(HeaderName::To).unwrap_or_default());
     write_contact(&mut Writer::new(&mut text), own, context.sent_by(request.listener));
     let kept = (text.len() <= limits::RESPONSE_HEAD_BYTES_MAX).then(|| context.keep.keep(&text));
     context.scratch = text;
-    kept.ok_or(Status::MESSAGE_TOO_LARGE)?.ok_or(Status::SERVICE_UNAVAILABLE)
+    let kept = kept.ok_or(Status::MESSAGE_TOO_LARGE)?.ok_or(Status::SERVICE_UNAVAILABLE)?;
+    // Below the maximum, which fits.
+    Ok((kept, contact as u16))
 }

@@ -4,18 +4,19 @@
 use super::description::Description;
 use super::dialog::{Dialog, RequestLine};
 use super::negotiation::Negotiation;
+use super::relay::Way;
 use super::session::lists;
 use super::side::Side;
 use super::state::CallState;
 use super::write::{Body, relayed_response};
-use super::{Calls, Signalling};
+use super::{Calls, Request, Signalling};
 use crate::context::Due;
 use crate::keep::Kept;
 use crate::sip::number::whole_number;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Method, RAck, Status};
 use crate::slab::Handle;
-use crate::transaction::{Exchange, User};
+use crate::transaction::{Exchange, ServerKey, User};
 
 /// Whether the caller takes reliable provisional responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,15 +67,16 @@ impl Calls {
         handle: Handle,
         response: &Message<'_>,
     ) -> Progress {
-        if response.to_tag().is_empty() {
-            return Progress::Now;
-        }
+        let has_tag = !response.to_tag().is_empty();
         let rseq = rseq_of(response);
         let identity = Dialog::identity_of_response(&on.context, response);
         let Some(leg) = self.legs.get(handle) else { return Progress::Never };
+        if has_tag && !leg.follows(identity) {
+            return Progress::Never;
+        }
         let last = leg.last_rseq(identity);
         // RFC 3262 §4: one that was taken is not acknowledged again, and none before the one that is missing.
-        if rseq.is_some_and(|rseq| last > 0 && rseq != last.wrapping_add(1)) {
+        if rseq.is_some_and(|rseq| has_tag && last > 0 && rseq != last.wrapping_add(1)) {
             return Progress::Never;
         }
         let waits = self.calls.get(leg.call).is_some_and(|call| {
@@ -87,7 +89,8 @@ impl Calls {
         let Some(leg) = self.legs.get_mut(handle) else { return Progress::Never };
         // A 199 tells of the end of an early dialog (RFC 6228); nothing more is said in it but a PRACK.
         let is_over = response.status().is_some_and(|status| status.code() == 199) && rseq.is_none();
-        if is_over {
+        // Without a tag there is no dialog.
+        if is_over || !has_tag {
             return Progress::Now;
         }
         if leg.dialog.identity != identity {
@@ -105,21 +108,28 @@ impl Calls {
         response: &Message<'_>,
     ) {
         let (Some(rseq), Some(leg)) = (rseq_of(response), self.legs.get_mut(handle)) else { return };
+        // Without a tag there is no dialog to send it in.
+        if response.to_tag().is_empty() {
+            return;
+        }
         let passes = self.calls.get(leg.call).and_then(|call| call.outstanding?.passes_to);
         if passes == Some((handle, rseq)) || !leg.dialog.is_some() {
             return;
         }
-        if !response.body().is_empty() {
+        let has_body = !response.body().is_empty();
+        if has_body {
             leg.dialog.negotiation = Negotiation::Stable;
             let description = Description::of(&mut on.context, response);
             leg.early_answer.replace(&mut on.context, description);
         }
-        self.send_prack(on, handle, rseq);
+        self.send_prack(on, handle, rseq, has_body);
     }
 
-    /// PRACK of our own, without a body.
-    pub(super) fn send_prack(&mut self, on: &mut Signalling, handle: Handle, rseq: u32) {
+    /// PRACK of our own. `answers`: the response had a body, which is an offer if the INVITE had none; the
+    /// caller, who has answered one of them, answers the same to all.
+    pub(super) fn send_prack(&mut self, on: &mut Signalling, handle: Handle, rseq: u32, answers: bool) {
         let Some(leg) = self.legs.get_mut(handle) else { return };
+        let told = self.calls.get(leg.call).map(|call| &call.told).filter(|told| answers && told.is_some());
         leg.dialog.local_cseq += 1;
         let (dialog, invite_cseq) = (&leg.dialog, leg.invite_cseq);
         let to = (dialog.answer_to, dialog.local_cseq);
@@ -128,7 +138,10 @@ impl Calls {
             dialog.write_request(context, out, RequestLine::own(Method::Prack, dialog.local_cseq), branch);
             let mut writer = Writer::new(out);
             write_rack(&mut writer, (rseq, invite_cseq));
-            writer.body(b"");
+            match told {
+                Some(told) => told.write(context, &mut writer),
+                None => writer.body(b""),
+            }
         });
         on.context.metrics.transactions_not_kept += u64::from(sent.is_err());
     }
@@ -141,7 +154,7 @@ impl Calls {
         response: &Message<'_>,
         status: Status,
     ) {
-        let rseq = rseq_of(response);
+        let rseq = rseq_of(response).filter(|_| !response.to_tag().is_empty());
         let has_body = !response.body().is_empty();
         let identity = self.legs.get(leg).map_or(0, |leg| leg.dialog.identity);
         let Some(call) = self.calls.get_mut(call_handle) else { return };
@@ -161,6 +174,7 @@ impl Calls {
             relayed_response(context, out, record, response, (status, own_rseq, body));
         });
         if !(reliably && sent) {
+            call.rseq -= u32::from(reliably && call.rseq > 1);
             return;
         }
         let passes_to = rseq.filter(|_| has_body).map(|rseq| (leg, rseq));
@@ -194,10 +208,79 @@ impl Calls {
         on.context.arm(&mut call.timer, on.context.now.after_ms(timers.t1_ms), Due::Call(handle));
     }
 
-    /// The caller's PRACK; `None`: it names nothing that waits for one. Else the leg that waits for it, with
-    /// what it acknowledges there.
+    /// The caller's PRACK (RFC 3262 §3): it stops the response that it names, and is passed on where the
+    /// callee waits for it.
+    pub(super) fn prack(
+        &mut self,
+        on: &mut Signalling,
+        side: Side,
+        request: &Request<'_>,
+        key: ServerKey,
+    ) -> Result<(), Status> {
+        let message = &request.message;
+        let rack = message.header(HeaderName::RAck).ok_or(Status::BAD_REQUEST)?;
+        let rack = RAck::parse(rack).map_err(|_| Status::BAD_REQUEST)?;
+        let Side::Caller(call) = side else { return Err(Status::CALL_DOES_NOT_EXIST) };
+        let waits = self.take_prack(on, call, rack).ok_or(Status::CALL_DOES_NOT_EXIST)?;
+        // After a late offer the PRACK has the answer, or none: the offer is over either way.
+        let answers = self.dialog(side).is_some_and(|dialog| dialog.negotiation == Negotiation::Sent);
+        let sides = [Some(side), waits.map(|(leg, _)| Side::Callee(leg))];
+        for side in sides.into_iter().flatten().filter(|_| answers) {
+            if let Some(dialog) = self.dialog_mut(side) {
+                dialog.negotiation = Negotiation::Stable;
+            }
+        }
+        let offers = !answers && !message.body().is_empty();
+        let passed = waits.is_some_and(|waits| self.pass_prack(on, (call, waits), (request, key), offers));
+        if passed && answers {
+            let told = Description::of(&mut on.context, message);
+            match self.calls.get_mut(call) {
+                Some(call) => call.told.replace(&mut on.context, told),
+                None => told.release(&mut on.context),
+            }
+        }
+        match passed {
+            true => {}
+            // Nobody is there to answer an offer, or no room to ask; what the PRACK acknowledges stays so.
+            false if offers => on.refuse_in_dialog(request, key, Status::NOT_ACCEPTABLE_HERE),
+            false => on.answer_in_dialog(request, key, Status::OK, |_, _| {}),
+        }
+        self.release_held(on, call);
+        Ok(())
+    }
+
+    /// Passes the caller's PRACK on to the leg that waits for it; `false`: the leg has gone, or there is no
+    /// room, and then the callee has got one of ours.
+    fn pass_prack(
+        &mut self,
+        on: &mut Signalling,
+        (call, (leg, rack)): (Handle, (Handle, (u32, u32))),
+        (request, key): (&Request<'_>, ServerKey),
+        offers: bool,
+    ) -> bool {
+        let to = Side::Callee(leg);
+        if !self.is_open(to) || self.dialog(to).is_none() {
+            return false;
+        }
+        let way = Way { call, from: Side::Caller(call), to };
+        match self.relay(on, way, (request, key), Some(rack)) {
+            Ok(handle) => {
+                if offers {
+                    self.open_offer(handle, Negotiation::Received, Negotiation::Sent);
+                }
+                true
+            }
+            Err(_) => {
+                self.send_prack(on, leg, rack.0, false);
+                false
+            }
+        }
+    }
+
+    /// Ends the wait for the PRACK that is named; `None`: nothing waits for it. Else the leg that waits too,
+    /// if one does, with what is acknowledged there.
     #[expect(clippy::option_option, reason = "found or not, and if found passed on or not")]
-    pub(super) fn take_prack(
+    fn take_prack(
         &mut self,
         on: &mut Signalling,
         handle: Handle,
@@ -257,7 +340,7 @@ impl Calls {
 
 /// The sequence number of a reliable provisional response (RFC 3262 §7.1).
 fn rseq_of(response: &Message<'_>) -> Option<u32> {
-    let rseq = response.header(HeaderName::RSeq).and_then(whole_number)?;
+    let rseq = response.header(HeaderName::RSeq).and_then(whole_number).filter(|&rseq| rseq > 0)?;
     lists(response, HeaderName::Require, b"100rel").then_some(rseq)
 }
 

@@ -2,6 +2,7 @@
 //! refreshed.
 
 use super::dialog::{Dialog, RequestLine};
+use super::negotiation::Negotiation;
 use super::side::Side;
 use super::state::{CallEvent, CallState, LegState};
 use super::write::{ALLOW, SUPPORTED, user_of, write_contact};
@@ -165,8 +166,15 @@ impl Calls {
 
     /// Something is due in a session: a refresh of ours, or its end.
     pub(super) fn session_due(&mut self, on: &mut Signalling, side: Side) {
-        let (Some(call), Some(dialog)) = (self.call_of(side), self.dialog_mut(side)) else { return };
+        let Some(call) = self.call_of(side) else { return };
+        let talks = self.calls.get(call).is_some_and(|call| call.state == CallState::Talking);
+        let Some(dialog) = self.dialog_mut(side) else { return };
         let session = &mut dialog.session;
+        if session.gives_up.is_due(on.context.now) && !talks {
+            // The caller's ACK is still awaited, and not for long.
+            session.due = on.context.now.after_ms(REFRESH_RETRY_MS);
+            return self.arm_session(on, side);
+        }
         if session.gives_up.is_due(on.context.now) {
             on.context.metrics.sessions_expired += 1;
             return self.call_event(on, call, CallEvent::SessionExpired, None);
@@ -273,7 +281,9 @@ impl Calls {
     }
 
     fn owes_answer(&self, call: Handle) -> bool {
-        self.calls.get(call).is_some_and(|call| call.owed.is_some() && call.late_offer)
+        let winner = self.calls.get(call).filter(|call| call.owed.is_some()).and_then(|call| call.winner);
+        let leg = winner.and_then(|winner| self.legs.get(winner));
+        leg.is_some_and(|leg| leg.state == LegState::Answered)
     }
 
     /// Offers the caller the description that it could not be told in the 2xx, because it had another one
@@ -305,9 +315,25 @@ impl Calls {
         let Side::Caller(handle) = side else { return };
         let Some(call) = self.calls.get_mut(handle).filter(|call| call.owed.is_some()) else { return };
         call.owed.take().release(&mut on.context);
-        if let Some(winner) = call.winner {
+        let winner = call.winner;
+        if let Some(leg) = winner.and_then(|winner| self.legs.get_mut(winner)) {
+            leg.dialog.negotiation = Negotiation::Stable;
+        }
+        if let Some(winner) = winner {
             self.acknowledge_winner(on, winner, Some(answer));
         }
+    }
+
+    /// The other side finds the interval too small that we asked it for in a request that was passed on: it
+    /// is raised, and the asker, who has nothing to do with it, is told to come back (491). `None`: it is
+    /// something else.
+    pub(super) fn raise_interval(&mut self, to: Side, response: Option<&Message<'_>>) -> Option<Status> {
+        let response = response.filter(|r| r.status() == Some(Status::SESSION_INTERVAL_TOO_SMALL))?;
+        let (least, _) = response.header(HeaderName::MinSe).and_then(leading_number)?;
+        let session = &mut self.dialog_mut(to)?.session;
+        session.min_se_s = session.min_se_s.max(least.min(INTERVAL_MAX_S));
+        session.interval_s = session.interval_s.max(session.min_se_s);
+        Some(Status::REQUEST_PENDING)
     }
 
     /// How long to wait after a 491, in steps of 10 ms: 2.1 to 4 s where the Call-ID is ours, else up to 2 s

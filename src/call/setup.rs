@@ -358,6 +358,7 @@ fn new_call(context: &mut Context, request: &Request<'_>, handle: Handle) -> Res
         is_early: false,
         owes_181: false,
         answered_by: 0,
+        told: Description::NONE,
         owed: Description::NONE,
         cancel_reason: Kept::NONE,
         relays: [None; limits::RELAYS_PER_CALL_MAX],

@@ -104,12 +104,17 @@ fn passes_to_callee(name: HeaderName) -> bool {
 fn passes_to_caller(name: HeaderName, status: Status) -> bool {
     use HeaderName as H;
     match name {
-        H::Contact => (300..400).contains(&status.code()) || status.code() == 485,
+        H::Contact => names_targets(status),
         H::Timestamp | H::Unsupported => false,
         // Another server's overload is not ours (RFC 3261 §16.7 step 6).
         H::RetryAfter if status.code() == 500 => false,
         _ => !is_per_leg(name),
     }
+}
+
+/// Whether the Contacts of a response are other targets (RFC 3261 §8.1.3.4).
+fn names_targets(status: Status) -> bool {
+    (300..400).contains(&status.code()) || status.code() == 485
 }
 
 /// Header fields that belong to one leg's transaction, dialog or negotiation.
@@ -260,7 +265,9 @@ pub(super) fn relayed_final(
     let same = response.filter(|response| response.status() == Some(status));
     let mut writer = Writer::new(out);
     writer.status_line(status, same.map_or(b"", |response| response.reason()));
-    writer.raw(context.keep.bytes(&relay.head));
+    let head = context.keep.bytes(&relay.head);
+    let end = if status.code() < 300 { head.len() } else { usize::from(relay.contact).min(head.len()) };
+    writer.raw(&head[..end]);
     if ours && status.is_success() {
         writer.header(H::Allow, ALLOW);
         writer.header(H::Supported, SUPPORTED);
@@ -273,6 +280,9 @@ pub(super) fn relayed_final(
             writer.splice_headers(response, |name| match name {
                 H::Timestamp => false,
                 H::Unsupported => !ours,
+                H::Contact => names_targets(status),
+                // Another server's overload is not ours (RFC 3261 §16.7 step 6).
+                H::RetryAfter => same.is_some(),
                 _ => passes_in_dialog(name, ours),
             });
             writer.body(response.body());

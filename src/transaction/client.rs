@@ -44,7 +44,8 @@ pub enum Verdict {
     AnswerAgain { transaction: Handle, answer_to: AnswerTo },
     /// A 2xx that no transaction waits for: unless its dialog lives it needs an ACK and a BYE (RFC 3261
     /// §13.2.2.4). `known`: the INVITE is remembered and the response fits it, so its Contact can be trusted.
-    Orphan { transaction: Handle, known: bool },
+    /// `followed`: how many requests of ours may have gone before in its early dialog.
+    Orphan { transaction: Handle, known: bool, followed: u8 },
     /// The final response to another request.
     Final { user: User, exchange: Exchange },
 }
@@ -144,6 +145,13 @@ impl Transactions {
         }
     }
 
+    /// The user of an INVITE goes; so many requests of its have followed the INVITE in its dialogs.
+    pub fn leave(&mut self, invite: Handle, requests: u8) {
+        if let Some(Record { side: Side::Client { followed, .. }, .. }) = self.records.get_mut(invite) {
+            *followed = requests;
+        }
+    }
+
     /// Forgets a transaction that waits for a final response which never comes: an INVITE's after its CANCEL
     /// (RFC 3261 §9.1), or ours to a request that nobody answered (RFC 4320 §4).
     pub fn abandon_unanswered(&mut self, context: &mut Context, transaction: Handle) {
@@ -175,7 +183,7 @@ impl Transactions {
             let answered = response.status().is_some_and(|status| status.is_success());
             let orphan = answered && response.method() == Method::Invite && self.was_last_in_slot(handle);
             return if orphan {
-                Verdict::Orphan { transaction: handle, known: false }
+                Verdict::Orphan { transaction: handle, known: false, followed: 0 }
             } else {
                 Verdict::Stray
             };
@@ -248,7 +256,9 @@ impl Transactions {
         let tag = (context.mint.hash(&[response.to_tag()]) as u32).max(1);
         let Some(record) = self.records.get_mut(handle) else { return Verdict::Stray };
         let answer_to = AnswerTo { listener: record.listener, destination: record.peer.into() };
-        let Side::Client { winner, acknowledged, .. } = &mut record.side else { return Verdict::Stray };
+        let Side::Client { winner, acknowledged, followed, .. } = &mut record.side else {
+            return Verdict::Stray;
+        };
         match before {
             invite_client::State::Calling | invite_client::State::Proceeding => {
                 *winner = tag;
@@ -265,7 +275,7 @@ impl Transactions {
                 self.send_again(context, handle);
                 Verdict::Absorbed
             }
-            _ => Verdict::Orphan { transaction: handle, known: true },
+            _ => Verdict::Orphan { transaction: handle, known: true, followed: *followed },
         }
     }
 
@@ -359,7 +369,7 @@ impl Transactions {
             Exchange::Invite => Machine::InviteClient(invite_client::State::Calling),
             _ => Machine::NonInviteClient(non_invite_client::State::Trying),
         };
-        let (winner, to_end, acknowledged) = (0, 0, false);
+        let (winner, to_end, acknowledged, followed) = (0, 0, false, 0);
         let inserted = self.records.insert(Record {
             machine,
             listener: answer_to.listener,
@@ -369,7 +379,7 @@ impl Transactions {
             timer: TimerHandle::NONE,
             kept: kept.unwrap_or(Kept::NONE),
             give_up: context.now.after_ms(self.timers.t1x64_ms()),
-            side: Side::Client { exchange, cancel: None, winner, cseq, to_end, acknowledged },
+            side: Side::Client { exchange, cancel: None, winner, cseq, to_end, acknowledged, followed },
         });
         match inserted {
             Ok(handle) => {

@@ -51,6 +51,8 @@ pub(super) enum Side {
         to_end: u16,
         /// The ACK to the 2xx was sent.
         acknowledged: bool,
+        /// How many requests followed the INVITE in its early dialogs, once its user has gone.
+        followed: u8,
     },
     Server {
         key: ServerKey,

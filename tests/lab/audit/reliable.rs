@@ -109,8 +109,23 @@ fn our_pracks(messages: &[Message<'_>]) {
         }
     }
     for ((call_id, to_tag, cseq), last) in taken {
+        if !is_followed(messages, call_id, to_tag) {
+            continue;
+        }
         is_acknowledged(messages, (call_id, to_tag, cseq), last);
     }
+}
+
+/// The server follows the first eight early dialogs of an INVITE.
+fn is_followed(messages: &[Message<'_>], call_id: &str, to_tag: &str) -> bool {
+    let mut tags = Vec::new();
+    for message in messages.iter().filter(|message| message.sip.call_id == call_id) {
+        let tag = message.sip.to_tag.as_str();
+        if message.is_response(Way::In, "INVITE") && message.status() > 100 && !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+    tags.iter().take(8).any(|tag| *tag == to_tag)
 }
 
 /// The newest response in order got its PRACK, or the INVITE was over.

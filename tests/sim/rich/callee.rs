@@ -161,7 +161,8 @@ impl Party {
         let mut extra = Extra::default();
         match (dialog.open, token) {
             (Open::Sent(sent), Some(token)) if offered == Some(sent) => {
-                if on.ledger.get(token).map(|body| body.of) != Some(Use::Answer(sent)) {
+                // One fork's offer gets the answer that the caller gave to the other's.
+                if !matches!(on.ledger.get(token).map(|body| body.of), Some(Use::Answer(_))) {
                     on.complain("an answer to another offer in PRACK");
                 }
                 (dialog.open, dialog.settled) = (Open::Nothing, true);

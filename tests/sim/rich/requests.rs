@@ -370,7 +370,9 @@ impl Party {
     }
 
     fn update(&mut self, on: &mut On<'_>, dialog: u8, with_offer: bool) {
-        if with_offer && !self.may_offer(dialog) {
+        // RFC 3311 §5.1: no offer before the PRACK for what was said last.
+        let unacked = self.rels.iter().any(|rel| rel.dialog == dialog && !rel.acked);
+        if with_offer && (unacked || !self.may_offer(dialog)) {
             return;
         }
         let offer = with_offer.then(|| on.ledger.body(self.place, Use::Offer));
