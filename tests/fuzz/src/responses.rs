@@ -57,7 +57,7 @@ fn response(world: &World, input: &mut Input<'_>, of: (usize, &str), lines: &str
         let _ = write!(text, "{name}: {}\r\n", request.one(name));
     }
     let tag = match request.to_tag.is_empty() {
-        true => input.pick(&[";tag=t0", ";tag=t0", ";tag=t0", ";tag=t1", ";tag=t1", ";tag=t2", ";tag=t2"]),
+        true => input.pick(&[";tag=t0", ";tag=t0", ";tag=t0", ";tag=t1", ";tag=t1", ";tag=t2", ""]),
         false => "",
     };
     let _ = write!(text, "To: {}{tag}\r\n", request.one("To"));

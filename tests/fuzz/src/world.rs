@@ -234,7 +234,7 @@ impl World {
             known.source = if known.source.ip() == source.ip() { source } else { known.source };
             known.is_ack &= is_ack;
             // By now it may be taken for another one.
-            known.answer.take_if(|(at_ms, _)| now_ms >= *at_ms + SAME_ANSWER_MS);
+            known.is_one &= known.answer.as_ref().is_none_or(|(at_ms, _)| now_ms < at_ms + SAME_ANSWER_MS);
         }
         self.promises.received(bytes);
         self.received.push((source, bytes.to_vec()));
