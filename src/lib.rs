@@ -28,6 +28,10 @@
 //!   bear our tag and CSeq. Contact carries the number only: the tag suffices to find the dialog.
 //! - **Requests that need no memory get none**: refusals, OPTIONS, CANCEL and the repetitions of ACKs and
 //!   plain responses are written from the message at hand ([`transaction`], `call::reply`).
+//! - **What a party asks of the other is a record of its own** (`call::relay`): a server transaction on one
+//!   side, a client transaction on the other, and what the response will start with. It outlives neither.
+//! - **A session timer, a reliable response, an answer and a call's limit share one timer** of their record:
+//!   it is armed for whatever is due first.
 //! - **Line ends are found 64 bytes at a time** (`sip::lines`), which measured faster than one `memchr` per
 //!   line; `memchr` serves the cold paths.
 //! - **The wheel's second level** has 4,096 blocks of half a second instead of 64 of 33 s, so that a cascade

@@ -126,6 +126,16 @@ impl Dialog {
         context.mint.hash(&[response.call_id(), response.to_tag()])
     }
 
+    /// Whether a response says no more of this dialog than is known: same tags, same target, no routes.
+    pub fn is_described_by(&self, context: &Context, response: &Message<'_>) -> bool {
+        let contact = response.header(HeaderName::Contact).and_then(|contact| NameAddr::parse(contact).ok());
+        let target = context.keep.bytes(&self.text).get(..usize::from(self.target_end));
+        self.route_end == self.target_end
+            && !response.has(HeaderName::RecordRoute)
+            && contact.is_some_and(|contact| Some(contact.uri) == target)
+            && self.is_answered_by(context, response)
+    }
+
     /// Whether there is a dialog that requests can be written in.
     pub fn is_some(&self) -> bool {
         self.text.is_some()
@@ -212,8 +222,8 @@ impl Dialog {
         if let Some(kept) = context.keep.keep(&fresh) {
             context.keep.release(std::mem::replace(&mut self.text, kept));
             (self.target_end, self.route_end) = (target_end, route_end);
-            if routes == 0 {
-                self.answer_to.destination = hop(target, self.answer_to.destination);
+            if let (0, Ok(uri)) = (routes, Uri::parse(target)) {
+                self.answer_to.destination = hop(&uri, self.answer_to.destination);
             }
         }
         context.scratch = fresh;
@@ -227,26 +237,25 @@ impl Dialog {
     fn write<'r>(
         &mut self,
         context: &mut Context,
-        target: Option<&[u8]>,
+        target: Option<Target<'_>>,
         routes: impl Iterator<Item = &'r [u8]>,
         identity: impl FnOnce(&mut Writer<'_>),
     ) {
         let mut text = std::mem::take(&mut context.scratch);
         text.clear();
-        match target {
-            Some(target) => text.extend_from_slice(target),
+        match &target {
+            Some(target) => text.extend_from_slice(target.text),
             // Where the peer names no URI that can be written, it is meant itself.
             None => text.extend_from_slice(format!("sip:{}", self.answer_to.destination).as_bytes()),
         }
         let target_end = text.len();
-        let target = target.unwrap_or_default();
-        let mut first_hop = target;
+        let mut first_hop = target.map(|target| target.uri);
         for (position, route) in routes.enumerate() {
             if position == 0
-                && let Ok(route) = NameAddr::parse(route)
+                && let Some(uri) = target_of(route).map(|target| target.uri)
             {
-                first_hop = route.uri;
-                self.strict = Uri::parse(route.uri).is_ok_and(|uri| uri.param("lr").is_none());
+                self.strict = uri.param("lr").is_none();
+                first_hop = Some(uri);
             }
             Writer::new(&mut text).header(HeaderName::Route, route);
         }
@@ -255,7 +264,9 @@ impl Dialog {
         // Longer than a datagram: the text is not kept and requests in the dialog cannot be written.
         self.target_end = u16::try_from(target_end).unwrap_or_default();
         self.route_end = u16::try_from(route_end).unwrap_or_default();
-        self.answer_to.destination = hop(first_hop, self.answer_to.destination);
+        if let Some(uri) = first_hop {
+            self.answer_to.destination = hop(&uri, self.answer_to.destination);
+        }
         self.text = context.keep.keep(&text).unwrap_or(Kept::NONE);
         context.scratch = text;
     }
@@ -269,29 +280,38 @@ fn split_strict(routes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((NameAddr::parse(value).ok()?.uri, rest))
 }
 
+/// A URI that requests can be sent to: as it stands and in its parts.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    text: &'a [u8],
+    uri: Uri<'a>,
+}
+
 /// The URI of Contact; where that is missing or none, of `fallback` (From or To). Request-Lines are made of
 /// it.
-fn remote_target<'a>(message: &Message<'a>, fallback: &'a [u8]) -> Option<&'a [u8]> {
-    contact_uri(message).or_else(|| uri_of(fallback))
+fn remote_target<'a>(message: &Message<'a>, fallback: &'a [u8]) -> Option<Target<'a>> {
+    contact(message).or_else(|| target_of(fallback))
 }
 
 /// The URI of Contact, if requests can be sent there.
 pub(super) fn contact_uri<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
-    let contact = message.header(HeaderName::Contact).and_then(|contact| split_list(contact).next())?;
-    let uri = NameAddr::parse(contact).ok()?.uri;
-    let scheme = Uri::parse(uri).ok()?.scheme;
-    matches!(scheme, Scheme::Sip | Scheme::Sips).then_some(uri)
+    contact(message).map(|target| target.text)
 }
 
-fn uri_of(address: &[u8]) -> Option<&[u8]> {
-    let uri = NameAddr::parse(address).ok()?.uri;
-    Uri::parse(uri).is_ok().then_some(uri)
+fn contact<'a>(message: &Message<'a>) -> Option<Target<'a>> {
+    let contact = message.header(HeaderName::Contact).and_then(|contact| split_list(contact).next())?;
+    target_of(contact).filter(|target| matches!(target.uri.scheme, Scheme::Sip | Scheme::Sips))
+}
+
+fn target_of(address: &[u8]) -> Option<Target<'_>> {
+    let text = NameAddr::parse(address).ok()?.uri;
+    Some(Target { text, uri: Uri::parse(text).ok()? })
 }
 
 /// Where a request to `uri` goes. A host name is not resolved here: the peer's own address serves.
-fn hop(uri: &[u8], peer: SocketAddr) -> SocketAddr {
-    match Uri::parse(uri).ok().and_then(|uri| Some((uri.ip()?, uri.port.unwrap_or(5060)))) {
-        Some((ip, port)) if ip.is_ipv4() == peer.is_ipv4() => SocketAddr::new(ip, port),
+fn hop(uri: &Uri<'_>, peer: SocketAddr) -> SocketAddr {
+    match uri.ip() {
+        Some(ip) if ip.is_ipv4() == peer.is_ipv4() => SocketAddr::new(ip, uri.port.unwrap_or(5060)),
         _ => peer,
     }
 }

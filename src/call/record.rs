@@ -8,7 +8,6 @@ use super::state::{CallState, LegState};
 use crate::clock::Deadline;
 use crate::context::Context;
 use crate::keep::Kept;
-use crate::limits::RELAYS_PER_CALL_MAX;
 use crate::outbox::ListenerId;
 use crate::sip::Message;
 use crate::slab::Handle;
@@ -95,7 +94,7 @@ pub(super) struct Call {
     /// The Reason lines of the caller's CANCEL.
     pub cancel_reason: Kept,
     /// Requests of the parties' on their way through the call.
-    pub relays: [Option<Handle>; RELAYS_PER_CALL_MAX],
+    pub relays: Vec<Handle>,
     /// The re-INVITE that is on its way through the call.
     pub reinvite: Option<Handle>,
     pub chain: Chain,
@@ -136,7 +135,7 @@ pub(super) struct Leg {
     /// From the first provisional response with a tag on early; confirmed by the 2xx.
     pub dialog: Dialog,
     /// The early dialogs that were the leg's before `dialog`: their numbers, should they come back.
-    pub others: [Early; EARLY_MAX],
+    pub others: Vec<Early>,
     /// The description that came reliably in `dialog`, where the caller could not be told reliably.
     pub early_answer: Description,
 }
@@ -160,7 +159,6 @@ const EARLY_MAX: usize = 7;
 /// An early dialog behind a forking proxy.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Early {
-    /// 0: none.
     identity: u64,
     rseq: u32,
     local_cseq: u32,
@@ -206,6 +204,9 @@ impl Leg {
     /// The dialog of a response becomes the leg's (RFC 3261 §12.1.2); of the one that it was before, what
     /// has been said in it stays said.
     pub fn adopt_dialog(&mut self, context: &mut Context, response: &Message<'_>) {
+        if self.dialog.is_described_by(context, response) {
+            return;
+        }
         let mut dialog = Dialog::with_callee(context, response, self.answer_to);
         let before = &mut self.dialog;
         // Whichever of them it went to: its NOTIFYs come when that one is the leg's again.
@@ -221,9 +222,10 @@ impl Leg {
             let early = early.copied().unwrap_or_default();
             if before.identity != 0 {
                 let (identity, local_cseq) = (before.identity, before.local_cseq);
-                let slot = self.others.iter_mut().find(|early| [0, identity].contains(&early.identity));
-                if let Some(slot) = slot {
-                    *slot = Early { identity, rseq: self.rseq, local_cseq };
+                let early = Early { identity, rseq: self.rseq, local_cseq };
+                match self.others.iter_mut().find(|early| early.identity == identity) {
+                    Some(slot) => *slot = early,
+                    None => self.others.push(early),
                 }
             }
             dialog.local_cseq = dialog.local_cseq.max(early.local_cseq);
@@ -237,14 +239,15 @@ impl Leg {
     pub fn forget_dialogs(&mut self, context: &mut Context) {
         std::mem::replace(&mut self.dialog, Dialog::none(self.answer_to)).release(context);
         self.early_answer.take().release(context);
-        self.others = Default::default();
+        self.others.clear();
         self.rseq = 0;
     }
 
     /// Whether the leg follows the early dialog with this identity, or has room to.
     pub fn follows(&self, identity: u64) -> bool {
         [0, identity].contains(&self.dialog.identity)
-            || self.others.iter().any(|early| [0, identity].contains(&early.identity))
+            || self.others.len() < EARLY_MAX
+            || self.others.iter().any(|early| early.identity == identity)
     }
 
     /// The last RSeq that was taken in the early dialog with this identity; 0: none yet.
@@ -257,7 +260,11 @@ impl Leg {
 
     /// How far the CSeq of any of its early dialogs has gone beyond the INVITE's.
     pub fn requests_in_early_dialogs(&self) -> u8 {
-        let last = self.others.iter().map(|early| early.local_cseq).max().unwrap_or_default();
+        let others = self.others.iter().map(|early| early.local_cseq);
+        // Once it has answered, its present dialog is none of those that may answer late.
+        let answered = matches!(self.state, LegState::Answered | LegState::Confirmed | LegState::Ending);
+        let present = if answered { 0 } else { self.dialog.local_cseq };
+        let last = others.max().unwrap_or_default().max(present);
         u8::try_from(last.saturating_sub(self.invite_cseq)).unwrap_or(u8::MAX)
     }
 

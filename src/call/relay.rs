@@ -130,7 +130,8 @@ impl Calls {
             return Err(Status::TOO_MANY_HOPS);
         }
         // Both transactions, so that none is left alone; and no call takes what others need.
-        let is_full = self.calls.get(way.call).is_none_or(|call| call.relays.iter().all(Option::is_some));
+        let is_full =
+            self.calls.get(way.call).is_none_or(|call| call.relays.len() >= limits::RELAYS_PER_CALL_MAX);
         if is_full || !on.transactions.has_room_for(2) || !on.context.keep.has_room_for_relay() {
             return Err(Status::SERVICE_UNAVAILABLE);
         }
@@ -157,9 +158,8 @@ impl Calls {
             reinvite: None,
         };
         on.context.metrics.requests_relayed += 1;
-        let slot = self.calls.get_mut(way.call).and_then(|call| call.relays.iter_mut().find(|r| r.is_none()));
-        if let Some(slot) = slot {
-            *slot = Some(handle);
+        if let Some(call) = self.calls.get_mut(way.call) {
+            call.relays.push(handle);
         }
         // The handle was free above.
         self.relays.insert(relay).map_err(|_| Status::SERVICE_UNAVAILABLE)
@@ -277,8 +277,8 @@ impl Calls {
     /// whoever comes next.
     pub(super) fn refuse_relays_to(&mut self, on: &mut Signalling, leg: Handle) {
         let call = self.call_of(Side::Callee(leg)).and_then(|call| self.calls.get(call));
-        let Some(relays) = call.map(|call| call.relays) else { return };
-        for handle in relays.into_iter().flatten() {
+        let Some(relays) = call.map(|call| call.relays.clone()) else { return };
+        for handle in relays {
             if self.relays.get(handle).is_some_and(|relay| relay.to == Side::Callee(leg)) {
                 self.close_offer(handle);
                 self.respond_relay(on, handle, Status::SERVER_INTERNAL_ERROR, None);
@@ -292,7 +292,7 @@ impl Calls {
         on.context.keep.release(relay.head.take());
         on.context.keep.release(relay.target.take());
         if let Some(call) = self.calls.get_mut(relay.call) {
-            call.relays.iter_mut().filter(|slot| **slot == Some(handle)).for_each(|slot| *slot = None);
+            call.relays.retain(|&other| other != handle);
         }
         if let Some(reinvite) = relay.reinvite.take() {
             reinvite.release(&mut on.context);

@@ -128,7 +128,7 @@ impl Calls {
             offered: !call.late_offer,
             rseq: 0,
             dialog: Dialog::none(answer_to),
-            others: Default::default(),
+            others: Vec::new(),
             early_answer: Description::NONE,
         };
         leg.transaction = Some(send_invite(on, call, (handle, &leg), subscriber, invite)?);
@@ -329,7 +329,9 @@ fn new_call(context: &mut Context, request: &Request<'_>, handle: Handle) -> Res
     let late_offer = message.body().is_empty();
     let reliability = Reliability::of(message);
     dialog.session = dialog.session.asked(message).unwrap_or(SessionTimer::NONE);
-    dialog.takes_update = lists(message, HeaderName::Allow, b"UPDATE");
+    // Where it may have to be asked for something within the dialog.
+    let may_ask = dialog.session.interval_s > 0 || reliability != Reliability::Unknown;
+    dialog.takes_update = may_ask && lists(message, HeaderName::Allow, b"UPDATE");
     dialog.negotiation = if late_offer { Negotiation::Stable } else { Negotiation::Received };
     Ok(Call {
         state: CallState::Searching,
@@ -361,7 +363,7 @@ fn new_call(context: &mut Context, request: &Request<'_>, handle: Handle) -> Res
         told: Description::NONE,
         owed: Description::NONE,
         cancel_reason: Kept::NONE,
-        relays: [None; limits::RELAYS_PER_CALL_MAX],
+        relays: Vec::new(),
         reinvite: None,
         chain: Chain { count: received_diversions(message), ..Chain::default() },
         record_id: RecordId::new(caller, stamp(context), sequence),

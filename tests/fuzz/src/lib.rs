@@ -13,13 +13,17 @@ mod naive;
 mod sip;
 
 pub mod address;
+mod choices;
 pub mod config;
 pub mod field;
 mod input;
 pub mod keep;
 pub mod list;
 mod peers;
+mod promises;
 pub mod reply;
+mod requests;
+mod responses;
 pub mod scan;
 pub mod seed;
 pub mod shard;

@@ -7,7 +7,7 @@ use crate::sip::Sip;
 use ringway::clock::{Now, UnixSeconds};
 use ringway::context::{Context, Due};
 use ringway::ids::{Branch, Kind, Mint};
-use ringway::keep::Keep;
+use ringway::keep::{Keep, Kept};
 use ringway::limits;
 use ringway::metrics::Metrics;
 use ringway::outbox::{ListenerId, Outbox};
@@ -232,6 +232,9 @@ impl Bench {
         let mut index = Index::new();
         let scanned = scan(&mut buffer, text.len(), &mut index);
         assert!(scanned.is_ok() || tag.is_empty(), "{scanned:?} of\n{text}");
+        if scanned.is_err() {
+            return;
+        }
         let verdict = self.transactions.receive_response(&mut self.context, &index.message(&buffer));
         match verdict {
             Verdict::Invite { transaction, .. } => {
@@ -259,13 +262,17 @@ impl Bench {
         });
     }
 
+    /// CANCEL, with Reason lines or without; one that comes before a provisional response waits for it.
     fn cancel(&mut self, input: &mut Input<'_>) {
         let is_due =
             |invited: &&mut Invited| invited.is_provisional && !invited.is_final && !invited.is_cancelled;
         let skip = input.below(4);
         if let Some(invited) = self.invited.iter_mut().filter(is_due).nth(skip) {
             invited.is_cancelled = true;
-            self.transactions.send_cancel(&mut self.context, invited.handle);
+            let reason: &[u8] = if input.one_in(2) { b"Reason: SIP;cause=200\r\n" } else { b"" };
+            let reason = self.context.keep.keep(reason).unwrap_or(Kept::NONE);
+            self.transactions.send_cancel(&mut self.context, invited.handle, &reason);
+            self.context.keep.release(reason);
         }
     }
 

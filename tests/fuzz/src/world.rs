@@ -1,13 +1,14 @@
 //! Shards, a clock, and what must hold whatever peers send.
 
 use crate::input::Input;
+use crate::promises::Promises;
 use crate::sip::Sip;
 use crate::{padded, shown};
 use ringway::clock::{Now, UnixSeconds};
 use ringway::limits::{EFFECTS_PER_INPUT_MAX, OUTPUT_BYTES_PER_INPUT_MAX, SCAN_PADDING};
 use ringway::outbox::ListenerId;
 use ringway::service::{Subscriber, Subscribers};
-use ringway::settings::{AckPolicy, LateAnswer, Listener, Settings};
+use ringway::settings::{AckPolicy, LateAnswer, Listener, Settings, Timers};
 use ringway::shard::{Datagram, Owner, Place, Shard};
 use ringway::sip::{Fault, HeaderName, Index, Message, Method, Uri, scan};
 use std::collections::HashMap;
@@ -20,12 +21,24 @@ const STEPS_TO_SILENCE_MAX: usize = 20_000;
 /// What tells a request from others, as its responses repeat it: Call-ID, CSeq, topmost branch.
 type Asked = (Vec<u8>, Vec<u8>, Vec<u8>);
 
+/// How long after its final response a request may come again and must get the same one: the shortest time
+/// that a server transaction lingers (Timer I, RFC 3261 §17.2.1).
+const SAME_ANSWER_MS: u64 = 5_000;
+
 /// A request that came.
 struct Request {
     source: SocketAddr,
+    bytes: Vec<u8>,
     is_ack: bool,
+    is_in_dialog: bool,
+    /// It always came from one address, with the same bytes.
+    is_one: bool,
     /// Of the last response to it; 0: none yet.
     answered: u16,
+    /// The final response, and when it was first sent.
+    answer: Option<(u64, Vec<u8>)>,
+    /// The last reliable provisional response, and its RSeq.
+    reliable: Option<(u32, Vec<u8>)>,
 }
 
 /// A message that a shard sent.
@@ -42,8 +55,11 @@ pub struct World {
     /// Everything that they were given.
     pub received: Vec<(SocketAddr, Vec<u8>)>,
     asked: HashMap<Asked, Request>,
+    promises: Promises,
     first_sent: HashMap<(String, String), Vec<u8>>,
     sent_count: u64,
+    /// Print what is said.
+    is_shown: bool,
 }
 
 /// The peers: three phones, and one that is reached over IPv6.
@@ -74,20 +90,26 @@ fn settings(input: &mut Input<'_>) -> Settings {
             after_ms: (forwards & 16 << position != 0).then_some(5_000),
         });
     }
-    let options = input.byte();
+    let (options, more) = (input.byte(), input.byte());
     let is_set = |bit: u8| options & 1 << bit != 0;
+    let (max_calls, max_transactions) = [(64, 512), (4, 64), (1, 12), (64, 512)][usize::from(more >> 2 & 3)];
+    let calls = if is_set(7) { (max_calls, max_transactions) } else { (64, 512) };
+    let fast = Timers { t1_ms: 100, t2_ms: 400, t4_ms: 5_000 };
     Settings {
         listeners: vec![listener("198.51.100.1:5060"), listener("[2001:db8::1]:5060")],
-        call_limit_ms: if is_set(0) { 60_000 } else { 600_000 },
+        timers: if more >> 6 == 3 { fast } else { Timers::default() },
+        call_limit_ms: [600_000, 60_000, 14_400_000, 36_000_000][usize::from(more & 3)],
+        ring_limit_ms: if more >> 4 & 3 == 1 { 20_000 } else { 180_000 },
+        trying_limit_ms: if more >> 4 & 3 == 2 { 2_000 } else { 60_000 },
         max_diversions: if is_set(1) { 5 } else { 1 },
         ack: if is_set(2) { AckPolicy::Immediate } else { AckPolicy::Relay },
         send_181: !is_set(3),
         unreachable_408: is_set(4),
         late_answer: if is_set(5) { LateAnswer::Keep } else { LateAnswer::Drop },
-        session_expires_s: if is_set(6) { 0 } else { 90 },
+        session_expires_s: [90, 0, 90, 1_800][usize::from(is_set(6)) + 2 * usize::from(is_set(0))],
         alert_info: is_set(6).then(|| "<http://127.0.0.1/1>".to_owned()),
-        max_calls: if is_set(7) { 4 } else { 64 },
-        max_transactions: if is_set(7) { 64 } else { 512 },
+        max_calls: calls.0,
+        max_transactions: calls.1,
         subscribers: Arc::new(subscribers),
         ..Settings::default()
     }
@@ -106,13 +128,16 @@ impl World {
             sent: Vec::new(),
             received: Vec::new(),
             asked: HashMap::new(),
+            promises: Promises::default(),
             first_sent: HashMap::new(),
             sent_count: 0,
+            is_shown: std::env::var_os("RINGWAY_TRACE").is_some(),
         }
     }
 
     /// Gives a datagram to the shard whose socket it reached, which may hand it over.
     pub fn receive(&mut self, arrival: usize, source: SocketAddr, bytes: &[u8]) {
+        self.show("from", source, bytes);
         self.remember(source, bytes);
         let mut buffer = padded(bytes);
         let arrival = arrival % self.shards.len();
@@ -178,19 +203,40 @@ impl World {
         }
     }
 
+    fn show(&self, way: &str, peer: SocketAddr, bytes: &[u8]) {
+        if self.is_shown {
+            println!("--- {} ms {way} {peer}\n{}", self.now_ms, shown(bytes));
+        }
+    }
+
     fn remember(&mut self, source: SocketAddr, bytes: &[u8]) {
         let mut buffer = padded(bytes);
         let mut index = Index::new();
-        let _ = scan(&mut buffer, bytes.len(), &mut index);
+        let is_good = scan(&mut buffer, bytes.len(), &mut index).is_ok();
         let message = index.message(&buffer);
         if message.is_request() {
-            let is_ack = message.method() == Method::Ack;
-            // Repeated with another address the request may be answered at either.
-            let request = Request { source, is_ack, answered: 0 };
+            let now_ms = self.now_ms;
+            let request = Request {
+                source,
+                bytes: bytes.to_vec(),
+                is_ack: message.method() == Method::Ack,
+                is_in_dialog: !message.to_tag().is_empty(),
+                // Of what has a fault any shard disposes, in its own words.
+                is_one: is_good,
+                answered: 0,
+                answer: None,
+                reliable: None,
+            };
+            let is_ack = request.is_ack;
             let known = self.asked.entry(asked(&message)).or_insert(request);
+            known.is_one &= known.source == source && known.bytes == bytes;
+            // Repeated with another address the request may be answered at either.
             known.source = if known.source.ip() == source.ip() { source } else { known.source };
             known.is_ack &= is_ack;
+            // By now it may be taken for another one.
+            known.is_one &= known.answer.as_ref().is_none_or(|(at_ms, _)| now_ms < at_ms + SAME_ANSWER_MS);
         }
+        self.promises.received(bytes);
         self.received.push((source, bytes.to_vec()));
     }
 
@@ -203,10 +249,12 @@ impl World {
         outbox.clear();
         for (to, bytes) in sent {
             self.sent_count += 1;
+            self.show("to", to, &bytes);
             self.check(&bytes);
             if let Ok(sip) = Sip::read(&bytes) {
                 self.check_branch(&sip);
                 check_contact(&sip);
+                self.promises.sent(&sip);
                 self.sent.push(Sent { to, sip });
             }
         }
@@ -231,6 +279,26 @@ impl World {
         };
         assert!(!request.is_ack, "a response to an ACK:\n{}", shown(bytes));
         request.answered = status.code();
+        // Without room there is no memory of what was said.
+        let is_remembered = self.shards.iter().all(|shard| shard.metrics().transactions_not_kept == 0);
+        // A CANCEL has no memory of its own: with its INVITE's it is forgotten.
+        let is_cancel = message.cseq().is_some_and(|cseq| cseq.method == Method::Cancel);
+        if request.is_one && is_remembered && !is_cancel {
+            check_answer(self.now_ms, request, status.code(), bytes);
+            check_reliable(&self.promises, request, &message, bytes);
+        }
+    }
+
+    /// Whether a response of ours is to a request with a To tag.
+    pub fn was_asked_in_dialog(&self, response: &Sip) -> bool {
+        let cseq = response.one("CSeq").as_bytes().to_vec();
+        let key = (response.call_id.clone().into_bytes(), cseq, response.branch.clone().into_bytes());
+        self.asked.get(&key).is_some_and(|request| request.is_in_dialog)
+    }
+
+    /// The highest RSeq of the responses that came to an INVITE of ours.
+    pub fn last_rseq(&self, branch: &str) -> u32 {
+        self.promises.last_rseq(branch)
     }
 
     /// A branch is one transaction: a request and its repetitions byte for byte (RFC 3261 §8.1.1.7). An ACK
@@ -265,6 +333,38 @@ impl World {
             let is_left = (100..200).contains(&request.answered);
             assert!(!is_left, "{} {} never got a final response", shown(call_id), shown(cseq));
         }
+        self.promises.kept();
+    }
+}
+
+/// A request gets one final response, and when it comes again the same one. What is refused without a
+/// transaction may be taken later: for want of room, or because its dialog was not there yet.
+fn check_answer(now_ms: u64, request: &mut Request, status: u16, bytes: &[u8]) {
+    if let Some((_, answer)) = &request.answer {
+        assert!(answer == bytes, "answered twice:\n{}\n{}", shown(answer), shown(bytes));
+    } else if status >= 200 && status != 503 && status != 481 {
+        request.answer = Some((now_ms, bytes.to_vec()));
+    }
+}
+
+/// A reliable provisional response goes to one who takes it, the next one after the last one's PRACK, and a
+/// 2xx too (RFC 3262 §3).
+fn check_reliable(promises: &Promises, request: &mut Request, message: &Message<'_>, bytes: &[u8]) {
+    let rseq = message.header(HeaderName::RSeq).map(|rseq| shown(rseq).parse().expect("a number"));
+    let is_success = message.status().is_some_and(|status| status.is_success());
+    // Long after its end a call may be repeated, and is another one.
+    let is_of_call = |last: &&(u32, Vec<u8>)| {
+        last.1 != bytes && last.1.windows(message.to_tag().len()).any(|tag| tag == message.to_tag())
+    };
+    let last = request.reliable.as_ref().filter(is_of_call);
+    if let Some((last, _)) = last.filter(|_| rseq.is_some() || is_success) {
+        let is_acknowledged = promises.has_prack(message.call_id(), *last);
+        assert!(is_acknowledged, "{last} was not acknowledged:\n{}", shown(bytes));
+        assert!(rseq.is_none_or(|rseq: u32| rseq == last + 1), "not the next one:\n{}", shown(bytes));
+    }
+    if let Some(rseq) = rseq {
+        assert!(shown(&request.bytes).contains("100rel"), "nobody wanted this:\n{}", shown(bytes));
+        request.reliable = Some((rseq, bytes.to_vec()));
     }
 }
 
