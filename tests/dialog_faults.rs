@@ -363,3 +363,33 @@ fn a_prack_that_leaves_an_offer_unanswered_keeps_no_later_offer_from_passing() {
     accepted(&mut lab, &a, &c, (&invite, &relayed));
     bye_and_finish(lab, a, &c);
 }
+
+#[test]
+fn an_offer_in_a_prack_while_the_callees_update_is_open_is_not_taken_for_its_answer() {
+    // RFC 6337 §4.2, figure 11.
+    let mut lab = Lab::new();
+    let (mut caller, leg) = calling(&mut lab, &["Require: 100rel"]);
+    leg.reliable(&mut lab, "183 Session Progress", 1, &sdp(1));
+    let progress = lab.expect(A, "183 INVITE");
+    let mut a = Party::caller(&caller, &progress);
+    let prack = a.prack(&mut lab, &progress, "");
+    let relayed = lab.expect(C, "PRACK");
+    leg.answer(&mut lab, &relayed, "200 OK");
+    a.expect_response(&mut lab, &prack, 200);
+    let mut c = Party::callee(&leg);
+    let update = c.update(&mut lab, &sdp(2));
+    let relayed = lab.expect(A, "UPDATE");
+    leg.reliable(&mut lab, "180 Ringing", 2, "");
+    let ringing = lab.expect(A, "180 INVITE");
+    let own = lab.expect(C, "PRACK");
+    leg.answer(&mut lab, &own, "200 OK");
+    let prack = a.prack(&mut lab, &ringing, &sdp(3));
+    a.expect_response(&mut lab, &prack, 488);
+    // The UPDATE is still open.
+    let second = a.update(&mut lab, &sdp(4));
+    a.expect_response(&mut lab, &second, 491);
+    a.respond(&mut lab, &relayed, "200 OK", &[], &sdp(5));
+    assert_eq!(c.expect_response(&mut lab, &update, 200).body, sdp(5));
+    caller.cseq = a.cseq;
+    refuse_and_finish(lab, &caller, &leg);
+}

@@ -334,7 +334,7 @@ impl Calls {
             own_response(context, out, call, status, |writer| write_rseq(writer, rseq));
         });
         if sent && reliably {
-            self.await_prack(on, handle, Outstanding { passes_to: None, identity: 0 });
+            self.await_prack(on, handle, Outstanding { passes_to: None, identity: 0, offers: false });
         }
     }
 

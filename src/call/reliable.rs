@@ -34,6 +34,8 @@ pub(super) struct Outstanding {
     pub passes_to: Option<(Handle, u32)>,
     /// The identity of the early dialog that it belongs to.
     pub identity: u64,
+    /// It has an offer, which the PRACK answers.
+    pub offers: bool,
 }
 
 impl Reliability {
@@ -179,7 +181,8 @@ impl Calls {
         }
         let passes_to = rseq.filter(|_| has_body).map(|rseq| (leg, rseq));
         let late_offer = call.late_offer;
-        self.await_prack(on, call_handle, Outstanding { passes_to, identity });
+        let offers = late_offer && passes_to.is_some();
+        self.await_prack(on, call_handle, Outstanding { passes_to, identity, offers });
         if has_body && passes_to.is_some() {
             let (here, there) = match late_offer {
                 false => (Negotiation::Stable, Negotiation::Stable),
@@ -221,9 +224,11 @@ impl Calls {
         let rack = message.header(HeaderName::RAck).ok_or(Status::BAD_REQUEST)?;
         let rack = RAck::parse(rack).map_err(|_| Status::BAD_REQUEST)?;
         let Side::Caller(call) = side else { return Err(Status::CALL_DOES_NOT_EXIST) };
+        // After a late offer the PRACK has the answer, or none: the offer is over either way. Any other that
+        // is open was made by UPDATE, and is no business of the PRACK's.
+        let outstanding = self.calls.get(call).and_then(|call| call.outstanding);
+        let answers = outstanding.is_some_and(|outstanding| outstanding.offers);
         let waits = self.take_prack(on, call, rack).ok_or(Status::CALL_DOES_NOT_EXIST)?;
-        // After a late offer the PRACK has the answer, or none: the offer is over either way.
-        let answers = self.dialog(side).is_some_and(|dialog| dialog.negotiation == Negotiation::Sent);
         let sides = [Some(side), waits.map(|(leg, _)| Side::Callee(leg))];
         for side in sides.into_iter().flatten().filter(|_| answers) {
             if let Some(dialog) = self.dialog_mut(side) {

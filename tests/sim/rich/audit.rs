@@ -108,7 +108,7 @@ pub fn request(about: &mut About<'_>, seen: &Seen<'_>, destination: SocketAddr) 
         token,
         sent_ms: seen.now_ms,
         cancelled_ms: None,
-        heard: false,
+        heard_ms: None,
         status: 0,
         final_ms: 0,
         acks: 0,
@@ -233,7 +233,7 @@ fn cancel(about: &mut About<'_>, seen: &Seen<'_>) -> Verdict {
     let invite = found.ok_or("a CANCEL of nothing")?;
     is(message.cseq().is_some_and(|cseq| cseq.number == invite.cseq), "CSeq of a CANCEL")?;
     if invite.cancelled_ms.is_none() {
-        is(invite.heard, "a CANCEL before any response")?;
+        is(invite.heard_ms.is_some(), "a CANCEL before any response")?;
         is(invite.status == 0, "a CANCEL behind the final response")?;
     }
     invite.cancelled_ms.get_or_insert(seen.now_ms);

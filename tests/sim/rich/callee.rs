@@ -338,6 +338,23 @@ impl Party {
         self.finish(on, found, (0, 487), &Extra::default());
     }
 
+    /// RFC 3261 §15: a callee sends no BYE in an early dialog; it refuses the INVITE. `false`: the dialog is
+    /// not such a one.
+    pub fn ends_early(&mut self, on: &mut On<'_>, dialog: u8) -> bool {
+        let Some(number) = self.invite.filter(|_| self.dialog(dialog).stage == Stage::Early) else {
+            return false;
+        };
+        let accepted = |last: &Final| last.served == number && last.dialog == dialog && last.status < 300;
+        if self.finals.iter().any(accepted) {
+            return false;
+        }
+        self.dialog(dialog).stage = Stage::Over;
+        if self.served[usize::from(number)].status < 200 {
+            self.finish(on, number, (dialog, 480), &Extra::default());
+        }
+        true
+    }
+
     /// The offer of a request that is refused is gone.
     pub fn refuse_offer(&mut self, served: u16) {
         let super::dialog::Served { dialog, offer, .. } = self.served[usize::from(served)];

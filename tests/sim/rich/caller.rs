@@ -352,6 +352,9 @@ impl Party {
     }
 
     pub fn bye(&mut self, on: &mut On<'_>, dialog: u8) {
+        if self.ends_early(on, dialog) {
+            return;
+        }
         let state = self.dialog(dialog);
         if state.bye_sent || state.byed || state.remote_tag.is_empty() || state.target.is_empty() {
             return;

@@ -6,7 +6,7 @@ use super::caller::{names, number_of};
 use super::dialog::Stage;
 use super::ledger::{Ledger, Use};
 use super::party::{Party, branch_of};
-use super::view::{In, View};
+use super::view::{In, Out, View};
 use ringway::sip::{HeaderName, Method};
 
 /// Nearly 64·T1: what comes later may find that it was given up.
@@ -90,7 +90,7 @@ fn response(view: &mut View, ledger: &mut Ledger, seen: &Seen<'_>, status: u16) 
         return;
     };
     let out = &mut view.out[number];
-    out.heard = true;
+    out.heard_ms.get_or_insert(seen.now_ms);
     let first = status >= 200 && out.status == 0;
     if first {
         (out.status, out.final_ms) = (status, seen.now_ms);
@@ -154,7 +154,8 @@ pub fn ended(party: &Party, view: &View, ledger: &Ledger) -> Verdict {
     }
     for out in view.out.iter().filter(|out| out.method == Method::Invite && out.status != 0) {
         let since_ms = out.cancelled_ms.unwrap_or(out.sent_ms);
-        let known = out.final_ms < since_ms + GIVEN_UP_MS || out.heard && out.cancelled_ms.is_none();
+        let known =
+            out.final_ms < since_ms + GIVEN_UP_MS || out.heard_ms.is_some() && out.cancelled_ms.is_none();
         is(
             out.acks > 0 || !known || out.final_ms >= out.sent_ms + GIVEN_UP_MS,
             "a final response without ACK",
@@ -172,6 +173,7 @@ pub fn ended(party: &Party, view: &View, ledger: &Ledger) -> Verdict {
     }
     let Some(invite) = party.invite.map(|number| &party.served[usize::from(number)]) else { return Ok(()) };
     let heard = view.out.iter().rfind(|out| out.method == Method::Invite && out.tag.is_empty());
-    let given_up = heard.is_none_or(|out| !out.heard || out.cancelled_ms.is_some());
+    let in_time = |out: &Out| out.heard_ms.is_some_and(|ms| ms < out.sent_ms + GIVEN_UP_MS);
+    let given_up = heard.is_none_or(|out| !in_time(out) || out.cancelled_ms.is_some());
     is(invite.status >= 200 || given_up, "a callee was left ringing")
 }

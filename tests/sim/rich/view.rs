@@ -17,8 +17,8 @@ pub struct Out {
     pub token: Option<Token>,
     pub sent_ms: u64,
     pub cancelled_ms: Option<u64>,
-    /// A response has come.
-    pub heard: bool,
+    /// When the first response came.
+    pub heard_ms: Option<u64>,
     /// The first final one, and when.
     pub status: u16,
     pub final_ms: u64,
