@@ -331,3 +331,15 @@ fn a_request_uri_of_any_scheme_that_we_take_finds_its_subscriber() {
         refuse_and_finish(lab, &caller, &b);
     }
 }
+
+#[test]
+fn a_percent_sign_before_a_plus_is_no_escape() {
+    let number = "+49%+49";
+    let mut lab = Lab::with(|setup| setup.subscriber(C).number = number.into());
+    let mut invite = Invite::new(&mut lab, A, "1005");
+    invite.request_uri = format!("sip:{number}@127.0.0.60");
+    let caller = invite.send(&mut lab);
+    lab.expect(A, "100 INVITE");
+    let leg = Leg::expect(&mut lab, C);
+    refuse_and_finish(lab, &caller, &leg);
+}

@@ -40,8 +40,10 @@ fn find<'s>(settings: &'s Settings, number: &[u8]) -> Option<&'s Subscriber> {
     let mut length = 0;
     let mut rest = number;
     while let [first, others @ ..] = rest {
-        let escaped = others.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = escaped.filter(|_| *first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let escaped =
+            others.get(..2).filter(|digits| *first == b'%' && digits.iter().all(u8::is_ascii_hexdigit));
+        let escaped = escaped.and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok());
         *decoded.get_mut(length)? = byte.unwrap_or(*first);
         length += 1;
         rest = if byte.is_some() { &others[2..] } else { others };

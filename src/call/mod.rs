@@ -4,8 +4,8 @@
 //! `progress` and `hangup` carry it out; `write` and `dialog` make the messages.
 //!
 //! A request in a dialog goes to `in_dialog`, which finds its side of the call. What is the other party's
-//! business goes on from there as a `relay`, an INVITE as a `reinvite`; `negotiation` says whether an offer may
-//! pass, `reliable` deals with PRACK, `session` with session timers.
+//! business goes on from there as a `relay`, an INVITE as a `reinvite`; `negotiation` says whether an offer
+//! may pass, `reliable` deals with PRACK, `session` with session timers.
 
 mod admit;
 mod description;

@@ -261,7 +261,10 @@ impl Leg {
     /// How far the CSeq of any of its early dialogs has gone beyond the INVITE's.
     pub fn requests_in_early_dialogs(&self) -> u8 {
         let others = self.others.iter().map(|early| early.local_cseq);
-        let last = others.max().unwrap_or_default().max(self.dialog.local_cseq);
+        // Once it has answered, its present dialog is none of those that may answer late.
+        let answered = matches!(self.state, LegState::Answered | LegState::Confirmed | LegState::Ending);
+        let present = if answered { 0 } else { self.dialog.local_cseq };
+        let last = others.max().unwrap_or_default().max(present);
         u8::try_from(last.saturating_sub(self.invite_cseq)).unwrap_or(u8::MAX)
     }
 

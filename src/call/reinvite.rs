@@ -155,14 +155,13 @@ impl Calls {
         let (Some(here), Some(there)) = (self.dialog(way.from), self.dialog(way.to)) else {
             return Err(Status::CALL_DOES_NOT_EXIST);
         };
-        // RFC 3311 §5.1: not before the PRACK for what was described last.
-        if self.calls.get(way.call).is_some_and(|call| call.outstanding.is_some()) {
-            return Err(GLARE);
-        }
         pass_offer(here.negotiation, there.negotiation).map_err(|refusal| match refusal {
             Refusal::Glare => GLARE,
             Refusal::Busy => BUSY,
-        })
+        })?;
+        // RFC 3311 §5.1: not before the PRACK for what was described last.
+        let owes_prack = self.calls.get(way.call).is_some_and(|call| call.outstanding.is_some());
+        if owes_prack { Err(GLARE) } else { Ok(()) }
     }
 
     /// An offer of our own with this description, by UPDATE where the peer takes it: to refresh a session, or
