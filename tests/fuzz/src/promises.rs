@@ -54,8 +54,9 @@ impl Promises {
             Some(status) if sip.method == "INVITE" => {
                 let rseq = first("RSeq");
                 let is_other =
-                    |((call_id, tag, _), (branch, _)): (&(String, String, u32), &(String, bool))| {
-                        *branch == sip.branch && (*call_id != sip.call_id || *tag != sip.from_tag)
+                    |((call_id, tag, cseq), (branch, _)): (&(String, String, u32), &(String, bool))| {
+                        *branch == sip.branch
+                            && (*call_id != sip.call_id || *tag != sip.from_tag || *cseq != sip.cseq)
                     };
                 self.is_lost |= self.invites.iter().any(is_other);
                 let highest = self.highest_rseq.entry(sip.branch.clone()).or_default();
