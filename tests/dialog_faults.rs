@@ -365,6 +365,43 @@ fn a_prack_that_leaves_an_offer_unanswered_keeps_no_later_offer_from_passing() {
 }
 
 #[test]
+fn an_answer_of_the_tag_that_lost_moves_nothing_in_the_dialog_of_the_one_that_won() {
+    let mut lab = Lab::new();
+    let mut invite = Invite::new(&mut lab, A, C.number).body("");
+    invite.lines = vec!["Supported: 100rel".into(), "Allow: INVITE, ACK, CANCEL, BYE, PRACK, UPDATE".into()];
+    let mut caller = invite.send(&mut lab);
+    lab.expect(A, "100 INVITE");
+    let leg = Leg::expect(&mut lab, C);
+    let (one, two) = (leg.fork("one"), leg.fork("two"));
+    one.reliable(&mut lab, "183 Session Progress", 1, &sdp(1));
+    let progress = lab.expect(A, "183 INVITE");
+    let mut a = Party::caller(&caller, &progress);
+    let prack = a.prack(&mut lab, &progress, &sdp(2));
+    let relayed = lab.expect(C, "PRACK");
+    one.answer(&mut lab, &relayed, "200 OK");
+    a.expect_response(&mut lab, &prack, 200);
+    let update = a.update(&mut lab, &sdp(3));
+    let relayed = lab.expect(C, "UPDATE");
+    two.respond_with(&mut lab, "200 OK", &[], &sdp(4));
+    caller.answered_and_acked(&mut lab);
+    let moved = ["Contact: <sip:moved@127.0.0.138>"];
+    Party::callee(&one).respond(&mut lab, &relayed, "200 OK", &moved, &sdp(5));
+    a.expect_response(&mut lab, &update, 200);
+    // Its own offer is still to be answered: by what the caller says to ours.
+    let early = a.update(&mut lab, &sdp(6));
+    a.expect_response(&mut lab, &early, 491);
+    lab.advance(2_100);
+    let offer = lab.last_to(A);
+    assert_eq!((offer.method.as_str(), offer.body.as_str()), ("UPDATE", sdp(4).as_str()));
+    lab.sent();
+    a.respond(&mut lab, &offer, "200 OK", &[], &sdp(7));
+    let ack = lab.expect(C, "ACK");
+    assert_eq!((ack.to_tag.as_str(), ack.body.as_str()), ("two", sdp(7).as_str()));
+    assert!(!ack.request_uri.contains("moved"), "{}", ack.request_uri);
+    bye_and_finish(lab, a, &Party::callee(&two));
+}
+
+#[test]
 fn an_offer_in_a_prack_while_the_callees_update_is_open_is_not_taken_for_its_answer() {
     // RFC 6337 §4.2, figure 11.
     let mut lab = Lab::new();

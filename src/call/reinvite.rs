@@ -180,6 +180,7 @@ impl Calls {
             call,
             from: None,
             to: side,
+            dialogs: [0, self.identity(side)],
             method: if takes_update { Method::Update } else { Method::Invite },
             server: None,
             answer_to: dialog.answer_to,

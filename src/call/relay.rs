@@ -24,6 +24,9 @@ pub(super) struct Relay {
     /// Who asked; `None`: we did.
     pub from: Option<Side>,
     pub to: Side,
+    /// The identities of their dialogs: another branch of a fork may win meanwhile, and its dialog is not
+    /// concerned.
+    pub dialogs: [u64; 2],
     pub method: Method,
     /// The asker's server transaction.
     pub server: Option<Handle>,
@@ -146,6 +149,7 @@ impl Calls {
             call: way.call,
             from: Some(way.from),
             to: way.to,
+            dialogs: [self.identity(way.from), self.identity(way.to)],
             method: message.method(),
             server: Some(server),
             answer_to,
@@ -181,10 +185,13 @@ impl Calls {
     /// The offer that a relay opened is answered or refused.
     pub(super) fn close_offer(&mut self, handle: Handle) {
         let Some(relay) = self.relays.get_mut(handle) else { return };
-        let negotiated = std::mem::take(&mut relay.negotiates);
+        if !std::mem::take(&mut relay.negotiates) {
+            return;
+        }
         let sides = [relay.from, Some(relay.to)];
-        for side in sides.into_iter().flatten().filter(|_| negotiated) {
-            if let Some(dialog) = self.dialog_mut(side) {
+        for (side, identity) in sides.into_iter().zip(relay.dialogs) {
+            let dialog = side.and_then(|side| self.dialog_mut(side));
+            if let Some(dialog) = dialog.filter(|dialog| dialog.identity == identity) {
                 dialog.negotiation = Negotiation::Stable;
             }
         }
@@ -195,6 +202,7 @@ impl Calls {
     pub(super) fn relayed(&mut self, on: &mut Signalling, handle: Handle, response: Option<&Message<'_>>) {
         let Some(relay) = self.relays.get(handle) else { return };
         let (from, to, method, server) = (relay.from, relay.to, relay.method, relay.server);
+        let is_same = relay.dialogs[1] == self.identity(to);
         if from.is_none() {
             self.close_offer(handle);
             self.remove_relay(on, handle);
@@ -213,11 +221,16 @@ impl Calls {
         }
         if method == Method::Update {
             self.settle_session(on, handle, response);
-            if matches!(status, None | Some(Status::CALL_DOES_NOT_EXIST)) {
+            if is_same && matches!(status, None | Some(Status::CALL_DOES_NOT_EXIST)) {
                 self.dialog_lost(on, to);
             }
         }
         self.remove_relay(on, handle);
+    }
+
+    /// What tells a side's dialog from others of the same leg.
+    pub(super) fn identity(&self, side: Side) -> u64 {
+        self.dialog(side).map_or(0, |dialog| dialog.identity)
     }
 
     /// Target and session timer of both dialogs after a 2xx to a re-INVITE or UPDATE.
@@ -232,11 +245,12 @@ impl Calls {
         };
         let Some(relay) = self.relays.get_mut(handle) else { return };
         let (from, to, session, target) = (relay.from, relay.to, relay.session, relay.target.take());
-        if let Some(dialog) = self.dialog_mut(to) {
+        let identity = relay.dialogs[1];
+        if let Some(dialog) = self.dialog_mut(to).filter(|dialog| dialog.identity == identity) {
             dialog.refresh_target(&mut on.context, response);
             dialog.session = dialog.session.granted(response);
+            self.restart_session(on, to);
         }
-        self.restart_session(on, to);
         if let Some(from) = from {
             if let Some(dialog) = self.dialog_mut(from) {
                 dialog.session = session;

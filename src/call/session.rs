@@ -135,8 +135,14 @@ pub(super) fn lists(message: &Message<'_>, name: HeaderName, token: &[u8]) -> bo
 impl Calls {
     /// Lets a dialog's session timer count from now, if there is one.
     pub(super) fn restart_session(&mut self, on: &mut Signalling, side: Side) {
+        let owes = self.owes_description(side);
         if let Some(dialog) = self.dialog_mut(side) {
-            dialog.session.restart(on.context.now);
+            let session = &mut dialog.session;
+            session.restart(on.context.now);
+            if owes {
+                // What the caller is owed does not wait for the next refresh.
+                session.due = session.due.min(on.context.now.after_ms(REFRESH_RETRY_MS));
+            }
         }
         self.arm_session(on, side);
     }
