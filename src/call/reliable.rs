@@ -180,10 +180,12 @@ impl Calls {
             return;
         }
         let passes_to = rseq.filter(|_| has_body).map(|rseq| (leg, rseq));
+        // Once the offer has its answer, the same body again is neither.
+        let is_first = call.answered_by == 0;
         let late_offer = call.late_offer;
-        let offers = late_offer && passes_to.is_some();
+        let offers = late_offer && is_first && passes_to.is_some();
         self.await_prack(on, call_handle, Outstanding { passes_to, identity, offers });
-        if has_body && passes_to.is_some() {
+        if has_body && is_first && passes_to.is_some() {
             let (here, there) = match late_offer {
                 false => (Negotiation::Stable, Negotiation::Stable),
                 true => (Negotiation::Sent, Negotiation::Received),

@@ -116,6 +116,8 @@ fn response(view: &mut View, ledger: &mut Ledger, seen: &Seen<'_>, status: u16) 
         return;
     }
     let rseq = number_of(message, HeaderName::RSeq).filter(|_| names(message, HeaderName::Require, "100rel"));
+    // The body of an offer that has its answer may come again; it is no offer then.
+    let repeated = token.is_some_and(|token| view.out[number].offered.contains(&token));
     let side = view.side(message.to_tag());
     if method == Method::Invite && status < 200 {
         let Some(rseq) = rseq else { return };
@@ -132,7 +134,7 @@ fn response(view: &mut View, ledger: &mut Ledger, seen: &Seen<'_>, status: u16) 
         Some(Use::Answer(to)) if side.offer_out == Some(to) => {
             (side.offer_out, side.settled) = (None, true);
         }
-        Some(Use::Offer) if method == Method::Invite && offer.is_none() => {
+        Some(Use::Offer) if method == Method::Invite && offer.is_none() && !(repeated && side.settled) => {
             side.offer_in = token;
             if status < 200 {
                 side.offer_in_18x = token;
