@@ -13,7 +13,7 @@ tests_timeout=45m
 
 # Worlds of the simulator that nobody has played before, for so long.
 sim_seconds=60
-sim_peers=basic
+sim_peers=all
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -17,9 +17,9 @@ const USAGE: &str =
   --seeds     so many worlds, of the seeds from --seed on
   --seconds   worlds until so much time has passed
   --world     calls in a world; without it the seed decides
-  --peers     basic: those of a plain call; all: also those that use everything in a dialog, in every second
-              world; or these only, with some of: reliable,updates,reinvites,relayed,forks,routes,strict,
-              timers,ipv6
+  --peers     all (default): those of a plain call, and in every second world those that use everything in a
+              dialog; basic: the former only; or the latter only, with some of: reliable,updates,reinvites,
+              relayed,forks,routes,strict,timers,ipv6
   --only      this call of the world alone, with every byte of it
   --fault     makes the server faulty: BYE swallows what begins so, BYE|CSeq: 2|CSeq: 1 replaces text in it,
               and with |again behind that only in every second message";
@@ -159,8 +159,8 @@ fn arguments() -> Result<Plan, String> {
         world: None,
         loss: 0.1,
         threads,
-        peers: Peers::Basic,
-        peers_text: "basic",
+        peers: Peers::All,
+        peers_text: "all",
         only: None,
         fault: None,
     };

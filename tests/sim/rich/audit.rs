@@ -2,6 +2,7 @@
 //! §12 to §15, §17; RFC 3262; RFC 3264; RFC 3311; RFC 6337).
 
 use super::super::audit::{Verdict, is};
+use super::heard::GIVEN_UP_MS;
 use super::ledger::{Ledger, Use};
 use super::party::{Party, branch_of};
 use super::script::Reliable;
@@ -176,8 +177,16 @@ fn inside(about: &mut About<'_>, seen: &Seen<'_>) -> Verdict {
     is(view.call_id == message.call_id(), "the dialog's Call-ID changed")?;
     is(view.tag == message.from_tag(), "our tag changed")?;
     is(view.has_side(message.to_tag()), "a request in a dialog that never was")?;
-    let pending = |out: &Out| out.method == Method::Invite && out.status == 0 && !out.tag.is_empty();
+    let unanswered = |out: &&Out| out.method == Method::Invite && out.status == 0 && !out.tag.is_empty();
+    // RFC 3261 §9.1: cancelled, and nobody has answered for 64·T1.
+    let given_up = |out: &&Out| out.cancelled_ms.is_some_and(|ms| seen.now_ms > ms + GIVEN_UP_MS);
+    let dropped: Vec<_> = view.out.iter().filter(unanswered).filter(given_up).map(|out| out.offer).collect();
+    let side = view.side(message.to_tag());
+    if dropped.contains(&side.offer_out) {
+        side.offer_out = None;
+    }
     if method == Method::Invite {
+        let pending = |out: &Out| unanswered(&out) && !given_up(&out);
         is(!view.out.iter().any(pending), "an INVITE while one is pending")?;
         let asked = |asked: &In| asked.method == Method::Invite && asked.status == 0;
         is(!view.incoming.iter().any(asked), "an INVITE while the peer's is pending")?;

@@ -93,10 +93,12 @@ impl Party {
             return on.net.wake(self.call, self.place, What::Step(step), LATER_MS);
         }
         let (place, first) = (self.place, on.rng.between(1, 1 << 30));
+        let asked = self.served[usize::from(number)].offer;
         let dialog = &mut self.dialogs[usize::from(fork)];
         let (mut body, mut offer) = (None, None);
         match dialog.open {
-            Open::Received(to) if sdp => {
+            // An UPDATE's offer has its answer in the UPDATE's 200.
+            Open::Received(to) if sdp && asked == Some(to) => {
                 let answer = *dialog.described.get_or_insert_with(|| on.ledger.body(place, Use::Answer(to)));
                 body = Some(answer);
                 if reliable {

@@ -10,7 +10,7 @@ use super::view::{In, Out, View};
 use ringway::sip::{HeaderName, Method};
 
 /// Nearly 64·T1: what comes later may find that it was given up.
-const GIVEN_UP_MS: u64 = 31_000;
+pub const GIVEN_UP_MS: u64 = 31_000;
 
 pub fn arrived(view: &mut View, ledger: &mut Ledger, seen: &Seen<'_>) {
     match seen.message.status() {
