@@ -117,13 +117,23 @@ impl Promises {
         match sip.method.as_str() {
             "INVITE" => {
                 // A peer's tag may be empty (RFC 2543).
-                let is_in_dialog = !sip.to_tag.is_empty() || self.made.contains(&key);
+                let is_in_dialog = !sip.to_tag.is_empty() || self.is_untagged(&key);
                 self.invites.insert(of, (sip.branch.clone(), is_in_dialog));
             }
             "BYE" => drop(self.ended.insert(key)),
             "PRACK" => self.provisionally_acknowledges(sip),
             _ => {}
         }
+    }
+
+    /// Whether an INVITE with this Call-ID and our tag got a 2xx without a tag.
+    fn is_untagged(&self, (call_id, tag, _): &Dialog) -> bool {
+        let is_of = |branch: &String| {
+            let mut invites = self.invites.iter().filter(|(_, (of, _))| of == branch);
+            invites.any(|(invite, _)| invite.0 == *call_id && invite.1 == *tag)
+        };
+        let mut answers = self.answers.iter();
+        answers.any(|(of, to, status, _)| to.is_empty() && (200..300).contains(status) && is_of(of))
     }
 
     /// An ACK answers a final response to an INVITE of ours.
