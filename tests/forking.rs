@@ -276,6 +276,26 @@ fn when_another_tag_than_the_one_that_answered_early_wins_the_caller_gets_its_sd
 }
 
 #[test]
+fn a_prack_that_waits_for_the_tag_that_lost_is_answered_when_the_other_wins() {
+    let mut lab = Lab::new();
+    let lines = ["Supported: 100rel", "Allow: INVITE, ACK, CANCEL, BYE, PRACK, UPDATE"];
+    let (mut caller, one, two) = forked(&mut lab, &lines);
+    one.reliable(&mut lab, "183 Session Progress", 5, &sdp(1));
+    let progress = lab.expect(A, "183 INVITE");
+    let mut a = Party::caller(&caller, &progress);
+    let prack = a.prack(&mut lab, &progress, "");
+    lab.expect(C, "PRACK");
+    two.respond_with(&mut lab, "200 OK", &[], &sdp(2));
+    a.expect_response(&mut lab, &prack, 200);
+    caller.cseq = a.cseq;
+    assert_eq!(caller.answered_and_acked(&mut lab).body, "");
+    lab.expect(C, "ACK");
+    let offer = a.expect(&mut lab, "UPDATE");
+    a.respond(&mut lab, &offer, "200 OK", &[], &sdp(3));
+    lab.abandon();
+}
+
+#[test]
 fn a_request_with_a_tag_that_never_rang_gets_481() {
     let mut lab = Lab::new();
     let (caller, one, two) = forked(&mut lab, &[]);

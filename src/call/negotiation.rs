@@ -28,6 +28,6 @@ pub const fn pass_offer(here: Negotiation, there: Negotiation) -> Result<(), Ref
     match (here, there) {
         (Negotiation::Stable, Negotiation::Stable) => Ok(()),
         (Negotiation::Received, _) => Err(Refusal::Busy),
-        (Negotiation::Sent, _) | (Negotiation::Stable, _) => Err(Refusal::Glare),
+        _ => Err(Refusal::Glare),
     }
 }

@@ -185,6 +185,11 @@ impl Calls {
     }
 
     fn make_dialog(&mut self, on: &mut Signalling, handle: Handle, answer: &Message<'_>) {
+        let identity = Dialog::identity_of_response(&on.context, answer);
+        let is_other = self.legs.get(handle).is_some_and(|leg| ![0, identity].contains(&leg.dialog.identity));
+        if is_other {
+            self.refuse_relays_to(on, handle);
+        }
         let Some(leg) = self.legs.get_mut(handle) else { return };
         on.context.disarm(&mut leg.timer);
         leg.adopt_dialog(&mut on.context, answer);

@@ -287,17 +287,23 @@ impl Calls {
         sent
     }
 
-    /// A leg is given up: whatever the caller asked of it is answered with 500, so that the caller may ask
-    /// whoever comes next.
+    /// A leg is given up, or another early dialog of it has answered: whatever the caller asked there is
+    /// answered with 500, so that the caller may ask whoever comes next. A PRACK has done what it was for;
+    /// but an offer in it has nobody to answer it.
     pub(super) fn refuse_relays_to(&mut self, on: &mut Signalling, leg: Handle) {
         let call = self.call_of(Side::Callee(leg)).and_then(|call| self.calls.get(call));
         let Some(relays) = call.map(|call| call.relays.clone()) else { return };
         for handle in relays {
-            if self.relays.get(handle).is_some_and(|relay| relay.to == Side::Callee(leg)) {
-                self.close_offer(handle);
-                self.respond_relay(on, handle, Status::SERVER_INTERNAL_ERROR, None);
-                self.remove_relay(on, handle);
-            }
+            let relay = self.relays.get(handle).filter(|relay| relay.to == Side::Callee(leg));
+            let status = match relay.map(|relay| (relay.method, relay.negotiates)) {
+                None => continue,
+                Some((Method::Prack, false)) => Status::OK,
+                Some((Method::Prack, true)) => Status::NOT_ACCEPTABLE_HERE,
+                Some(_) => Status::SERVER_INTERNAL_ERROR,
+            };
+            self.close_offer(handle);
+            self.respond_relay(on, handle, status, None);
+            self.remove_relay(on, handle);
         }
     }
 
