@@ -333,7 +333,10 @@ impl Party {
             return self.finish(on, found, (dialog, 487), &Extra::default());
         }
         self.cancelled = true;
-        let ready = self.dialogs[0].open != Open::Nothing && !self.dialogs[0].settled;
+        // A late offer in a reliable response that reached a leg already given up was PRACKed without an
+        // answer: nobody was left to give one (RFC 3262 §5 knows no such case), and there is nothing to
+        // answer the CANCEL with.
+        let ready = matches!(self.dialogs[0].open, Open::Received(_)) && !self.dialogs[0].settled;
         if self.script.answers_cancel && ready && self.rels.iter().all(|rel| rel.acked) {
             return self.accept(on, found, (0, 200), String::new());
         }
