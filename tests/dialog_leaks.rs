@@ -4,10 +4,11 @@
 #[expect(dead_code, reason = "each test file uses its part of the laboratory")]
 mod lab;
 
-use lab::Lab;
 use lab::callee::Leg;
+use lab::caller::Invite;
 use lab::party::{Party, bye_and_finish, calling, calling_to, sdp, talk};
 use lab::peer::{A, B, C};
+use lab::{Lab, T1X64_MS};
 use ringway::settings::{AckPolicy, LateAnswer};
 
 const TAKES_UPDATE: &str = "Allow: INVITE, ACK, CANCEL, BYE, PRACK, UPDATE";
@@ -279,5 +280,33 @@ fn the_requests_of_one_call_leave_room_for_another_calls() {
     let relayed = c.expect(&mut lab, "INFO");
     c.answer(&mut lab, &relayed, "200 OK");
     a.expect_response(&mut lab, &info, 200);
+    lab.abandon();
+}
+
+#[test]
+fn a_late_answer_whose_offer_nobody_could_answer_wins_no_call() {
+    let mut lab = Lab::with(|setup| setup.settings.late_answer = LateAnswer::Keep);
+    let invite = Invite::new(&mut lab, A, B.number).body("").line("Supported: 100rel");
+    let caller = invite.send(&mut lab);
+    lab.expect(A, "100 INVITE");
+    let b = Leg::expect(&mut lab, B);
+    b.ring(&mut lab);
+    lab.expect(A, "180 INVITE");
+    lab.advance(20_008);
+    let cancel = lab.expect(B, "CANCEL");
+    lab.expect(A, "181 INVITE");
+    let c = Leg::expect(&mut lab, C);
+    // Both cross the CANCEL; the caller hears nothing of the offer.
+    b.reliable(&mut lab, "183 Session Progress", 1, &sdp(1));
+    let prack = lab.expect(B, "PRACK");
+    b.answer(&mut lab, &prack, "200 OK");
+    b.answer(&mut lab, &cancel, "200 OK");
+    b.respond_with(&mut lab, "200 OK", &[], &sdp(1));
+    lab.expect(B, "ACK");
+    b.hung_up(&mut lab);
+    c.reject(&mut lab, "486 Busy Here");
+    caller.refused(&mut lab, 486);
+    lab.advance(T1X64_MS);
+    assert_eq!(lab.calls(), 0);
     lab.abandon();
 }

@@ -172,12 +172,13 @@ impl Calls {
         let Some(answer) = answer else { return };
         on.context.metrics.late_answers += 1;
         let keep = on.context.settings.late_answer == LateAnswer::Keep;
-        let searching = self
-            .legs
-            .get(handle)
-            .and_then(|leg| self.calls.get(leg.call))
-            .is_some_and(|call| call.state == CallState::Searching && call.winner.is_none());
-        if keep && searching {
+        let leg = self.legs.get(handle);
+        let call = leg.and_then(|leg| self.calls.get(leg.call));
+        let searching = call.is_some_and(|call| call.state == CallState::Searching && call.winner.is_none());
+        // A late offer of its was acknowledged without an answer when it was cancelled: it cannot win.
+        let is_unanswered =
+            leg.zip(call).is_some_and(|(leg, call)| call.late_offer && leg.early_answer.is_some());
+        if keep && searching && !is_unanswered {
             return self.take_answer(on, handle, Some(answer));
         }
         self.make_dialog(on, handle, answer);
