@@ -296,6 +296,26 @@ fn a_prack_that_waits_for_the_tag_that_lost_is_answered_when_the_other_wins() {
 }
 
 #[test]
+fn a_prack_that_waits_for_the_tag_that_wins_is_answered_there_though_another_rang_meanwhile() {
+    let mut lab = Lab::new();
+    let (mut caller, one, two) = forked(&mut lab, &["Supported: 100rel"]);
+    one.reliable(&mut lab, "183 Session Progress", 5, &sdp(1));
+    let progress = lab.expect(A, "183 INVITE");
+    let mut a = Party::caller(&caller, &progress);
+    let prack = a.prack(&mut lab, &progress, &sdp(2));
+    let relayed = lab.expect(C, "PRACK");
+    two.respond(&mut lab, "180 Ringing");
+    lab.expect(A, "180 INVITE");
+    one.respond_with(&mut lab, "200 OK", &[], &sdp(1));
+    caller.cseq = a.cseq;
+    caller.answered_and_acked(&mut lab);
+    lab.expect(C, "ACK");
+    Party::callee(&one).respond(&mut lab, &relayed, "200 OK", &[], &sdp(3));
+    assert_eq!(a.expect_response(&mut lab, &prack, 200).body, sdp(3));
+    bye_and_finish(lab, a, &Party::callee(&one));
+}
+
+#[test]
 fn a_request_with_a_tag_that_never_rang_gets_481() {
     let mut lab = Lab::new();
     let (caller, one, two) = forked(&mut lab, &[]);

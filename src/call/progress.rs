@@ -189,7 +189,7 @@ impl Calls {
         let identity = Dialog::identity_of_response(&on.context, answer);
         let is_other = self.legs.get(handle).is_some_and(|leg| ![0, identity].contains(&leg.dialog.identity));
         if is_other {
-            self.refuse_relays_to(on, handle);
+            self.refuse_relays_to(on, handle, identity);
         }
         let Some(leg) = self.legs.get_mut(handle) else { return };
         on.context.disarm(&mut leg.timer);
@@ -240,7 +240,7 @@ impl Calls {
         failure: Failure,
         response: Option<&Message<'_>>,
     ) {
-        self.refuse_relays_to(on, handle);
+        self.refuse_relays_to(on, handle, 0);
         let Some(leg) = self.legs.get(handle) else { return };
         let (call, cancelling) = (leg.call, leg.state == LegState::Cancelling);
         let is_current = self

@@ -289,12 +289,14 @@ impl Calls {
 
     /// A leg is given up, or another early dialog of it has answered: whatever the caller asked there is
     /// answered with 500, so that the caller may ask whoever comes next. A PRACK has done what it was for;
-    /// but an offer in it has nobody to answer it.
-    pub(super) fn refuse_relays_to(&mut self, on: &mut Signalling, leg: Handle) {
+    /// but an offer in it has nobody to answer it. `winner`: the identity of the dialog that answered; 0:
+    /// none did.
+    pub(super) fn refuse_relays_to(&mut self, on: &mut Signalling, leg: Handle, winner: u64) {
         let call = self.call_of(Side::Callee(leg)).and_then(|call| self.calls.get(call));
         let Some(relays) = call.map(|call| call.relays.clone()) else { return };
         for handle in relays {
             let relay = self.relays.get(handle).filter(|relay| relay.to == Side::Callee(leg));
+            let relay = relay.filter(|relay| relay.dialogs[1] != winner);
             let status = match relay.map(|relay| (relay.method, relay.negotiates)) {
                 None => continue,
                 Some((Method::Prack, false)) => Status::OK,
