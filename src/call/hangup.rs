@@ -13,7 +13,7 @@ use crate::keep::Kept;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Method, Status};
 use crate::slab::Handle;
-use crate::transaction::{AnswerTo, Exchange, ServerKey, User, reply};
+use crate::transaction::{Exchange, ServerKey, User};
 
 /// Why a BYE is sent, as its Reason says it (RFC 3326).
 #[derive(Clone, Copy)]
@@ -394,9 +394,7 @@ pub(super) fn keep_reason(context: &mut Context, cancel: &Message<'_>) -> Kept {
 /// 200 to a BYE, the commonest request in a dialog: its transaction writes it again from the request.
 fn answer_bye(on: &mut Signalling, request: &Request<'_>, key: ServerKey) {
     let message = &request.message;
-    let Some(via) = message.top_via() else { return };
-    let destination = reply::destination(&via, request.source);
-    let answer_to = AnswerTo { listener: request.listener, destination };
+    let Some(answer_to) = request.answer_to() else { return };
     match on.transactions.open_server(message, key, answer_to, User::None) {
         Some(handle) => {
             let request = (message, request.source);

@@ -35,7 +35,7 @@ use crate::outbox::ListenerId;
 use crate::settings::Settings;
 use crate::sip::{Index, Message, Status, scan};
 use crate::slab::{Handle, Slab};
-use crate::transaction::{AnswerTo, Exchange, Report, Transactions, User, Verdict};
+use crate::transaction::{AnswerTo, Exchange, Report, Transactions, User, Verdict, reply as response};
 use record::{Call, Leg};
 use relay::Relay;
 use side::Side;
@@ -57,6 +57,14 @@ pub struct Request<'a> {
     pub message: Message<'a>,
     pub source: SocketAddr,
     pub listener: ListenerId,
+}
+
+impl Request<'_> {
+    /// Where responses to it go; `None` only after a fault in its topmost Via.
+    pub(crate) fn answer_to(&self) -> Option<AnswerTo> {
+        let destination = response::destination(&self.message.top_via()?, self.source);
+        Some(AnswerTo { listener: self.listener, destination })
+    }
 }
 
 /// All calls of a shard.

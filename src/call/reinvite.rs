@@ -77,11 +77,6 @@ impl Reinvite {
         }
     }
 
-    /// The final response to the asker when its INVITE was cancelled: by itself, or because it rang out.
-    fn outcome(&self, cancelled: Status) -> Status {
-        if self.rang_out { Status::REQUEST_TIMEOUT } else { cancelled }
-    }
-
     pub fn release(mut self, context: &mut Context) {
         context.disarm(&mut self.timer);
         context.keep.release(self.answer);
@@ -313,7 +308,10 @@ impl Calls {
                 self.reinvite_failed(on, handle, None);
             }
             ReinviteAction::GiveUp => {
-                let status = reinvite.outcome(Status::REQUEST_TERMINATED);
+                let status = match reinvite.rang_out {
+                    true => Status::REQUEST_TIMEOUT,
+                    false => Status::REQUEST_TERMINATED,
+                };
                 self.abandon_reinvite(on, handle);
                 self.respond_relay(on, handle, status, None);
                 self.end_reinvite(on, handle);

@@ -123,9 +123,7 @@ impl Calls {
     ) -> Result<Handle, Status> {
         let message = &request.message;
         let handle = self.relays.next_handle().ok_or(Status::SERVICE_UNAVAILABLE)?;
-        let via = message.top_via().ok_or(Status::BAD_REQUEST)?;
-        let destination = reply::destination(&via, request.source);
-        let answer_to = AnswerTo { listener: request.listener, destination };
+        let answer_to = request.answer_to().ok_or(Status::BAD_REQUEST)?;
         let session = self.dialog(way.from).map_or(SessionTimer::NONE, |dialog| dialog.session);
         let refreshes = matches!(message.method(), Method::Invite | Method::Update);
         let session = if refreshes { session.asked(message)? } else { session };

@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::sip::name_addr::split_list;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Status};
-use crate::transaction::{AnswerTo, ServerKey, User, reply};
+use crate::transaction::{ServerKey, User, reply};
 
 /// Option tags that a 420 names.
 const UNSUPPORTED_MAX: usize = 16;
@@ -40,9 +40,7 @@ impl Signalling {
         extra: impl FnOnce(&Context, &mut Writer<'_>),
     ) {
         let message = &request.message;
-        let Some(via) = message.top_via() else { return };
-        let destination = reply::destination(&via, request.source);
-        let answer_to = AnswerTo { listener: request.listener, destination };
+        let Some(answer_to) = request.answer_to() else { return };
         let Some(handle) = self.transactions.open_server(message, key, answer_to, User::None) else {
             self.context.metrics.transactions_not_kept += 1;
             return self.reply_with_tag(request, (status, b""), b"", extra);

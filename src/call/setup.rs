@@ -307,8 +307,7 @@ fn send_invite(
 /// The call's record, with everything of the INVITE that later messages need.
 fn new_call(context: &mut Context, request: &Request<'_>, handle: Handle) -> Result<Call, Status> {
     let message = &request.message;
-    let via = message.top_via().ok_or(Status::BAD_REQUEST)?;
-    let reply_to = reply::destination(&via, request.source);
+    let reply_to = request.answer_to().ok_or(Status::BAD_REQUEST)?;
     let tag = context.mint.tag(Kind::Call, handle);
     let invite = context.keep.keep(message.bytes()).ok_or(Status::SERVICE_UNAVAILABLE)?;
     let (head, contact, record_route) = match keep_head(context, request, &tag) {
@@ -339,7 +338,7 @@ fn new_call(context: &mut Context, request: &Request<'_>, handle: Handle) -> Res
         caller_over: true,
         max_forwards: message.max_forwards().unwrap_or(70).saturating_sub(1),
         listener: request.listener,
-        reply_to: AnswerTo { listener: request.listener, destination: reply_to },
+        reply_to,
         invite_cseq: message.cseq().map_or(0, |cseq| cseq.number),
         transaction: Handle { index: u32::MAX, generation: 0 },
         invite,
