@@ -7,7 +7,7 @@
 mod phones;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use phones::{CALLEE, CALLER, SDP, SERVER, TARGET, address, answer, in_dialog, invite, settings};
+use phones::{CALLEE, CALLER, SDP, SERVER, TARGET, address, answer, directory, in_dialog, invite, settings};
 use ringway::clock::{Now, UnixSeconds};
 use ringway::limits::SCAN_PADDING;
 use ringway::outbox::ListenerId;
@@ -59,7 +59,7 @@ struct Recorded {
 
 fn shard() -> Shard {
     let place = Place { shard: 0, shards: 1, owner_seed: 1, secret: 2 };
-    Shard::new(Arc::new(settings(SERVER)), place, UnixSeconds(1_700_000_000))
+    Shard::new(Arc::new(settings(SERVER)), directory(), place, UnixSeconds(1_700_000_000))
 }
 
 /// Feeds one datagram and returns what left for `to`.

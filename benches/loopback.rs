@@ -4,7 +4,7 @@
 mod phones;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use phones::{CALLEE, CALLER, SDP, SERVER, TARGET, answer, in_dialog, invite, settings};
+use phones::{CALLEE, CALLER, SDP, SERVER, TARGET, answer, directory, in_dialog, invite, settings};
 use ringway::config::Config;
 use ringway::net::Server;
 use std::net::{SocketAddr, UdpSocket};
@@ -111,7 +111,7 @@ fn next(socket: &UdpSocket, start: &[u8]) -> Vec<u8> {
 fn loopback(criterion: &mut Criterion) {
     let mut net = Config::lab(SERVER.parse().expect("an address")).net;
     net.cpus.truncate(1);
-    let server = Server::start(Arc::new(settings(SERVER)), net).expect("the server starts");
+    let server = Server::start(Arc::new(settings(SERVER)), directory(), net).expect("the server starts");
     let mut phones = Phones::new();
     let mut group = criterion.benchmark_group("loopback");
     group.throughput(Throughput::Elements(1));

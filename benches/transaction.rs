@@ -41,6 +41,7 @@ impl Bench {
             mint: Mint::new(0, 1, 1, 2),
             scratch: Vec::new(),
             settings,
+            directory: Arc::default(),
         };
         let mut bench = Bench { context, transactions, index: Index::new(), count: 0 };
         (0..LINGERING).for_each(|_| bench.server(Method::Bye, &[Status::OK]));

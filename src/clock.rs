@@ -10,8 +10,8 @@ pub struct Now(u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Deadline(u64);
 
-/// Seconds since 1970-01-01T00:00:00Z at `Now::from_ms(0)`: the core's only tie to the calendar.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Seconds since 1970-01-01T00:00:00Z. That of `Now::from_ms(0)` is the core's only tie to the calendar.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixSeconds(pub u64);
 
 impl Now {

@@ -1,6 +1,7 @@
 //! What every layer of a shard uses: the time, the timers, kept bytes, the outbox, the counters.
 
 use crate::clock::{Deadline, Now, UnixSeconds};
+use crate::directory::Directory;
 use crate::ids::Mint;
 use crate::keep::{Keep, Kept};
 use crate::metrics::Metrics;
@@ -23,6 +24,8 @@ pub enum Due {
 /// The shard's shared means; every method that acts takes it.
 pub struct Context {
     pub settings: Arc<Settings>,
+    /// The outer `Arc` is the shard's own, so that lending it out counts on no other core's cache line.
+    pub directory: Arc<Arc<Directory>>,
     pub now: Now,
     pub started: UnixSeconds,
     pub wheel: Wheel<Due>,
@@ -35,6 +38,12 @@ pub struct Context {
 }
 
 impl Context {
+    /// The calendar's time.
+    #[must_use]
+    pub fn unix(&self) -> UnixSeconds {
+        UnixSeconds(self.started.0 + self.now.as_ms() / 1_000)
+    }
+
     /// Queues one datagram; `false` when it would be longer than a datagram can be.
     pub fn send(
         &mut self,

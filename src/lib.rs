@@ -48,6 +48,7 @@ pub mod clock;
 #[cfg(feature = "server")]
 pub mod config;
 pub mod context;
+pub mod directory;
 pub mod ids;
 pub mod keep;
 pub mod limits;

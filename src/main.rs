@@ -1,6 +1,7 @@
 //! Arguments → configuration → server → wait for its end.
 
 use ringway::config::{Action, Config, ConfigError, World};
+use ringway::directory::Directory;
 use ringway::metrics::Metrics;
 use ringway::net::Server;
 use std::io::Write;
@@ -42,7 +43,8 @@ fn serve(config: Config) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let signals = signals::Blocked::new()?;
     let summary = config.summary();
     let drain_timeout = config.net.drain_timeout;
-    let server = Server::start(Arc::new(config.settings), config.net)?;
+    let directory = Directory::of(config.subscribers);
+    let server = Server::start(Arc::new(config.settings), directory, config.net)?;
     say(&format!("ringway {}", env!("CARGO_PKG_VERSION")));
     say(&summary);
     say("try: cargo run --release -p loadgen -- demo");

@@ -1,8 +1,6 @@
 //! What the core needs to know of the configuration: plain values, already checked by `config`.
 
-use crate::service::Subscribers;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 /// The core's settings; shared read-only by all shards.
 #[derive(Clone, Debug)]
@@ -36,7 +34,6 @@ pub struct Settings {
     pub max_transactions: u32,
     /// Retry-After in seconds on a 503.
     pub retry_after_s: u32,
-    pub subscribers: Arc<Subscribers>,
 }
 
 /// A socket that the shell listens on, as the core writes it into Via and Contact.
@@ -128,7 +125,6 @@ impl Default for Settings {
             max_calls: 200_000,
             max_transactions: 4_000_000,
             retry_after_s: 5,
-            subscribers: Arc::default(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::call::{Calls, Request, Signalling};
 use crate::clock::{Deadline, Now, UnixSeconds};
 use crate::context::{Context, Due};
+use crate::directory::Directory;
 use crate::ids::Mint;
 use crate::keep::Keep;
 use crate::limits;
@@ -55,9 +56,14 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// A shard of its own: it shares nothing with its siblings but the subscribers' snapshot.
+    /// A shard of its own: it shares nothing with its siblings but the directory, which it only reads.
     #[must_use]
-    pub fn new(settings: Arc<Settings>, place: Place, started: UnixSeconds) -> Shard {
+    pub fn new(
+        settings: Arc<Settings>,
+        directory: Arc<Directory>,
+        place: Place,
+        started: UnixSeconds,
+    ) -> Shard {
         // A copy of its own, so that no reference count is shared between cores.
         let settings = Arc::new(Settings::clone(&settings));
         let transactions = Transactions::new(&settings, place.shards);
@@ -73,6 +79,7 @@ impl Shard {
             mint: Mint::new(place.shard, place.shards, place.owner_seed, place.secret),
             scratch: Vec::new(),
             settings,
+            directory: Arc::new(directory),
         };
         let on = Signalling { context, transactions };
         Shard { on, calls, index: Box::new(Index::new()), shard: place.shard, draining: false }

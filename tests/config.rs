@@ -2,7 +2,7 @@
 #![cfg(feature = "server")]
 
 use ringway::config::{Action, Config, World};
-use ringway::service::Subscriber;
+use ringway::directory::{StaticContact, Subscriber};
 use ringway::settings::{AckPolicy, LateAnswer, Settings, Timers};
 use std::ffi::OsString;
 use std::io;
@@ -59,17 +59,17 @@ fn refused_file(file: &str) -> String {
 }
 
 fn subscriber(config: &Config, number: &str) -> Subscriber {
-    config.settings.subscribers.get(number.as_bytes()).expect("a subscriber").clone()
+    config.subscribers.iter().find(|one| &*one.number == number).expect("a subscriber").clone()
+}
+
+fn contact(subscriber: &Subscriber) -> &StaticContact {
+    subscriber.contact.as_ref().expect("a contact")
 }
 
 #[test]
 fn the_defaults_are_those_of_the_settings_and_the_lab() {
     let config = with_flags(&[]);
-    let defaults = Settings {
-        listeners: config.settings.listeners.clone(),
-        subscribers: config.settings.subscribers.clone(),
-        ..Settings::default()
-    };
+    let defaults = Settings { listeners: config.settings.listeners.clone(), ..Settings::default() };
     assert_eq!(format!("{:?}", config.settings), format!("{defaults:?}"));
 
     let lab = Config::lab("127.0.0.1:5060".parse().expect("an address"));
@@ -85,15 +85,13 @@ fn the_defaults_are_those_of_the_settings_and_the_lab() {
 fn without_subscribers_on_loopback_the_lab_is_served() {
     let config = with_flags(&["--listen", "udp:127.0.0.60:5060"]);
     assert!(config.lab);
-    assert_eq!(config.settings.subscribers.len(), 3);
+    assert_eq!(config.subscribers.len(), 3);
     assert_eq!(
         subscriber(&config, "1004"),
         Subscriber {
-            number: "1004".to_owned(),
-            contact: "sip:1004@127.0.0.136:5060".to_owned(),
-            peer: "127.0.0.136:5060".parse().expect("an address"),
-            no_answer: Some("1005".to_owned()),
-            after_ms: None,
+            no_answer: Some("1005".into()),
+            ..Subscriber::new("1004")
+                .at("sip:1004@127.0.0.136:5060", "127.0.0.136:5060".parse().expect("an address"))
         }
     );
     assert!(config.summary().contains("the lab's because none is configured"), "{}", config.summary());
@@ -279,11 +277,14 @@ fn subscribers_come_from_flags_environment_and_tables_alike() {
     ];
     for config in configs {
         assert!(!config.lab);
-        assert_eq!(config.settings.subscribers.len(), 2);
+        assert_eq!(config.subscribers.len(), 2);
         let four = subscriber(&config, "1004");
         assert_eq!((four.no_answer.as_deref(), four.after_ms), (Some("1005"), Some(30_000)));
-        assert_eq!(four.peer.port(), 5062);
-        assert_eq!(subscriber(&config, "1005").peer, "127.0.0.138:5060".parse().expect("an address"));
+        assert_eq!(contact(&four).destination.port(), 5062);
+        assert_eq!(
+            contact(&subscriber(&config, "1005")).destination,
+            "127.0.0.138:5060".parse().expect("an address")
+        );
         assert!(config.summary().contains("2 subscribers; on no answer forwards 1004 to 1005 after 30 s"));
     }
 }
@@ -293,7 +294,7 @@ fn a_number_with_an_escape_is_refused_for_no_call_would_find_it() {
     let refusal = refused_flags(&["--subscriber", "number=%2B1,contact=sip:1@127.0.0.8"]);
     assert!(refusal.contains("number=%2B1: it has an escape; write the character itself"), "{refusal}");
     let config = with_flags(&["--subscriber", "number=+1%x,contact=sip:%2B1@127.0.0.8"]);
-    assert_eq!(subscriber(&config, "+1%x").contact, "sip:%2B1@127.0.0.8");
+    assert_eq!(&*contact(&subscriber(&config, "+1%x")).uri, "sip:%2B1@127.0.0.8");
 }
 
 #[test]
@@ -351,8 +352,8 @@ fn contacts_keep_their_parameters_and_may_be_ipv6() {
         "number=+861004,contact=SIP:+861004@[::1]:5070;transport=UDP;user=phone",
     ]);
     let phone = subscriber(&config, "+861004");
-    assert_eq!(phone.peer, "[::1]:5070".parse().expect("an address"));
-    assert_eq!(phone.contact, "SIP:+861004@[::1]:5070;transport=UDP;user=phone");
+    assert_eq!(contact(&phone).destination, "[::1]:5070".parse().expect("an address"));
+    assert_eq!(&*contact(&phone).uri, "SIP:+861004@[::1]:5070;transport=UDP;user=phone");
 }
 
 #[test]

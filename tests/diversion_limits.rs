@@ -251,7 +251,10 @@ fn the_diversion_names_the_request_uri_before_it_without_parameters() {
 #[test]
 fn a_target_that_leads_back_to_us_ends_in_482() {
     // C's contact is the server itself: the INVITE to C comes back to us.
-    let mut lab = Lab::with(|setup| setup.subscriber(C).peer = lab::peer::SERVER);
+    let mut lab = Lab::with(|setup| {
+        let c = setup.subscriber(C);
+        *c = c.clone().at(&format!("sip:{}", C.address), lab::peer::SERVER);
+    });
     let caller = Caller::call(&mut lab, A, "1004");
     lab.expect(A, "100 INVITE");
     let b = Leg::expect(&mut lab, B);

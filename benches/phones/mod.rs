@@ -1,7 +1,7 @@
 //! The three phones of the reference flow, for benches: what they send, made from what the server sent.
 
+use ringway::directory::{Directory, Subscriber};
 use ringway::limits::SCAN_PADDING;
-use ringway::service::{Subscriber, Subscribers};
 use ringway::settings::{Listener, Settings};
 use ringway::sip::{HeaderName, Index, scan};
 use std::net::SocketAddr;
@@ -17,21 +17,19 @@ pub const SDP: &str = "v=0\r\no=ZED3 5525 5525 IN IP4 127.0.0.137\r\ns=ZED3\r\nc
     a=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:3 GSM/8000\r\n\
     a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n";
 
-/// The lab's settings: 1004 forwards to 1005 on no answer.
+/// The lab's settings.
 pub fn settings(server: &str) -> Settings {
-    let mut subscribers = Subscribers::default();
-    let numbers = [("1003", CALLER, None), ("1004", CALLEE, Some("1005")), ("1005", TARGET, None)];
-    for (number, peer, target) in numbers {
-        subscribers.insert(Subscriber {
-            number: number.into(),
-            contact: format!("sip:{number}@{peer}"),
-            peer: address(peer),
-            no_answer: target.map(String::from),
-            after_ms: None,
-        });
-    }
     let listener = Listener { address: address(server), sent_by: server.into() };
-    Settings { listeners: vec![listener], subscribers: Arc::new(subscribers), ..Settings::default() }
+    Settings { listeners: vec![listener], ..Settings::default() }
+}
+
+/// The lab's phones as subscribers: 1004 forwards to 1005 on no answer.
+pub fn directory() -> Arc<Directory> {
+    let numbers = [("1003", CALLER, None), ("1004", CALLEE, Some("1005")), ("1005", TARGET, None)];
+    Directory::of(numbers.map(|(number, peer, target)| Subscriber {
+        no_answer: target.map(Box::from),
+        ..Subscriber::new(number).at(&format!("sip:{number}@{peer}"), address(peer))
+    }))
 }
 
 pub fn address(text: &str) -> SocketAddr {

@@ -6,6 +6,7 @@ use crate::report::Report;
 use crate::run::{self, Outcome, Progress, Watch};
 use crate::tally::Latency;
 use ringway::config::Config;
+use ringway::directory::Directory;
 use ringway::net::Server;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::sync::Arc;
@@ -114,22 +115,18 @@ fn free_address(ip: Ipv4Addr) -> Result<SocketAddrV4, String> {
 
 /// A server with one shard that knows the three phones.
 fn start(plan: &Plan) -> Result<Server, String> {
-    let Config { mut settings, mut net, .. } = Config::lab(plan.server.into());
+    let Config { settings, mut subscribers, mut net, .. } = Config::lab(plan.server.into());
     let phones = [
         (&plan.caller_number, plan.caller),
         (&plan.callee_number, plan.callee),
         (&plan.target_number, plan.target),
     ];
-    let mut subscribers = (*settings.subscribers).clone();
     for (number, address) in phones {
-        let Some(mut subscriber) = subscribers.get(number.as_bytes()).cloned() else {
+        let Some(subscriber) = subscribers.iter_mut().find(|one| *one.number == **number) else {
             return Err(format!("the lab has no subscriber {number}"));
         };
-        subscriber.contact = format!("sip:{number}@{address}");
-        subscriber.peer = address.into();
-        subscribers.insert(subscriber);
+        *subscriber = subscriber.clone().at(&format!("sip:{number}@{address}"), address.into());
     }
-    settings.subscribers = subscribers.into();
     net.cpus.truncate(1);
-    Server::start(Arc::new(settings), net).map_err(|error| error.to_string())
+    Server::start(Arc::new(settings), Directory::of(subscribers), net).map_err(|error| error.to_string())
 }

@@ -1,16 +1,20 @@
 //! Which new INVITEs are taken, and for whom.
 
 use super::session::SessionTimer;
+use crate::directory::{Entry, View};
 use crate::ids;
 use crate::limits;
-use crate::service::Subscriber;
 use crate::settings::{Listener, Settings};
 use crate::sip::name_addr::split_list;
 use crate::sip::uri::Scheme;
 use crate::sip::{HeaderName, Message, NameAddr, Status, Uri, Via};
 
 /// Checks a new INVITE in the order of RFC 3261 §8.2 and §16.3 and finds whom it is for.
-pub(super) fn admit<'s>(settings: &'s Settings, invite: &Message<'_>) -> Result<&'s Subscriber, Status> {
+pub(super) fn admit<'d>(
+    settings: &Settings,
+    directory: &'d View<'_>,
+    invite: &Message<'_>,
+) -> Result<&'d Entry, Status> {
     let uri = Uri::parse(invite.request_uri()).map_err(|_| Status::BAD_REQUEST)?;
     if uri.scheme == Scheme::Other {
         return Err(Status::UNSUPPORTED_URI_SCHEME);
@@ -28,13 +32,13 @@ pub(super) fn admit<'s>(settings: &'s Settings, invite: &Message<'_>) -> Result<
     // Our own INVITEs are made of it.
     let from = invite.header(HeaderName::From).unwrap_or_default();
     NameAddr::parse(from).and_then(|from| Uri::parse(from.uri)).map_err(|_| Status::BAD_REQUEST)?;
-    find(settings, uri.user).ok_or(Status::NOT_FOUND)
+    find(directory, uri.user).ok_or(Status::NOT_FOUND)
 }
 
 /// The subscriber with this number, escapes decoded (RFC 3261 §19.1.4).
-fn find<'s>(settings: &'s Settings, number: &[u8]) -> Option<&'s Subscriber> {
+fn find<'d>(directory: &'d View<'_>, number: &[u8]) -> Option<&'d Entry> {
     if !number.contains(&b'%') {
-        return settings.subscribers.get(number);
+        return directory.get(number);
     }
     let mut decoded = [0; limits::NUMBER_BYTES_MAX];
     let mut length = 0;
@@ -48,7 +52,7 @@ fn find<'s>(settings: &'s Settings, number: &[u8]) -> Option<&'s Subscriber> {
         length += 1;
         rest = if byte.is_some() { &others[2..] } else { others };
     }
-    settings.subscribers.get(&decoded[..length])
+    directory.get(&decoded[..length])
 }
 
 /// Whether the INVITE went through us before: its topmost Via below the sender's bears a branch of ours'

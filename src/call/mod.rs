@@ -27,7 +27,6 @@ mod side;
 pub mod state;
 mod write;
 
-use crate::clock::Now;
 use crate::context::{Context, Due};
 use crate::keep::Kept;
 use crate::limits;
@@ -251,8 +250,7 @@ impl Calls {
 
 /// `YYYYMMDDhhmmss` now.
 fn stamp(context: &Context) -> [u8; 14] {
-    let now: Now = context.now;
-    crate::ids::utc_stamp(context.started.0 + now.as_ms() / 1_000)
+    crate::ids::utc_stamp(context.unix().0)
 }
 
 /// The final response for a failure that has none of its own.

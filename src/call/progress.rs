@@ -11,9 +11,10 @@ use super::state::{CallState, LegAction, LegEvent, LegState, leg_step};
 use super::write::{Body, own_response, passed_status, relayed_response, write_rseq};
 use super::{Calls, ORPHANS, Signalling, own_status};
 use crate::context::Due;
+use crate::directory::Entry;
 use crate::ids::Kind;
 use crate::keep::Kept;
-use crate::service::{Condition, Divert, Facts, Failure, Subscriber, condition_of, divert};
+use crate::service::{Condition, Divert, Facts, Failure, condition_of, divert};
 use crate::settings::{AckPolicy, LateAnswer};
 use crate::sip::name_addr::{param, split_list};
 use crate::sip::write::Writer;
@@ -285,7 +286,9 @@ impl Calls {
             diversions: call.chain.count,
             diversions_max: u32::from(settings.max_diversions),
         };
-        match divert(&settings.subscribers, condition, &facts) {
+        let directory = Arc::clone(&on.context.directory);
+        let view = directory.read();
+        match divert(&view, condition, &facts) {
             Divert::NotSet => Next::Relay,
             Divert::Refused => {
                 on.context.metrics.forwards_refused += 1;
@@ -296,13 +299,7 @@ impl Calls {
     }
 
     /// 181 to the caller, INVITE to the target.
-    fn forward(
-        &mut self,
-        on: &mut Signalling,
-        handle: Handle,
-        condition: Condition,
-        target: &Subscriber,
-    ) -> Next {
+    fn forward(&mut self, on: &mut Signalling, handle: Handle, condition: Condition, target: &Entry) -> Next {
         let Some(call) = self.calls.get_mut(handle) else { return Next::Relay };
         if condition == Condition::NoAnswer {
             on.context.metrics.forwarded_no_answer += 1;
@@ -317,7 +314,7 @@ impl Calls {
         }
         let started = self.with_invite(on, handle, |calls, on, invite| {
             calls.push_diversion(on, handle, invite, condition);
-            calls.push_number(on, handle, target.number.as_bytes());
+            calls.push_number(on, handle, target.subscriber.number.as_bytes());
             calls.start_leg(on, handle, target, invite)
         });
         match started {

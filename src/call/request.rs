@@ -75,14 +75,16 @@ impl Calls {
         if on.transactions.is_merged(key) {
             return on.refuse(request, Status::LOOP_DETECTED);
         }
-        match admit(&settings, &request.message) {
+        let directory = Arc::clone(&on.context.directory);
+        let view = directory.read();
+        match admit(&settings, &view, &request.message) {
             Err(status) => on.refuse(request, status),
             Ok(_) if draining => {
                 on.context.metrics.refused_draining += 1;
                 on.refuse(request, Status::SERVICE_UNAVAILABLE);
             }
-            Ok(subscriber) => {
-                if let Err(status) = self.begin(on, request, key, subscriber) {
+            Ok(called) => {
+                if let Err(status) = self.begin(on, request, key, called) {
                     on.context.metrics.refused_full += 1;
                     on.refuse(request, status);
                 }

@@ -11,11 +11,12 @@ use super::write::{LegInvite, leg_invite, own_response, user_of, write_contact};
 use super::{Calls, Request, Signalling, stamp};
 use crate::clock::Deadline;
 use crate::context::Context;
+use crate::directory::{Entry, Location};
 use crate::ids::Kind;
 use crate::keep::Kept;
 use crate::limits;
 use crate::outbox::ListenerId;
-use crate::service::{Condition, Subscriber};
+use crate::service::{Condition, target};
 use crate::sip::name_addr::{param, split_list};
 use crate::sip::number::leading_number;
 use crate::sip::write::Writer;
@@ -53,7 +54,7 @@ impl Calls {
         on: &mut Signalling,
         request: &Request<'_>,
         key: ServerKey,
-        subscriber: &Subscriber,
+        called: &Entry,
     ) -> Result<(), Status> {
         let handle = self.calls.next_handle().ok_or(Status::SERVICE_UNAVAILABLE)?;
         let has_room = on.transactions.has_room_for_call() && on.context.keep.has_room_for_call();
@@ -80,8 +81,8 @@ impl Calls {
                 }
             });
         });
-        self.keep_chain(on, handle, &request.message, subscriber.number.as_bytes());
-        if let Err(status) = self.start_leg(on, handle, subscriber, &request.message) {
+        self.keep_chain(on, handle, &request.message, called.subscriber.number.as_bytes());
+        if let Err(status) = self.start_leg(on, handle, called, &request.message) {
             self.refuse(on, handle, status);
         }
         Ok(())
@@ -95,19 +96,21 @@ impl Calls {
         &mut self,
         on: &mut Signalling,
         call_handle: Handle,
-        subscriber: &Subscriber,
+        called: &Entry,
         invite: &Message<'_>,
     ) -> Result<(), Status> {
+        let subscriber = &called.subscriber;
+        let location = called.locations(on.context.unix()).next().ok_or(Status::TEMPORARILY_UNAVAILABLE)?;
         let handle = self.legs.next_handle().ok_or(Status::SERVICE_UNAVAILABLE)?;
         let Some(call) = self.calls.get_mut(call_handle) else { return Err(Status::SERVER_INTERNAL_ERROR) };
         let context = &mut on.context;
-        let listener = listener_for(context, call.listener, subscriber);
-        let answer_to = AnswerTo { listener, destination: subscriber.peer };
+        let listener = listener_for(context, call.listener, &location);
+        let answer_to = AnswerTo { listener, destination: location.destination };
         let mut scratch = std::mem::take(&mut context.scratch);
         let sent_by = context.settings.listeners.get(usize::from(listener.0)).map_or("", |l| &l.sent_by);
         let call_id_nonce = context.mint.call_id_nonce(sent_by, &mut scratch);
         context.scratch = scratch;
-        let forwards = subscriber.target(Condition::NoAnswer).is_some();
+        let forwards = target(subscriber, Condition::NoAnswer).is_some();
         let ring_ms = match (forwards, subscriber.after_ms) {
             (true, Some(after_ms)) => after_ms,
             (true, None) => context.settings.no_answer_ms,
@@ -131,7 +134,7 @@ impl Calls {
             others: Vec::new(),
             early_answer: Description::NONE,
         };
-        leg.transaction = Some(send_invite(on, call, (handle, &leg), subscriber, invite)?);
+        leg.transaction = Some(send_invite(on, call, (handle, &leg), &location, invite)?);
         if self.legs.insert(leg).is_ok() {
             call.first_leg = Some(handle);
             call.current = Some(handle);
@@ -158,10 +161,11 @@ impl Calls {
             .calls
             .get(call_handle)
             .is_some_and(|call| call.state == CallState::Searching && call.current == Some(handle));
-        let settings = Arc::clone(&on.context.settings);
-        let subscriber =
-            self.calls.get(call_handle).and_then(|call| settings.subscribers.get(call.called(&on.context)));
-        let (true, Some(subscriber)) = (is_current, subscriber) else { return false };
+        let directory = Arc::clone(&on.context.directory);
+        let view = directory.read();
+        let called = self.calls.get(call_handle).and_then(|call| view.get(call.called(&on.context)));
+        let location = called.and_then(|called| called.locations(on.context.unix()).next());
+        let (true, Some(location)) = (is_current, location) else { return false };
         on.context.disarm(&mut leg.timer);
         leg.state = LegState::Calling;
         leg.session_s = least;
@@ -172,7 +176,7 @@ impl Calls {
             let (Some(call), Some(leg)) = (calls.calls.get(call_handle), calls.legs.get_mut(handle)) else {
                 return false;
             };
-            match send_invite(on, call, (handle, leg), subscriber, invite) {
+            match send_invite(on, call, (handle, leg), &location, invite) {
                 Ok(transaction) => leg.transaction = Some(transaction),
                 Err(_) => return false,
             }
@@ -277,14 +281,14 @@ fn send_invite(
     on: &mut Signalling,
     call: &Call,
     (handle, leg): (Handle, &Leg),
-    subscriber: &Subscriber,
+    location: &Location<'_>,
     invite: &Message<'_>,
 ) -> Result<Handle, Status> {
     let tag = on.context.mint.tag(Kind::Leg, handle);
     let to = (leg.answer_to, leg.invite_cseq);
     let sent = on.transactions.send_invite(&mut on.context, User::Leg(handle), to, |context, out, branch| {
         let parts = LegInvite {
-            request_uri: subscriber.contact.as_bytes(),
+            request_uri: location.uri.as_bytes(),
             listener: leg.answer_to.listener,
             branch,
             tag: &tag,
@@ -428,12 +432,13 @@ fn contains_ignoring_case(text: &[u8], needle: &[u8]) -> bool {
     text.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
 }
 
-/// The listener to call a subscriber from: the caller's, or the first one of the peer's address family.
-fn listener_for(context: &Context, caller: ListenerId, subscriber: &Subscriber) -> ListenerId {
-    let fits = |listener: &crate::settings::Listener| listener.address.is_ipv4() == subscriber.peer.is_ipv4();
+/// The listener to call a location from: its own, the caller's, or the first one of its address family.
+fn listener_for(context: &Context, caller: ListenerId, location: &Location<'_>) -> ListenerId {
     let listeners = &context.settings.listeners;
-    if listeners.get(usize::from(caller.0)).is_some_and(fits) {
-        return caller;
-    }
-    listeners.iter().position(fits).map_or(caller, |position| ListenerId(position as u8))
+    let is_ipv4 = location.destination.is_ipv4();
+    let fits = |listener: &crate::settings::Listener| listener.address.is_ipv4() == is_ipv4;
+    let preferred = location.listener.into_iter().chain([caller]);
+    let mut named = preferred.filter(|id| listeners.get(usize::from(id.0)).is_some_and(fits));
+    let any = || listeners.iter().position(fits).map_or(caller, |position| ListenerId(position as u8));
+    named.next().unwrap_or_else(any)
 }

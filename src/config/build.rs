@@ -4,9 +4,9 @@ use super::layer::{Raw, Values};
 use super::options::Key;
 use super::value::{self, Advertised, cpu_list};
 use super::{Config, ConfigError, World, subscriber, system};
+use crate::directory::Subscriber;
 use crate::limits::{LISTENERS_MAX, SHARDS_MAX};
 use crate::net::NetSettings;
-use crate::service::Subscribers;
 use crate::settings::{AckPolicy, LateAnswer, Listener, Media, Settings, Timers};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -33,14 +33,10 @@ pub fn config(values: &mut Values, world: &World<'_>) -> Result<Config, ConfigEr
     let log = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
     let log = values.choice(Key::Log, log)?;
     let net = net(values, world)?;
-    Ok(Config { settings: settings(values, listeners, subscribers)?, net, log, lab })
+    Ok(Config { settings: settings(values, listeners)?, subscribers, net, log, lab })
 }
 
-fn settings(
-    values: &Values,
-    listeners: Vec<Listener>,
-    subscribers: Subscribers,
-) -> Result<Settings, ConfigError> {
+fn settings(values: &Values, listeners: Vec<Listener>) -> Result<Settings, ConfigError> {
     // Every number of seconds is bounded by a day, 86,400,000 ms: a u32 holds it.
     let ms_of_seconds = |key| Ok::<u32, ConfigError>(values.count(key)? * 1_000);
     Ok(Settings {
@@ -62,7 +58,6 @@ fn settings(
         max_calls: values.count(Key::MaxCalls)?,
         max_transactions: values.count(Key::MaxTransactions)?,
         retry_after_s: values.count(Key::RetryAfter)?,
-        subscribers: subscribers.into(),
     })
 }
 
@@ -190,9 +185,10 @@ fn host_port(ip: IpAddr, port: u16) -> String {
 }
 
 /// Every subscriber can be sent to from some listener, and is not the server itself.
-fn reachable(listeners: &[Listener], subscribers: &Subscribers) -> Result<(), ConfigError> {
+fn reachable(listeners: &[Listener], subscribers: &[Subscriber]) -> Result<(), ConfigError> {
+    let peer = |subscriber: &'_ Subscriber| subscriber.contact.as_ref().map(|contact| contact.destination);
     let mut peers: Vec<_> =
-        subscribers.iter().map(|subscriber| (&subscriber.number, subscriber.peer)).collect();
+        subscribers.iter().filter_map(|subscriber| Some((&subscriber.number, peer(subscriber)?))).collect();
     peers.sort();
     for (number, peer) in peers {
         if listeners.iter().any(|listener| listener.address == peer) {
@@ -223,15 +219,10 @@ fn reachable(listeners: &[Listener], subscribers: &Subscribers) -> Result<(), Co
 /// See [`Config::lab`].
 pub fn lab(listen: SocketAddr) -> Config {
     let sent_by = host_port(listen.ip(), listen.port());
-    let settings = Settings {
-        listeners: vec![Listener { address: listen, sent_by }],
-        subscribers: subscriber::lab()
-            .and_then(|entries| subscriber::subscribers(&entries))
-            // The lab's texts are constants, and a test reads them.
-            .unwrap_or_default()
-            .into(),
-        ..Settings::default()
-    };
+    let settings = Settings { listeners: vec![Listener { address: listen, sent_by }], ..Settings::default() };
+    // The lab's texts are constants, and a test reads them.
+    let subscribers =
+        subscriber::lab().and_then(|entries| subscriber::subscribers(&entries)).unwrap_or_default();
     let net = NetSettings {
         cpus: system::cpus_allowed().unwrap_or_else(|_| vec![0]),
         batch: 64,
@@ -242,5 +233,5 @@ pub fn lab(listen: SocketAddr) -> Config {
         // Nobody attacks the lab: a known secret serves where the system gives none.
         secret: system::secret().unwrap_or(0x5249_4e47_5741_5931),
     };
-    Config { settings, net, log: Level::INFO, lab: true }
+    Config { settings, subscribers, net, log: Level::INFO, lab: true }
 }

@@ -17,6 +17,7 @@ mod value;
 
 pub use print::markdown_table;
 
+use crate::directory::Subscriber;
 use crate::net::NetSettings;
 use crate::settings::Settings;
 use layer::{Layer, Values};
@@ -31,6 +32,8 @@ use std::path::Path;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub settings: Settings,
+    /// Those that the configuration names, or the lab's.
+    pub subscribers: Vec<Subscriber>,
     pub net: NetSettings,
     /// The least severe that is written to standard error.
     pub log: tracing::Level,

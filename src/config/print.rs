@@ -5,7 +5,7 @@ use super::layer::{Raw, Values};
 use super::options::{Kind, Places, Setting, TABLE};
 use super::subscriber::Entry;
 use super::value::cpu_list;
-use crate::service::Subscriber;
+use crate::directory::Subscriber;
 use std::fmt::Write;
 
 /// Forwarding subscribers that the summary names one by one.
@@ -31,7 +31,7 @@ pub fn summary(config: &Config) -> String {
 }
 
 fn subscribers(config: &Config) -> String {
-    let all = &config.settings.subscribers;
+    let all = &config.subscribers;
     let mut text = match (all.len(), config.lab) {
         (1, false) => "1 subscriber".to_owned(),
         (count, false) => format!("{count} subscribers"),

@@ -4,8 +4,8 @@ use super::layer::{Origin, Raw};
 use super::options::{Key, Kind, NO_ANSWER_SECONDS, nearest};
 use super::value::{self, Reason};
 use super::{ConfigError, shown};
+use crate::directory::Subscriber;
 use crate::limits::NUMBER_BYTES_MAX;
-use crate::service::{Subscriber, Subscribers};
 use crate::sip::Uri;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -126,11 +126,9 @@ impl Entry {
             Some(field) => Some(after_ms(&field.text).map_err(|reason| refused(field, reason))?),
         };
         Ok(Subscriber {
-            number: number.text.clone(),
-            contact: contact.text.clone(),
-            peer,
-            no_answer: self.field("no-answer").map(|field| field.text.clone()),
+            no_answer: self.field("no-answer").map(|field| field.text.as_str().into()),
             after_ms,
+            ..Subscriber::new(&number.text).at(&contact.text, peer)
         })
     }
 }
@@ -221,18 +219,18 @@ pub fn lab() -> Result<Vec<Entry>, ConfigError> {
 }
 
 /// All subscribers, checked against each other: no number twice, no forwarding to oneself or to nobody.
-pub fn subscribers(entries: &[Entry]) -> Result<Subscribers, ConfigError> {
-    let mut subscribers = Subscribers::default();
+pub fn subscribers(entries: &[Entry]) -> Result<Vec<Subscriber>, ConfigError> {
+    let mut subscribers = Vec::new();
     let mut by_number: HashMap<String, &Entry> = HashMap::new();
     for entry in entries {
         let subscriber = entry.subscriber()?;
-        if let Some(first) = by_number.insert(subscriber.number.clone(), entry) {
+        if let Some(first) = by_number.insert(subscriber.number.to_string(), entry) {
             let (number, first) = (&subscriber.number, &first.origin);
             return Err(
                 entry.refuse(&format!("the number {number} is already taken ({first}); give each once"))
             );
         }
-        subscribers.insert(subscriber);
+        subscribers.push(subscriber);
     }
     for entry in entries {
         let Some(target) = entry.field("no-answer") else { continue };

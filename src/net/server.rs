@@ -4,6 +4,7 @@ use super::run::{self, Core, Start};
 use super::shared::Shared;
 use super::{NetSettings, ServerError, checks, watch};
 use crate::clock::UnixSeconds;
+use crate::directory::Directory;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::shard::{Place, Shard};
@@ -38,10 +39,14 @@ impl Server {
     ///
     /// # Errors
     /// A port in use, an address that is not ours, a missing io_uring, a low memlock limit: one line each.
-    pub fn start(settings: Arc<Settings>, net: NetSettings) -> Result<Server, ServerError> {
+    pub fn start(
+        settings: Arc<Settings>,
+        directory: Arc<Directory>,
+        net: NetSettings,
+    ) -> Result<Server, ServerError> {
         let addresses = settings.listeners.iter().map(|listener| listener.address).collect();
         Server::start_with(addresses, &net, move |place, started| {
-            Shard::new(settings.clone(), place, started)
+            Shard::new(settings.clone(), directory.clone(), place, started)
         })
     }
 

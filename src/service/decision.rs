@@ -1,6 +1,6 @@
 //! When a call is forwarded, and to whom (SIP_RULES 1, 7, 8).
 
-use super::{Subscriber, Subscribers};
+use crate::directory::{Entry, Subscriber, View};
 use crate::sip::Status;
 
 /// Why a call may be diverted (SIP_RULES 1; RFC 5806 §4's reasons).
@@ -48,7 +48,7 @@ pub struct Facts<'a> {
 /// Whether to forward.
 #[derive(Clone, Copy, Debug)]
 pub enum Divert<'a> {
-    To(&'a Subscriber),
+    To(&'a Entry),
     /// The subscriber has set no forwarding for this condition.
     NotSet,
     /// The cap is reached, or the target is the caller or already in the chain (SIP_RULES 8).
@@ -99,15 +99,24 @@ pub fn condition_of(failure: Failure, unreachable_408: bool) -> Option<Condition
     }
 }
 
+/// The number that a subscriber forwards to under a condition; `None`: not set.
+#[must_use]
+pub fn target(subscriber: &Subscriber, condition: Condition) -> Option<&str> {
+    match condition {
+        Condition::NoAnswer => subscriber.no_answer.as_deref(),
+        Condition::Busy | Condition::NotRegistered | Condition::NotReachable => None,
+    }
+}
+
 /// Decides whether the call goes on to a target of the subscriber's.
 #[must_use]
-pub fn divert<'a>(subscribers: &'a Subscribers, condition: Condition, facts: &Facts<'_>) -> Divert<'a> {
-    let subscriber = subscribers.get(facts.called);
-    let Some(target) = subscriber.and_then(|subscriber| subscriber.target(condition)) else {
+pub fn divert<'a>(directory: &'a View<'_>, condition: Condition, facts: &Facts<'_>) -> Divert<'a> {
+    let entry = directory.get(facts.called);
+    let Some(target) = entry.and_then(|entry| target(&entry.subscriber, condition)) else {
         return Divert::NotSet;
     };
     let in_chain = facts.tried.contains(&target.as_bytes()) || facts.caller == target.as_bytes();
-    match subscribers.get(target.as_bytes()) {
+    match directory.get(target.as_bytes()) {
         Some(target) if !in_chain && facts.diversions < facts.diversions_max => Divert::To(target),
         _ => Divert::Refused,
     }
@@ -116,6 +125,7 @@ pub fn divert<'a>(subscribers: &'a Subscribers, condition: Condition, facts: &Fa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directory::Directory;
 
     fn response(code: u16, rang: bool, no_answer_cause: bool) -> Failure {
         Failure::Response { status: Status::new(code).unwrap(), rang, no_answer_cause }
@@ -148,20 +158,18 @@ mod tests {
 
     #[test]
     fn a_target_in_the_chain_or_beyond_the_cap_is_not_tried() {
-        let mut subscribers = Subscribers::default();
-        for (number, target) in [("1004", Some("1005")), ("1005", Some("1003")), ("1003", None)] {
-            subscribers.insert(Subscriber {
-                number: number.into(),
-                contact: format!("sip:{number}@127.0.0.1"),
-                peer: "127.0.0.1:5060".parse().unwrap(),
-                no_answer: target.map(String::from),
-                after_ms: None,
-            });
-        }
+        let numbers = [("1004", Some("1005")), ("1005", Some("1003")), ("1003", None)];
+        let directory = Directory::of(numbers.map(|(number, target)| Subscriber {
+            no_answer: target.map(Box::from),
+            ..Subscriber::new(number)
+        }));
+        let view = directory.read();
         let facts =
             Facts { called: b"1004", caller: b"1003", tried: &[b"1004"], diversions: 0, diversions_max: 5 };
-        let go = |facts: &Facts<'_>, condition| divert(&subscribers, condition, facts);
-        assert!(matches!(go(&facts, Condition::NoAnswer), Divert::To(s) if s.number == "1005"));
+        let go = |facts: &Facts<'_>, condition| divert(&view, condition, facts);
+        assert!(
+            matches!(go(&facts, Condition::NoAnswer), Divert::To(to) if &*to.subscriber.number == "1005")
+        );
         assert!(matches!(go(&facts, Condition::Busy), Divert::NotSet));
         assert!(matches!(go(&Facts { diversions: 5, ..facts }, Condition::NoAnswer), Divert::Refused));
         let tried: &[&[u8]] = &[b"1005", b"1004"];

@@ -1,7 +1,5 @@
 //! The forwarding service: facts in, a decision out. It sends nothing and keeps nothing.
 
 mod decision;
-mod subscriber;
 
-pub use decision::{Condition, Divert, Facts, Failure, condition_of, divert};
-pub use subscriber::{Subscriber, Subscribers};
+pub use decision::{Condition, Divert, Facts, Failure, condition_of, divert, target};

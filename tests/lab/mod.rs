@@ -60,11 +60,11 @@ impl Lab {
     pub fn with(change: impl FnOnce(&mut Setup)) -> Lab {
         let mut setup = Setup::reference();
         change(&mut setup);
-        let settings = Arc::new(setup.settings());
+        let (settings, directory) = (Arc::new(setup.settings.clone()), setup.directory());
         let shard = |number: u16| {
             let secret = setup.secret + u64::from(number);
             let place = Place { shard: number, shards: setup.shards, owner_seed: 7, secret };
-            Shard::new(Arc::clone(&settings), place, STARTED)
+            Shard::new(Arc::clone(&settings), Arc::clone(&directory), place, STARTED)
         };
         let shards = (0..setup.shards).map(shard).collect();
         Lab {

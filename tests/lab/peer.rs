@@ -1,7 +1,7 @@
 //! Who takes part, and what the server is set to.
 
+use ringway::directory::{Directory, Subscriber};
 use ringway::outbox::ListenerId;
-use ringway::service::{Subscriber, Subscribers};
 use ringway::settings::{Listener, Settings};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -33,13 +33,7 @@ const fn at(host: u8) -> SocketAddr {
 impl Peer {
     /// The peer as a subscriber without any service.
     pub fn subscriber(self) -> Subscriber {
-        Subscriber {
-            number: self.number.into(),
-            contact: format!("sip:{}@{}", self.number, self.address),
-            peer: self.address,
-            no_answer: None,
-            after_ms: None,
-        }
+        Subscriber::new(self.number).at(&format!("sip:{}@{}", self.number, self.address), self.address)
     }
 }
 
@@ -63,7 +57,7 @@ impl Setup {
     }
 
     pub fn subscriber(&mut self, peer: Peer) -> &mut Subscriber {
-        let same = |subscriber: &&mut Subscriber| subscriber.number == peer.number;
+        let same = |subscriber: &&mut Subscriber| *subscriber.number == *peer.number;
         self.subscribers.iter_mut().find(same).expect("a subscriber")
     }
 
@@ -71,13 +65,9 @@ impl Setup {
         self.subscriber(from).no_answer = Some(to.number.into());
     }
 
-    /// The settings as a shard takes them.
-    pub fn settings(&self) -> Settings {
-        let mut subscribers = Subscribers::default();
-        for subscriber in &self.subscribers {
-            subscribers.insert(subscriber.clone());
-        }
-        Settings { subscribers: Arc::new(subscribers), ..self.settings.clone() }
+    /// The subscribers as a shard reads them.
+    pub fn directory(&self) -> Arc<Directory> {
+        Directory::of(self.subscribers.iter().cloned())
     }
 
     /// The first listener of the peer's address family.

@@ -3,7 +3,7 @@
 use super::callee::Patience;
 use super::fault::Fault;
 use super::rng::{Odds, Rng};
-use ringway::service::{Subscriber, Subscribers};
+use ringway::directory::{Directory, Subscriber};
 use ringway::settings::{AckPolicy, LateAnswer, Listener, Settings};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -31,6 +31,7 @@ pub struct Options {
 
 pub struct Setup {
     pub settings: Arc<Settings>,
+    pub directory: Arc<Directory>,
     pub shards: u16,
     pub secret: u64,
     /// The tables are too small for so many calls.
@@ -89,9 +90,9 @@ impl Setup {
             session_expires_s: rng.pick(&[0, 90]),
             max_calls,
             max_transactions,
-            subscribers: Arc::new(subscribers(&mut rng)),
             ..Settings::default()
         };
+        let directory = Directory::of(subscribers(&mut rng));
         let network = Network {
             loss: Odds::new(options.loss),
             duplication: Odds::new(options.loss / 2.0),
@@ -102,7 +103,7 @@ impl Setup {
         };
         let shards = rng.between(1, 3) as u16;
         let (secret, gap_ms) = (rng.draw(), rng.between(1, 6));
-        Setup { settings: Arc::new(settings), shards, secret, scarce, network, gap_ms }
+        Setup { settings: Arc::new(settings), directory, shards, secret, scarce, network, gap_ms }
     }
 }
 
@@ -110,7 +111,7 @@ impl Setup {
     /// How long the server waits for a callee.
     pub fn patience(&self, hops: u8, hop: u8) -> Patience {
         let settings = &self.settings;
-        let own = settings.subscribers.get(&number(hops, hop)).and_then(|subscriber| subscriber.after_ms);
+        let own = self.directory.read().get(&number(hops, hop)).and_then(|entry| entry.subscriber.after_ms);
         let no_answer_ms = own.unwrap_or(settings.no_answer_ms);
         let ring_ms = if hop + 1 < hops { no_answer_ms } else { settings.ring_limit_ms };
         Patience { ring_ms, trying_ms: settings.trying_limit_ms }
@@ -118,20 +119,18 @@ impl Setup {
 }
 
 /// A chain of every length; each callee but the last forwards to the next.
-fn subscribers(rng: &mut Rng) -> Subscribers {
-    let mut subscribers = Subscribers::default();
+fn subscribers(rng: &mut Rng) -> Vec<Subscriber> {
+    let mut subscribers = Vec::new();
     let text = |number: [u8; 3]| String::from_utf8_lossy(&number).into_owned();
     for hops in 1..=HOPS_MAX as u8 {
         for hop in 0..hops {
             let number_text = text(number(hops, hop));
             let peer = callee_address(hop);
             let next = (hop + 1 < hops).then(|| text(number(hops, hop + 1)));
-            subscribers.insert(Subscriber {
-                contact: format!("sip:{number_text}@{peer}"),
-                number: number_text,
-                peer,
-                no_answer: next,
+            subscribers.push(Subscriber {
+                no_answer: next.map(String::into),
                 after_ms: rng.percent(90).then(|| rng.between(1, 24) * 500),
+                ..Subscriber::new(&number_text).at(&format!("sip:{number_text}@{peer}"), peer)
             });
         }
     }

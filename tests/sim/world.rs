@@ -69,7 +69,7 @@ impl World {
         let shard = |number: u16| {
             let secret = setup.secret.wrapping_add(u64::from(number));
             let place = Place { shard: number, shards: setup.shards, owner_seed: 7, secret };
-            Shard::new(Arc::clone(&setup.settings), place, STARTED)
+            Shard::new(Arc::clone(&setup.settings), Arc::clone(&setup.directory), place, STARTED)
         };
         let shards = (0..setup.shards).map(shard).collect();
         World {

@@ -64,9 +64,8 @@ fn check_printed(args: &[&str], file: &str, started: &Config) {
 
 /// All that a configuration says; subscribers in a table whose order means nothing.
 fn described(config: &Config) -> (String, Vec<String>) {
-    let mut settings = config.settings.clone();
-    let mut subscribers: Vec<String> = settings.subscribers.iter().map(|one| format!("{one:?}")).collect();
+    let settings = &config.settings;
+    let mut subscribers: Vec<String> = config.subscribers.iter().map(|one| format!("{one:?}")).collect();
     subscribers.sort();
-    settings.subscribers = Default::default();
     (format!("{settings:?} {:?} {:?}", config.net, config.log), subscribers)
 }

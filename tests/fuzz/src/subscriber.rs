@@ -5,6 +5,7 @@ use crate::padded;
 use crate::sip::Sip;
 use ringway::clock::{Now, UnixSeconds};
 use ringway::config::Action;
+use ringway::directory::Directory;
 use ringway::outbox::ListenerId;
 use ringway::settings::Settings;
 use ringway::shard::{Datagram, Place, Shard};
@@ -19,17 +20,19 @@ pub fn run(data: &[u8]) {
     args.extend(["--listen=udp:192.0.2.1:5060", "--listen=udp:[2001:db8::1]:5060"]);
     let Ok(Action::Start(config)) = read(&args, &[], "") else { return };
     let settings = Arc::new(Settings { max_calls: 64, max_transactions: 512, ..config.settings.clone() });
-    for subscriber in settings.subscribers.iter() {
-        let uri = Uri::parse(subscriber.contact.as_bytes()).expect("a contact that can be called");
-        assert_eq!((uri.scheme, uri.ip()), (Scheme::Sip, Some(subscriber.peer.ip())));
-        assert_eq!(uri.port.unwrap_or(5060), subscriber.peer.port());
-        call(&settings, &subscriber.number, &subscriber.contact);
+    let directory = Directory::of(config.subscribers.iter().cloned());
+    for subscriber in &config.subscribers {
+        let contact = subscriber.contact.as_ref().expect("a contact");
+        let uri = Uri::parse(contact.uri.as_bytes()).expect("a contact that can be called");
+        assert_eq!((uri.scheme, uri.ip()), (Scheme::Sip, Some(contact.destination.ip())));
+        assert_eq!(uri.port.unwrap_or(5060), contact.destination.port());
+        call(&settings, &directory, &subscriber.number, &contact.uri);
     }
 }
 
-fn call(settings: &Arc<Settings>, number: &str, contact: &str) {
+fn call(settings: &Arc<Settings>, directory: &Arc<Directory>, number: &str, contact: &str) {
     let place = Place { shard: 0, shards: 1, owner_seed: 7, secret: 99 };
-    let mut shard = Shard::new(Arc::clone(settings), place, UnixSeconds(0));
+    let mut shard = Shard::new(Arc::clone(settings), Arc::clone(directory), place, UnixSeconds(0));
     let invite = format!(
         "INVITE sip:{number}@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKa\r\n\
          From: <sip:9@h>;tag=f\r\nTo: <sip:{number}@h>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\n\

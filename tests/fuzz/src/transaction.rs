@@ -108,6 +108,7 @@ impl Bench {
                 mint: Mint::new(0, 1, 7, 99),
                 scratch: Vec::new(),
                 settings: Arc::new(settings),
+                directory: Arc::default(),
             },
             asked: Vec::new(),
             invited: Vec::new(),

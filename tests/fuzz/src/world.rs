@@ -7,7 +7,7 @@ use crate::{padded, shown};
 use ringway::clock::{Now, UnixSeconds};
 use ringway::limits::{EFFECTS_PER_INPUT_MAX, OUTPUT_BYTES_PER_INPUT_MAX, SCAN_PADDING};
 use ringway::outbox::ListenerId;
-use ringway::service::{Subscriber, Subscribers};
+use ringway::directory::{Directory, Subscriber};
 use ringway::settings::{AckPolicy, LateAnswer, Listener, Settings, Timers};
 use ringway::shard::{Datagram, Owner, Place, Shard};
 use ringway::sip::{Fault, HeaderName, Index, Message, Method, Uri, scan};
@@ -73,23 +73,23 @@ pub fn peer(number: usize) -> SocketAddr {
     PEERS[number % PEERS.len()].parse().expect("an address")
 }
 
+fn directory(input: &mut Input<'_>) -> Arc<Directory> {
+    let forwards = input.byte();
+    Directory::of(NUMBERS.iter().enumerate().map(|(position, number)| {
+        let target = NUMBERS[(position + 1) % NUMBERS.len()];
+        Subscriber {
+            no_answer: (forwards & 1 << position != 0).then(|| target.into()),
+            after_ms: (forwards & 16 << position != 0).then_some(5_000),
+            ..Subscriber::new(number).at(&format!("sip:{number}@{}", PEERS[position]), peer(position))
+        }
+    }))
+}
+
 fn settings(input: &mut Input<'_>) -> Settings {
     let listener = |address: &str| Listener {
         address: address.parse().expect("an address"),
         sent_by: address.to_owned(),
     };
-    let mut subscribers = Subscribers::default();
-    let forwards = input.byte();
-    for (position, number) in NUMBERS.iter().enumerate() {
-        let target = NUMBERS[(position + 1) % NUMBERS.len()];
-        subscribers.insert(Subscriber {
-            number: (*number).to_owned(),
-            contact: format!("sip:{number}@{}", PEERS[position]),
-            peer: peer(position),
-            no_answer: (forwards & 1 << position != 0).then(|| target.to_owned()),
-            after_ms: (forwards & 16 << position != 0).then_some(5_000),
-        });
-    }
     let (options, more) = (input.byte(), input.byte());
     let is_set = |bit: u8| options & 1 << bit != 0;
     let (max_calls, max_transactions) = [(64, 512), (4, 64), (1, 12), (64, 512)][usize::from(more >> 2 & 3)];
@@ -110,17 +110,17 @@ fn settings(input: &mut Input<'_>) -> Settings {
         alert_info: is_set(6).then(|| "<http://127.0.0.1/1>".to_owned()),
         max_calls: calls.0,
         max_transactions: calls.1,
-        subscribers: Arc::new(subscribers),
         ..Settings::default()
     }
 }
 
 impl World {
     pub fn new(input: &mut Input<'_>, shards: u16) -> World {
+        let directory = directory(input);
         let settings = Arc::new(settings(input));
         let shard = |shard: u16| {
             let place = Place { shard, shards, owner_seed: 7, secret: 99 + u64::from(shard) };
-            Shard::new(Arc::clone(&settings), place, UnixSeconds(1_381_399_635))
+            Shard::new(Arc::clone(&settings), Arc::clone(&directory), place, UnixSeconds(1_381_399_635))
         };
         World {
             shards: (0..shards).map(shard).collect(),

@@ -2,7 +2,7 @@
 
 use super::super::rng::{Odds, Rng};
 use super::super::setup::{Network as Weather, Options};
-use ringway::service::{Subscriber, Subscribers};
+use ringway::directory::{Directory, Subscriber};
 use ringway::settings::{AckPolicy, LateAnswer, Listener, Settings};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -90,6 +90,7 @@ impl Habits {
 
 pub struct Setup {
     pub settings: Arc<Settings>,
+    pub directory: Arc<Directory>,
     pub shards: u16,
     pub secret: u64,
     pub weather: Weather,
@@ -133,9 +134,9 @@ impl Setup {
             session_expires_s: if habits.timers { 90 } else { rng.pick(&[0, 90]) },
             max_calls: options.calls * 4,
             max_transactions: options.calls * 60,
-            subscribers: Arc::new(subscribers(&mut rng)),
             ..Settings::default()
         };
+        let directory = Directory::of(subscribers(&mut rng));
         let weather = Weather {
             loss: Odds::new(options.loss),
             duplication: Odds::new(options.loss / 2.0),
@@ -146,23 +147,21 @@ impl Setup {
         };
         let shards = rng.between(1, 3) as u16;
         let (secret, gap_ms) = (rng.draw(), rng.between(5, 100));
-        Setup { settings: Arc::new(settings), shards, secret, weather, gap_ms, habits }
+        Setup { settings: Arc::new(settings), directory, shards, secret, weather, gap_ms, habits }
     }
 }
 
 /// A chain of every length and every mix of families; each callee but the last forwards to the next.
-fn subscribers(rng: &mut Rng) -> Subscribers {
-    let mut subscribers = Subscribers::default();
+fn subscribers(rng: &mut Rng) -> Vec<Subscriber> {
+    let mut subscribers = Vec::new();
     for (hops, ipv6) in (1..=HOPS_MAX).flat_map(|hops| (0..1 << hops).map(move |ipv6| (hops, ipv6))) {
         for hop in 0..hops {
             let number_text = number(hops, hop, ipv6);
             let peer = address(hop + 1, ipv6 >> hop & 1 == 1);
-            subscribers.insert(Subscriber {
-                contact: format!("sip:{number_text}@{peer}"),
-                number: number_text,
-                peer,
-                no_answer: (hop + 1 < hops).then(|| number(hops, hop + 1, ipv6)),
+            subscribers.push(Subscriber {
+                no_answer: (hop + 1 < hops).then(|| number(hops, hop + 1, ipv6).into()),
                 after_ms: rng.percent(90).then(|| rng.between(2, 24) * 500),
+                ..Subscriber::new(&number_text).at(&format!("sip:{number_text}@{peer}"), peer)
             });
         }
     }

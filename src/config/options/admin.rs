@@ -1,0 +1,5 @@
+//! The admin API.
+
+use super::Setting;
+
+pub const ROWS: &[Setting] = &[];

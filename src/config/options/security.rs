@@ -1,0 +1,5 @@
+//! Who may call, and as whom.
+
+use super::Setting;
+
+pub const ROWS: &[Setting] = &[];

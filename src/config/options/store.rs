@@ -1,0 +1,5 @@
+//! Where subscribers and bindings are kept.
+
+use super::Setting;
+
+pub const ROWS: &[Setting] = &[];
