@@ -4,7 +4,7 @@
 mod phones;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use phones::{CALLER, SERVER, TARGET, address, answer, in_dialog, invite, settings};
+use phones::{CALLER, SERVER, TARGET, address, answer, directory, in_dialog, invite, settings};
 use ringway::clock::{Now, UnixSeconds};
 use ringway::context::{Context, Due};
 use ringway::ids::Mint;
@@ -41,7 +41,7 @@ impl Bench {
             mint: Mint::new(0, 1, 1, 2),
             scratch: Vec::new(),
             settings,
-            directory: Arc::default(),
+            directory: Arc::new(directory()),
         };
         let mut bench = Bench { context, transactions, index: Index::new(), count: 0 };
         (0..LINGERING).for_each(|_| bench.server(Method::Bye, &[Status::OK]));

@@ -43,6 +43,7 @@
 //! The place of anchored media is beside [`service`]: a pure `media` that sees SDP and returns a plan, and
 //! its packet loop in `net`; [`settings::Media`] has `Pass` alone until then.
 
+pub mod auth;
 pub mod call;
 pub mod clock;
 #[cfg(feature = "server")]
@@ -52,13 +53,16 @@ pub mod directory;
 pub mod ids;
 pub mod keep;
 pub mod limits;
+pub mod mail;
 pub mod metrics;
 #[cfg(feature = "server")]
 pub mod net;
 pub mod outbox;
+pub mod registrar;
 pub mod service;
 pub mod settings;
 pub mod shard;
+pub mod signalling;
 pub mod sip;
 pub mod slab;
 pub mod timer;

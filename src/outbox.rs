@@ -1,6 +1,7 @@
 //! Ordered effects: what the core wants sent, in the order in which it must leave.
 
 use crate::limits;
+use crate::mail::Letter;
 use std::net::SocketAddr;
 
 /// Which of the listeners' sockets a datagram came in by or goes out of.
@@ -23,6 +24,7 @@ pub struct Outgoing {
 pub struct Outbox {
     arena: Vec<u8>,
     datagrams: Vec<Outgoing>,
+    letters: Vec<Letter>,
 }
 
 impl Outbox {
@@ -31,6 +33,7 @@ impl Outbox {
         Outbox {
             arena: Vec::with_capacity(limits::OUTBOX_BYTES),
             datagrams: Vec::with_capacity(limits::OUTBOX_DATAGRAMS),
+            letters: Vec::new(),
         }
     }
 
@@ -43,7 +46,7 @@ impl Outbox {
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.datagrams.is_empty()
+        self.datagrams.is_empty() && self.letters.is_empty()
     }
 
     #[must_use]
@@ -70,7 +73,17 @@ impl Outbox {
         }
     }
 
-    /// Forgets everything: it was sent.
+    /// Queues a letter to the services.
+    pub fn post(&mut self, letter: Letter) {
+        self.letters.push(letter);
+    }
+
+    /// Takes the letters out, in the order in which they were posted.
+    pub fn letters(&mut self) -> impl Iterator<Item = Letter> {
+        self.letters.drain(..)
+    }
+
+    /// Forgets all datagrams: they were sent.
     pub fn clear(&mut self) {
         self.arena.clear();
         self.datagrams.clear();

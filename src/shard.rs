@@ -1,15 +1,17 @@
 //! The core's one door: datagrams, time and mail in; an ordered outbox out.
 
-use crate::call::{Calls, Request, Signalling};
+use crate::call::Calls;
 use crate::clock::{Deadline, Now, UnixSeconds};
 use crate::context::{Context, Due};
 use crate::directory::Directory;
 use crate::ids::Mint;
 use crate::keep::Keep;
 use crate::limits;
+use crate::mail::Mail;
 use crate::metrics::Metrics;
 use crate::outbox::{ListenerId, Outbox};
 use crate::settings::Settings;
+use crate::signalling::{Request, Signalling};
 use crate::sip::{Index, Method, scan};
 use crate::timer::Wheel;
 use crate::transaction::{AnswerTo, Arrival, ServerKey, Transactions};
@@ -132,6 +134,15 @@ impl Shard {
                 }
                 Some(due) => self.calls.handle_timer(&mut self.on, due),
             }
+        }
+    }
+
+    /// Handles what the services have to say. The outbox must have room.
+    pub fn handle_mail(&mut self, now: Now, mail: Mail) {
+        self.on.context.now = now;
+        match mail {
+            // Nobody asks yet.
+            Mail::Registered { .. } => self.on.context.metrics.impossible_events += 1,
         }
     }
 

@@ -5,6 +5,7 @@ use crate::directory::{Entry, View};
 use crate::ids;
 use crate::limits;
 use crate::settings::{Listener, Settings};
+use crate::signalling::unsupported;
 use crate::sip::name_addr::split_list;
 use crate::sip::uri::Scheme;
 use crate::sip::{HeaderName, Message, NameAddr, Status, Uri, Via};
@@ -22,7 +23,7 @@ pub(super) fn admit<'d>(
     if invite.max_forwards() == Some(0) {
         return Err(Status::TOO_MANY_HOPS);
     }
-    if super::unsupported(invite).next().is_some() {
+    if unsupported(invite).next().is_some() {
         return Err(Status::BAD_EXTENSION);
     }
     SessionTimer::NONE.asked(invite)?;

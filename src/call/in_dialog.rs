@@ -2,7 +2,8 @@
 
 use super::negotiation::Negotiation;
 use super::side::Side;
-use super::{Calls, Request, Signalling, unsupported};
+use super::{Calls, Request, Signalling};
+use crate::signalling::unsupported;
 use crate::sip::{Message, Method, Status};
 use crate::transaction::ServerKey;
 

@@ -10,7 +10,6 @@
 mod admit;
 mod description;
 mod dialog;
-mod fault;
 mod hangup;
 mod in_dialog;
 mod negotiation;
@@ -19,7 +18,6 @@ mod record;
 mod reinvite;
 mod relay;
 mod reliable;
-mod reply;
 mod request;
 mod session;
 mod setup;
@@ -30,41 +28,16 @@ mod write;
 use crate::context::{Context, Due};
 use crate::keep::Kept;
 use crate::limits;
-use crate::outbox::ListenerId;
 use crate::settings::Settings;
 use crate::sip::{Index, Message, Status, scan};
 use crate::slab::{Handle, Slab};
-use crate::transaction::{AnswerTo, Exchange, Report, Transactions, User, Verdict, reply as response};
+use crate::transaction::{AnswerTo, Exchange, Report, User, Verdict};
 use record::{Call, Leg};
 use relay::Relay;
 use side::Side;
 use state::{CallState, LegEvent, LegState, ReinviteEvent};
-use std::net::SocketAddr;
 
-pub use reply::unsupported;
-use write::{ALLOW, SUPPORTED_RELIABLE};
-
-/// The layers below the call, which it acts through.
-pub struct Signalling {
-    pub context: Context,
-    pub transactions: Transactions,
-}
-
-/// A request as it came.
-#[derive(Clone, Copy)]
-pub struct Request<'a> {
-    pub message: Message<'a>,
-    pub source: SocketAddr,
-    pub listener: ListenerId,
-}
-
-impl Request<'_> {
-    /// Where responses to it go; `None` only after a fault in its topmost Via.
-    pub(crate) fn answer_to(&self) -> Option<AnswerTo> {
-        let destination = response::destination(&self.message.top_via()?, self.source);
-        Some(AnswerTo { listener: self.listener, destination })
-    }
-}
+use crate::signalling::{Request, Signalling};
 
 /// All calls of a shard.
 pub struct Calls {

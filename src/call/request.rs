@@ -2,8 +2,10 @@
 
 use super::admit::admit;
 use super::state::ReinviteEvent;
-use super::{ALLOW, Calls, Request, SUPPORTED_RELIABLE, Signalling, unsupported};
+use super::write::SUPPORTED_RELIABLE;
+use super::{Calls, Request, Signalling};
 use crate::ids::Kind;
+use crate::signalling::{ALLOW, unsupported};
 use crate::sip::{HeaderName, Method, Status};
 use crate::transaction::{ServerKey, User};
 use std::sync::Arc;

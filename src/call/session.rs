@@ -5,19 +5,17 @@ use super::dialog::{Dialog, RequestLine};
 use super::negotiation::Negotiation;
 use super::side::Side;
 use super::state::{CallEvent, CallState, LegState};
-use super::write::{ALLOW, SUPPORTED, user_of, write_contact};
+use super::write::{SUPPORTED, user_of, write_contact};
 use super::{Calls, Request, Signalling};
 use crate::clock::{Deadline, Now};
 use crate::context::{Context, Due};
+use crate::signalling::{ALLOW, MIN_SE_S};
 use crate::sip::name_addr::{param, split_list};
 use crate::sip::number::leading_number;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Method, Status};
 use crate::slab::Handle;
 use crate::transaction::{Exchange, ServerKey, User};
-
-/// The shortest interval that we take or ask for, in seconds (RFC 4028 §4).
-pub(super) const MIN_SE_S: u32 = 90;
 
 /// Longer ones are not believed, in seconds: refreshing once a day is as good as never.
 pub(super) const INTERVAL_MAX_S: u32 = 86_400;

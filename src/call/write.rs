@@ -7,13 +7,10 @@ use super::session::SessionTimer;
 use crate::context::Context;
 use crate::ids::{Branch, Mint, Tag};
 use crate::outbox::ListenerId;
+use crate::signalling::ALLOW;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Method, NameAddr, Status};
 use crate::transaction::write_via;
-
-/// Methods that we take (RFC 3261 §20.5).
-pub(super) const ALLOW: &[u8] =
-    b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, NOTIFY, REFER";
 
 /// Extensions that we support on every leg (RFC 4028).
 pub(super) const SUPPORTED: &[u8] = b"timer";

@@ -1,8 +1,7 @@
 //! Answers of our own. Outside a dialog they need no transaction (RFC 3261 §8.2.7): the same request gets the
 //! same response however often it comes, so nothing needs to be remembered and a flood fills no table.
 
-use super::session::MIN_SE_S;
-use super::{ALLOW, Request, Signalling};
+use super::{ALLOW, MIN_SE_S, Request, Signalling};
 use crate::context::Context;
 use crate::sip::name_addr::split_list;
 use crate::sip::write::Writer;
@@ -22,7 +21,7 @@ impl Signalling {
 
     /// The same for a request in a dialog. What is refused now could be taken when it comes again, so a
     /// transaction sees to it that it is not.
-    pub(super) fn refuse_in_dialog(&mut self, request: &Request<'_>, key: ServerKey, status: Status) {
+    pub fn refuse_in_dialog(&mut self, request: &Request<'_>, key: ServerKey, status: Status) {
         self.context.metrics.requests_refused += 1;
         let retry_s = self.retry_after_s(status);
         self.answer_in_dialog(request, key, status, |_, writer| {
@@ -32,7 +31,7 @@ impl Signalling {
 
     /// Sends the final response to a request in a dialog, by a transaction of its own that answers
     /// repetitions.
-    pub(super) fn answer_in_dialog(
+    pub fn answer_in_dialog(
         &mut self,
         request: &Request<'_>,
         key: ServerKey,
