@@ -16,6 +16,6 @@ pub enum Letter {
 /// From the services to a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mail {
-    /// What came of a [`Letter::Register`]: once it is `Ok` the change is durable, and the directory shows it.
+    /// What came of a [`Letter::Register`]: `Ok` once the change is durable and the directory shows it.
     Registered { ticket: Handle, outcome: Result<(), Refusal> },
 }
