@@ -18,6 +18,8 @@ pub enum Due {
     Transaction(Handle),
     Call(Handle),
     Leg(Handle),
+    /// The no-answer timer of a call's search.
+    Search(Handle),
     Relay(Handle),
 }
 

@@ -25,14 +25,20 @@ pub const NUMBER_BYTES_MAX: usize = 64;
 /// ours can grow past a datagram.
 pub const RESPONSE_HEAD_BYTES_MAX: usize = 16_384;
 
-/// Datagrams that one input may cause. A 200 that loses a race causes the most: ACK + BYE to it, CANCEL
-/// to the target, a final response and an ACK to the caller's side; doubled for room.
-pub const EFFECTS_PER_INPUT_MAX: usize = 16;
+/// Bindings that one number may have (`--max-contacts` is at most this).
+pub const CONTACTS_MAX: usize = 16;
+
+/// Legs that ring at once: a number's bindings and its static contact.
+pub const FORKS_MAX: usize = CONTACTS_MAX + 1;
+
+/// Datagrams that one input may cause. The end of a search causes the most: a CANCEL to every leg, INVITEs
+/// to the target's, and a response or two to the caller; a 200 that loses a race gets ACK + BYE besides.
+pub const EFFECTS_PER_INPUT_MAX: usize = 16 + 2 * FORKS_MAX;
 
 /// Bytes of output that one input may cause: two messages of a full datagram (an INVITE relayed, its
 /// response relayed) and small ones besides; or a BYE, an ACK and a refusal at the end of a call, each with
-/// a route set as long as they come.
-pub const OUTPUT_BYTES_PER_INPUT_MAX: usize = 4 * (DATAGRAM_BYTES_MAX + 2_048);
+/// a route set as long as they come; and an INVITE to every location of a number.
+pub const OUTPUT_BYTES_PER_INPUT_MAX: usize = (4 + FORKS_MAX) * (DATAGRAM_BYTES_MAX + 2_048);
 
 /// The outbox's arena: a batch of 64 datagrams of 2 KiB each way twice over, and room for one full input.
 pub const OUTBOX_BYTES: usize = 512 * 1024 + OUTPUT_BYTES_PER_INPUT_MAX;
@@ -56,15 +62,14 @@ pub const LISTENERS_MAX: usize = 64;
 
 const _: () = assert!(DATAGRAM_BYTES_MAX <= u16::MAX as usize);
 const _: () = assert!(HEADERS_MAX <= u8::MAX as usize);
-const _: () = assert!(OUTBOX_BYTES >= 2 * OUTPUT_BYTES_PER_INPUT_MAX);
 const _: () = assert!(TIMERS_PER_STEP_MAX * 2 + EFFECTS_PER_INPUT_MAX <= OUTBOX_DATAGRAMS);
 
-/// Timers of one shard: one per transaction, one per call, one for its re-INVITE, and the call's legs: the
-/// one that is tried and those that are given up, one per diversion at most.
+/// Timers of one shard: one per transaction, one per call, one for its search, one for its re-INVITE, and
+/// one per leg, of which there is room for one and one for every diversion.
 #[must_use]
 pub fn timers_max(settings: &Settings, shards: u16) -> usize {
     let shards = usize::from(shards.max(1));
-    let per_call = usize::from(settings.max_diversions) + 3;
+    let per_call = usize::from(settings.max_diversions) + 4;
     (settings.max_transactions as usize + per_call * settings.max_calls as usize) / shards + 64
 }
 

@@ -80,7 +80,8 @@ impl Calls {
         call.caller_over = false;
         self.remember_description(on, Side::Caller(handle), answer);
         let Some(call) = self.calls.get_mut(handle) else { return };
-        for kept in [&mut call.invite, &mut call.head, &mut call.chain.numbers, &mut call.chain.diversions] {
+        call.answered_at = Some(on.context.now);
+        for kept in [&mut call.invite, &mut call.head, &mut call.chain.diversions] {
             on.context.keep.release(kept.take());
         }
         let timers = on.context.settings.timers;
@@ -244,10 +245,7 @@ impl Calls {
     }
 
     pub(super) fn give_legs_up(&mut self, on: &mut Signalling, handle: Handle) {
-        let Some(call) = self.calls.get(handle) else { return };
-        if let Some(current) = call.current {
-            self.leg_event(on, current, LegEvent::Cancel, None);
-        }
+        self.end_search(on, handle, None);
         self.hang_up_winner(on, handle, Cause::None);
     }
 

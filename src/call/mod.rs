@@ -19,6 +19,7 @@ mod reinvite;
 mod relay;
 mod reliable;
 mod request;
+mod search;
 mod session;
 mod setup;
 mod side;
@@ -29,7 +30,7 @@ use crate::context::{Context, Due};
 use crate::keep::Kept;
 use crate::limits;
 use crate::settings::Settings;
-use crate::sip::{Index, Message, Status, scan};
+use crate::sip::{Index, Message, scan};
 use crate::slab::{Handle, Slab};
 use crate::transaction::{AnswerTo, Exchange, Report, User, Verdict};
 use record::{Call, Leg};
@@ -151,6 +152,7 @@ impl Calls {
             Due::Call(call) => self.call_timer(on, call),
             Due::Leg(leg) => self.leg_event(on, leg, LegEvent::Timer, None),
             Due::Relay(relay) => self.reinvite_timer(on, relay),
+            Due::Search(call) => self.rang_out(on, call),
             Due::Transaction(_) => on.context.metrics.impossible_events += 1,
         }
     }
@@ -163,9 +165,6 @@ impl Calls {
             on.transactions.abandon_unanswered(&mut on.context, transaction);
         }
         if let Some(call) = self.calls.get_mut(leg.call) {
-            if call.current == Some(handle) {
-                call.current = None;
-            }
             if call.winner == Some(handle) {
                 call.winner = None;
             }
@@ -187,6 +186,7 @@ impl Calls {
         }
         let call = leg.call;
         leg.release(&mut on.context);
+        self.speak_for(call, handle);
         self.remove_call_if_over(on, call);
     }
 
@@ -224,17 +224,4 @@ impl Calls {
 /// `YYYYMMDDhhmmss` now.
 fn stamp(context: &Context) -> [u8; 14] {
     crate::ids::utc_stamp(context.unix().0)
-}
-
-/// The final response for a failure that has none of its own.
-const fn own_status(failure: &crate::service::Failure) -> Status {
-    match failure {
-        // Our own timer ended it (SIP_RULES 7).
-        crate::service::Failure::RangOut | crate::service::Failure::NeverRang => {
-            Status::TEMPORARILY_UNAVAILABLE
-        }
-        // RFC 3261 §8.1.3.1: a transaction that timed out counts as a 408.
-        crate::service::Failure::Silent => Status::REQUEST_TIMEOUT,
-        crate::service::Failure::Response { status, .. } => *status,
-    }
 }

@@ -3,29 +3,21 @@
 use super::dialog::{Dialog, RequestLine};
 use super::hangup::Cause;
 use super::record::Heard;
-use super::reliable::{Outstanding, Progress, Reliability};
+use super::reliable::Progress;
 use super::session::lists;
-use super::setup::RECEIVED_NUMBERS_MAX;
 use super::side::Side;
 use super::state::{CallState, LegAction, LegEvent, LegState, leg_step};
-use super::write::{Body, own_response, passed_status, relayed_response, write_rseq};
-use super::{Calls, ORPHANS, Signalling, own_status};
+use super::{Calls, ORPHANS, Signalling};
 use crate::context::Due;
-use crate::directory::Entry;
 use crate::ids::Kind;
 use crate::keep::Kept;
-use crate::service::{Condition, Divert, Facts, Failure, condition_of, divert};
+use crate::service::Failure;
 use crate::settings::{AckPolicy, LateAnswer};
 use crate::sip::name_addr::{param, split_list};
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Method, Status};
 use crate::slab::Handle;
 use crate::transaction::{AnswerTo, Exchange, User, send_once};
-use std::sync::Arc;
-
-/// Numbers in a chain at most: the caller, those received, the first callee, and every diversion of ours
-/// (`--max-diversions` ≤ 10).
-const CHAIN_MAX: usize = 12 + RECEIVED_NUMBERS_MAX;
 
 impl Calls {
     /// A response to a leg's INVITE.
@@ -78,8 +70,9 @@ impl Calls {
             LegAction::StartRinging | LegAction::RepeatRinging => {
                 let starts = action == LegAction::StartRinging;
                 if starts {
-                    let ring_ms = leg.ring_ms;
-                    self.arm_leg(on, handle, ring_ms);
+                    on.context.disarm(&mut leg.timer);
+                    let call = leg.call;
+                    self.ring(on, call);
                 }
                 if let Some(response) = response {
                     self.relay_provisional(on, handle, response, !starts);
@@ -89,11 +82,6 @@ impl Calls {
             LegAction::TakeLateAnswer => self.take_late_answer(on, handle, response),
             LegAction::TakeFailure => self.take_failure(on, handle, response),
             LegAction::TakeSilence => self.leg_failed(on, handle, Failure::Silent, None),
-            LegAction::NoAnswer => {
-                self.cancel_leg(on, handle);
-                on.context.metrics.no_answer_timeouts += 1;
-                self.leg_failed(on, handle, Failure::RangOut, None);
-            }
             LegAction::NeverRang => {
                 self.cancel_leg(on, handle);
                 self.leg_failed(on, handle, Failure::NeverRang, None);
@@ -124,10 +112,16 @@ impl Calls {
         always: bool,
     ) {
         let Some(status) = response.status() else { return };
-        let Some(call_handle) = self.legs.get(leg).map(|leg| leg.call) else { return };
+        let Some(record) = self.legs.get(leg).filter(|leg| leg.is_tried()) else { return };
+        let call_handle = record.call;
+        let others_speak = self.has_other_speaker(call_handle, leg);
         let Some(call) = self.calls.get_mut(call_handle) else { return };
-        if call.state != CallState::Searching || call.current != Some(leg) {
+        // While one callee's early media is heard, another's ringing is of no use to the caller.
+        if call.state != CallState::Searching || call.heard == Heard::EarlyMedia && others_speak {
             return;
+        }
+        if call.answered_by == 0 || !others_speak {
+            call.current = Some(leg);
         }
         let heard = match (status, response.body().is_empty()) {
             (_, false) => Heard::EarlyMedia,
@@ -155,12 +149,9 @@ impl Calls {
             return self.remove_leg(on, handle);
         }
         call.winner = Some(handle);
-        let rival = call.current.take().filter(|&current| current != handle);
         let (call_handle, immediate) =
             (leg.call, on.context.settings.ack == AckPolicy::Immediate && !call.late_offer);
-        if let Some(rival) = rival {
-            self.leg_event(on, rival, LegEvent::Cancel, None);
-        }
+        self.end_search(on, call_handle, None);
         if immediate {
             self.leg_event(on, handle, LegEvent::Acknowledge, None);
         }
@@ -230,151 +221,6 @@ impl Calls {
         }
         let no_answer_cause = response.values(HeaderName::Reason).any(is_no_answer_cause);
         self.leg_failed(on, handle, Failure::Response { status, rang, no_answer_cause }, Some(response));
-    }
-
-    /// A leg came to nothing: on to the next target, or a final response to the caller. A leg that was
-    /// not cancelled is over.
-    fn leg_failed(
-        &mut self,
-        on: &mut Signalling,
-        handle: Handle,
-        failure: Failure,
-        response: Option<&Message<'_>>,
-    ) {
-        self.refuse_relays_to(on, handle, 0);
-        let Some(leg) = self.legs.get(handle) else { return };
-        let (call, cancelling) = (leg.call, leg.state == LegState::Cancelling);
-        let is_current = self
-            .calls
-            .get(call)
-            .is_some_and(|record| record.state == CallState::Searching && record.current == Some(handle));
-        if is_current {
-            match self.next_target(on, call, failure) {
-                Next::Forwarded => {}
-                Next::Refuse(status) => self.refuse(on, call, status),
-                Next::Relay => match response {
-                    Some(response) => self.relay_failure(on, call, response),
-                    None => self.refuse(on, call, own_status(&failure)),
-                },
-            }
-        }
-        if !cancelling {
-            self.remove_leg(on, handle);
-        }
-    }
-
-    /// Asks the service where the call goes on, and sends it there.
-    fn next_target(&mut self, on: &mut Signalling, handle: Handle, failure: Failure) -> Next {
-        let settings = Arc::clone(&on.context.settings);
-        let Some(condition) = condition_of(failure, settings.unreachable_408) else { return Next::Relay };
-        let Some(call) = self.calls.get(handle) else { return Next::Relay };
-        let mut numbers = [&b""[..]; CHAIN_MAX];
-        let mut count = 0;
-        for number in on.context.keep.bytes(&call.chain.numbers).split(|&byte| byte == b'\n') {
-            if count < CHAIN_MAX && !number.is_empty() {
-                numbers[count] = number;
-                count += 1;
-            }
-        }
-        let (Some(caller), Some(called)) = (numbers.first(), numbers[..count].last()) else {
-            return Next::Relay;
-        };
-        let facts = Facts {
-            called,
-            caller,
-            tried: &numbers[1.min(count)..count],
-            diversions: call.chain.count,
-            diversions_max: u32::from(settings.max_diversions),
-        };
-        let directory = Arc::clone(&on.context.directory);
-        let view = directory.read();
-        match divert(&view, condition, &facts) {
-            Divert::NotSet => Next::Relay,
-            Divert::Refused => {
-                on.context.metrics.forwards_refused += 1;
-                Next::Refuse(condition.refusal())
-            }
-            Divert::To(target) => self.forward(on, handle, condition, target),
-        }
-    }
-
-    /// 181 to the caller, INVITE to the target.
-    fn forward(&mut self, on: &mut Signalling, handle: Handle, condition: Condition, target: &Entry) -> Next {
-        let Some(call) = self.calls.get_mut(handle) else { return Next::Relay };
-        if condition == Condition::NoAnswer {
-            on.context.metrics.forwarded_no_answer += 1;
-        }
-        // What the leg before had to say is of no interest any more.
-        on.context.keep.release(call.held.take());
-        if on.context.settings.send_181 {
-            call.owes_181 = call.outstanding.is_some();
-            if !call.owes_181 {
-                self.tell_of_forwarding(on, handle);
-            }
-        }
-        let started = self.with_invite(on, handle, |calls, on, invite| {
-            calls.push_diversion(on, handle, invite, condition);
-            calls.push_number(on, handle, target.subscriber.number.as_bytes());
-            calls.start_leg(on, handle, target, invite)
-        });
-        match started {
-            Some(Ok(())) => Next::Forwarded,
-            Some(Err(status)) => Next::Refuse(status),
-            None => Next::Refuse(Status::SERVER_INTERNAL_ERROR),
-        }
-    }
-
-    /// 181 to the caller (SIP_RULES 14), reliably where it has asked for that.
-    pub(super) fn tell_of_forwarding(&mut self, on: &mut Signalling, handle: Handle) {
-        let Some(call) = self.calls.get_mut(handle) else { return };
-        call.heard = Heard::Forwarded;
-        call.is_early = true;
-        let reliably = call.reliability == Reliability::Required;
-        let rseq = reliably.then(|| call.next_rseq(&mut on.context));
-        let call = &*call;
-        let status = Status::CALL_IS_BEING_FORWARDED;
-        let sent = on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
-            own_response(context, out, call, status, |writer| write_rseq(writer, rseq));
-        });
-        if sent && reliably {
-            self.await_prack(on, handle, Outstanding { passes_to: None, identity: 0, offers: false });
-        }
-    }
-
-    fn relay_failure(&mut self, on: &mut Signalling, handle: Handle, response: &Message<'_>) {
-        // RFC 3261 §16.7 step 6: a 503 of somebody else's would make the caller avoid us.
-        let Some(status) = response.status().map(passed_status) else { return };
-        let Some(call) = self.calls.get_mut(handle) else { return };
-        call.state = CallState::Refused;
-        call.stop_repeating(&mut on.context);
-        on.context.metrics.calls_failed += 1;
-        let call = &*call;
-        let sent = on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
-            relayed_response(context, out, call, response, (status, None, Body::Same));
-        });
-        if !sent {
-            on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
-                own_response(context, out, call, status, |_| {});
-            });
-        }
-    }
-
-    /// A final response of our own to the caller. The call ends with its last leg.
-    pub(super) fn refuse(&mut self, on: &mut Signalling, handle: Handle, status: Status) {
-        let Some(call) = self.calls.get_mut(handle) else { return };
-        call.state = CallState::Refused;
-        call.stop_repeating(&mut on.context);
-        on.context.metrics.calls_failed += 1;
-        let retry_after = on.context.settings.retry_after_s;
-        let call = &*call;
-        on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
-            own_response(context, out, call, status, |writer| {
-                if status == Status::SERVICE_UNAVAILABLE {
-                    writer.name(HeaderName::RetryAfter).number(u64::from(retry_after)).end_line();
-                }
-            });
-        });
-        self.remove_call_if_over(on, handle);
     }
 
     /// CANCEL, with the Reason of the caller's; the leg is given up after 64·T1 (RFC 3261 §9.1).
@@ -483,14 +329,6 @@ fn bye(on: &mut Signalling, answer: &Message<'_>, to: AnswerTo, last: u32) {
         on.context.metrics.transactions_not_kept += u64::from(sent.is_err());
     }
     dialog.release(&mut on.context);
-}
-
-/// What came of asking for the next target.
-enum Next {
-    Forwarded,
-    Refuse(Status),
-    /// The caller gets the leg's own final response.
-    Relay,
 }
 
 /// `Q.850;cause=19`: no answer from the user, user alerted (RFC 3326, Q.850).

@@ -4,8 +4,9 @@ use super::description::Description;
 use super::dialog::Dialog;
 use super::negotiation::Negotiation;
 use super::reliable::{Outstanding, Reliability};
+use super::search::Search;
 use super::state::{CallState, LegState};
-use crate::clock::Deadline;
+use crate::clock::{Deadline, Now};
 use crate::context::Context;
 use crate::keep::Kept;
 use crate::outbox::ListenerId;
@@ -101,8 +102,12 @@ pub(super) struct Call {
     pub record_id: RecordId,
     /// The legs that are not over, linked through [`Leg::next`].
     pub first_leg: Option<Handle>,
-    /// The leg that is tried now.
+    /// The leg that speaks for the callees in the caller's early dialog: the one that was heard from last, or
+    /// the one whose answer the caller has got.
     pub current: Option<Handle>,
+    pub search: Search,
+    /// When a callee answered.
+    pub answered_at: Option<Now>,
     /// The leg that answered and won.
     pub winner: Option<Handle>,
     /// The INVITE had no body: the offer comes in the 200 and the answer in the ACK.
@@ -119,8 +124,8 @@ pub(super) struct Leg {
     /// Where the INVITE went.
     pub answer_to: AnswerTo,
     pub timer: TimerHandle,
-    /// How long it may ring.
-    pub ring_ms: u32,
+    /// Stands for the location that it was sent to.
+    pub location: u64,
     pub invite_cseq: u32,
     /// What its Call-ID is made of.
     pub call_id_nonce: u64,
@@ -189,6 +194,7 @@ impl Call {
 
     pub fn release(mut self, context: &mut Context) {
         context.disarm(&mut self.timer);
+        self.search.end(context);
         self.dialog.release(context);
         self.owed.release(context);
         self.told.release(context);
@@ -201,6 +207,11 @@ impl Call {
 }
 
 impl Leg {
+    /// Whether the call still waits for its final response.
+    pub fn is_tried(&self) -> bool {
+        matches!(self.state, LegState::Calling | LegState::Trying | LegState::Ringing)
+    }
+
     /// The dialog of a response becomes the leg's (RFC 3261 §12.1.2); of the one that it was before, what
     /// has been said in it stays said.
     pub fn adopt_dialog(&mut self, context: &mut Context, response: &Message<'_>) {

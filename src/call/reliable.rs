@@ -81,9 +81,11 @@ impl Calls {
         if rseq.is_some_and(|rseq| has_tag && last > 0 && rseq != last.wrapping_add(1)) {
             return Progress::Never;
         }
-        let waits = self.calls.get(leg.call).is_some_and(|call| {
-            call.outstanding.is_some() && call.state == CallState::Searching && call.current == Some(handle)
-        });
+        let waits = leg.is_tried()
+            && self
+                .calls
+                .get(leg.call)
+                .is_some_and(|call| call.outstanding.is_some() && call.state == CallState::Searching);
         if waits {
             self.hold(on, handle, response);
             return Progress::Later;

@@ -5,6 +5,7 @@ use super::dialog::Dialog;
 use super::negotiation::Negotiation;
 use super::record::{Call, Chain, Heard, Leg, RecordId};
 use super::reliable::Reliability;
+use super::search::{NotTried, Search};
 use super::session::{INTERVAL_MAX_S, SessionTimer, lists};
 use super::state::{CallState, LegState};
 use super::write::{LegInvite, leg_invite, own_response, user_of, write_contact};
@@ -16,7 +17,7 @@ use crate::ids::Kind;
 use crate::keep::Kept;
 use crate::limits;
 use crate::outbox::ListenerId;
-use crate::service::{Condition, target};
+use crate::service::{Condition, Failure};
 use crate::sip::name_addr::{param, split_list};
 use crate::sip::number::leading_number;
 use crate::sip::write::Writer;
@@ -82,13 +83,15 @@ impl Calls {
             });
         });
         self.keep_chain(on, handle, &request.message, called.subscriber.number.as_bytes());
-        if let Err(status) = self.start_leg(on, handle, called, &request.message) {
-            self.refuse(on, handle, status);
+        match self.search(on, handle, called, &request.message) {
+            Ok(()) => {}
+            Err(NotTried::NoLocation) => self.conclude(on, handle, Failure::NotRegistered, None),
+            Err(NotTried::Refused(status)) => self.refuse(on, handle, status),
         }
         Ok(())
     }
 
-    /// Sends an INVITE to a subscriber.
+    /// Sends an INVITE to a location.
     ///
     /// # Errors
     /// The status for the caller when it could not be sent.
@@ -96,26 +99,18 @@ impl Calls {
         &mut self,
         on: &mut Signalling,
         call_handle: Handle,
-        called: &Entry,
+        location: &Location<'_>,
         invite: &Message<'_>,
     ) -> Result<(), Status> {
-        let subscriber = &called.subscriber;
-        let location = called.locations(on.context.unix()).next().ok_or(Status::TEMPORARILY_UNAVAILABLE)?;
         let handle = self.legs.next_handle().ok_or(Status::SERVICE_UNAVAILABLE)?;
         let Some(call) = self.calls.get_mut(call_handle) else { return Err(Status::SERVER_INTERNAL_ERROR) };
         let context = &mut on.context;
-        let listener = listener_for(context, call.listener, &location);
+        let listener = listener_for(context, call.listener, location);
         let answer_to = AnswerTo { listener, destination: location.destination };
         let mut scratch = std::mem::take(&mut context.scratch);
         let sent_by = context.settings.listeners.get(usize::from(listener.0)).map_or("", |l| &l.sent_by);
         let call_id_nonce = context.mint.call_id_nonce(sent_by, &mut scratch);
         context.scratch = scratch;
-        let forwards = target(subscriber, Condition::NoAnswer).is_some();
-        let ring_ms = match (forwards, subscriber.after_ms) {
-            (true, Some(after_ms)) => after_ms,
-            (true, None) => context.settings.no_answer_ms,
-            (false, _) => context.settings.ring_limit_ms,
-        };
         let mut leg = Leg {
             state: LegState::Calling,
             call: call_handle,
@@ -123,7 +118,7 @@ impl Calls {
             transaction: None,
             answer_to,
             timer: TimerHandle::NONE,
-            ring_ms,
+            location: location_hash(context, location),
             invite_cseq: FIRST_CSEQ,
             call_id_nonce,
             session_s: context.settings.session_expires_s,
@@ -134,10 +129,10 @@ impl Calls {
             others: Vec::new(),
             early_answer: Description::NONE,
         };
-        leg.transaction = Some(send_invite(on, call, (handle, &leg), &location, invite)?);
+        leg.transaction = Some(send_invite(on, call, (handle, &leg), location, invite)?);
         if self.legs.insert(leg).is_ok() {
             call.first_leg = Some(handle);
-            call.current = Some(handle);
+            call.current = call.current.or(Some(handle));
         }
         Ok(())
     }
@@ -157,15 +152,14 @@ impl Calls {
             return false;
         }
         let call_handle = leg.call;
-        let is_current = self
-            .calls
-            .get(call_handle)
-            .is_some_and(|call| call.state == CallState::Searching && call.current == Some(handle));
+        let is_tried = leg.is_tried()
+            && self.calls.get(call_handle).is_some_and(|call| call.state == CallState::Searching);
         let directory = Arc::clone(&on.context.directory);
         let view = directory.read();
         let called = self.calls.get(call_handle).and_then(|call| view.get(call.called(&on.context)));
-        let location = called.and_then(|called| called.locations(on.context.unix()).next());
-        let (true, Some(location)) = (is_current, location) else { return false };
+        let mut locations = called.into_iter().flat_map(|called| called.locations(on.context.unix()));
+        let location = locations.find(|location| location_hash(&on.context, location) == leg.location);
+        let (true, Some(location)) = (is_tried, location) else { return false };
         on.context.disarm(&mut leg.timer);
         leg.state = LegState::Calling;
         leg.session_s = least;
@@ -289,6 +283,7 @@ fn send_invite(
     let sent = on.transactions.send_invite(&mut on.context, User::Leg(handle), to, |context, out, branch| {
         let parts = LegInvite {
             request_uri: location.uri.as_bytes(),
+            path: location.path.as_bytes(),
             listener: leg.answer_to.listener,
             branch,
             tag: &tag,
@@ -372,6 +367,8 @@ fn new_call(context: &mut Context, request: &Request<'_>, handle: Handle) -> Res
         record_id: RecordId::new(caller, stamp(context), sequence),
         first_leg: None,
         current: None,
+        search: Search::NONE,
+        answered_at: None,
         winner: None,
         late_offer,
     })
@@ -430,6 +427,11 @@ fn cause_of<'a>(entry: &&'a [u8]) -> Option<&'a [u8]> {
 
 fn contains_ignoring_case(text: &[u8], needle: &[u8]) -> bool {
     text.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
+}
+
+/// Stands for a location, should its INVITE have to be written again.
+fn location_hash(context: &Context, location: &Location<'_>) -> u64 {
+    context.mint.hash(&[location.uri.as_bytes(), location.path.as_bytes()])
 }
 
 /// The listener to call a location from: its own, the caller's, or the first one of its address family.

@@ -67,7 +67,7 @@ pub enum CallAction {
 ///
 /// ```text
 ///   Calling ─100─▶ Trying ─18x─▶ Ringing ─2xx─▶ Answered ─ACK─▶ Confirmed ─BYE─▶ Ending
-///      └─cancel─▶ Held ─1xx─▶ Cancelling ◀─cancel, timer─┘ (from Trying and Ringing)
+///      └─cancel─▶ Held ─1xx─▶ Cancelling ◀─cancel─┘ (from Trying and Ringing)
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LegState {
@@ -75,7 +75,7 @@ pub enum LegState {
     Calling,
     /// 100 heard: the limit on trying runs.
     Trying,
-    /// 18x heard: the no-answer timer runs, once.
+    /// 18x heard: the no-answer timer of the search runs.
     Ringing,
     /// To be cancelled as soon as a 1xx comes (RFC 3261 §9.1).
     Held,
@@ -115,7 +115,7 @@ pub enum LegAction {
     None,
     /// Start the limit on 100 Trying.
     StartTrying,
-    /// Start the no-answer timer and tell the caller.
+    /// Start the no-answer timer if it does not run yet, and tell the caller.
     StartRinging,
     /// Tell the caller once more; the timer runs on (SIP_RULES 2).
     RepeatRinging,
@@ -125,8 +125,6 @@ pub enum LegAction {
     TakeLateAnswer,
     TakeFailure,
     TakeSilence,
-    /// CANCEL, then on to the next target.
-    NoAnswer,
     /// CANCEL: it never rang.
     NeverRang,
     SendCancel,
@@ -180,9 +178,9 @@ pub const fn call_step(state: CallState, event: CallEvent) -> (CallState, CallAc
 #[must_use]
 pub const fn leg_step(state: LegState, event: LegEvent) -> (LegState, LegAction) {
     use LegAction::{
-        Impossible, Late, NeverRang, NoAnswer, None, Remove, RepeatRinging, SendAck, SendAckAndBye,
-        SendAckAndRemove, SendBye, SendCancel, SessionDue, StartRinging, StartTrying, TakeAnswer,
-        TakeFailure, TakeLateAnswer, TakeSilence,
+        Impossible, Late, NeverRang, None, Remove, RepeatRinging, SendAck, SendAckAndBye, SendAckAndRemove,
+        SendBye, SendCancel, SessionDue, StartRinging, StartTrying, TakeAnswer, TakeFailure, TakeLateAnswer,
+        TakeSilence,
     };
     use LegEvent as E;
     use LegState::{Answered, Calling, Cancelling, Confirmed, Ending, Held, Ringing, Trying};
@@ -195,7 +193,6 @@ pub const fn leg_step(state: LegState, event: LegEvent) -> (LegState, LegAction)
         (Calling, E::Silence) => (state, TakeSilence),
         (Calling, E::Cancel) => (Held, None),
         (Trying, E::Timer) => (Cancelling, NeverRang),
-        (Ringing, E::Timer) => (Cancelling, NoAnswer),
         (Trying | Ringing, E::Cancel) => (Cancelling, SendCancel),
         (Held, E::Trying | E::Ringing) => (Cancelling, SendCancel),
         (Held | Cancelling, E::Success) => (Answered, TakeLateAnswer),
@@ -212,8 +209,7 @@ pub const fn leg_step(state: LegState, event: LegEvent) -> (LegState, LegAction)
         | (Answered, E::Trying | E::Ringing)
         | (Confirmed, E::Trying | E::Ringing | E::Acknowledge)
         | (Ending, E::Trying | E::Ringing | E::Acknowledge | E::HangUp) => (state, Late),
-        (Calling, E::Timer)
-        | (Held, E::Timer)
+        (Calling | Ringing | Held, E::Timer)
         | (Trying | Ringing | Cancelling, E::Silence)
         | (Answered | Confirmed | Ending, E::Success | E::Failure | E::Silence)
         | (Answered | Ending, E::Timer)

@@ -21,6 +21,8 @@ pub(super) const SUPPORTED_RELIABLE: &[u8] = b"timer, 100rel";
 /// What a leg's INVITE is made of besides the caller's.
 pub(super) struct LegInvite<'a> {
     pub request_uri: &'a [u8],
+    /// The Route header field's value (RFC 3327 §5.2); empty: none.
+    pub path: &'a [u8],
     pub listener: ListenerId,
     pub branch: &'a Branch,
     pub tag: &'a Tag,
@@ -53,6 +55,9 @@ pub(super) fn leg_invite(
     writer.request_line(Method::Invite, leg.request_uri);
     write_via(&mut writer, sent_by, leg.branch);
     writer.name(HeaderName::MaxForwards).number(u64::from(leg.max_forwards)).end_line();
+    if !leg.path.is_empty() {
+        writer.header(HeaderName::Route, leg.path);
+    }
     writer.name(HeaderName::CallId);
     Mint::write_call_id(out, leg.call_id_nonce, sent_by);
     let mut writer = Writer::new(out);

@@ -21,6 +21,8 @@ pub enum Failure {
     NeverRang,
     /// No response at all (Timer B).
     Silent,
+    /// It has no location to be tried at.
+    NotRegistered,
     /// A final response.
     Response {
         status: Status,
@@ -85,6 +87,7 @@ pub fn condition_of(failure: Failure, unreachable_408: bool) -> Option<Condition
     let (status, rang, no_answer_cause) = match failure {
         Failure::RangOut => return Some(Condition::NoAnswer),
         Failure::NeverRang | Failure::Silent => return Some(Condition::NotReachable),
+        Failure::NotRegistered => return Some(Condition::NotRegistered),
         Failure::Response { status, rang, no_answer_cause } => (status.code(), rang, no_answer_cause),
     };
     match status {
@@ -136,6 +139,7 @@ mod tests {
         let cases = [
             (Failure::RangOut, false, Some(Condition::NoAnswer)),
             (Failure::Silent, false, Some(Condition::NotReachable)),
+            (Failure::NotRegistered, false, Some(Condition::NotRegistered)),
             (Failure::NeverRang, false, Some(Condition::NotReachable)),
             (response(408, true, false), false, Some(Condition::NoAnswer)),
             (response(408, false, false), false, Some(Condition::NoAnswer)),

@@ -1,0 +1,459 @@
+//! The search for somebody who answers: a subscriber's locations are tried together where they are equally
+//! preferred, level after level else (RFC 3261 §16.6); when all have come to nothing the best of their final
+//! responses decides (§16.7) where the call goes on, or what the caller gets.
+
+use super::record::{Call, Heard, Leg};
+use super::reliable::{Outstanding, Reliability};
+use super::setup::RECEIVED_NUMBERS_MAX;
+use super::state::{CallState, LegEvent, LegState};
+use super::write::{Body, own_response, passed_status, relayed_response, write_rseq};
+use super::{Calls, Signalling};
+use crate::context::{Context, Due};
+use crate::directory::{Entry, Location};
+use crate::keep::Kept;
+use crate::limits::FORKS_MAX;
+use crate::service::{Condition, Divert, Facts, Failure, condition_of, divert, target};
+use crate::sip::{HeaderName, Message, Status};
+use crate::slab::Handle;
+use crate::timer::TimerHandle;
+use std::sync::Arc;
+
+/// Numbers in a chain at most: the caller, those received, the first callee, and every diversion of ours
+/// (`--max-diversions` ≤ 10).
+const CHAIN_MAX: usize = 12 + RECEIVED_NUMBERS_MAX;
+
+/// How far the present subscriber has been tried.
+#[derive(Debug)]
+pub(super) struct Search {
+    /// The q-value of the locations that are tried now; those below it have not been.
+    level: u16,
+    /// How long they may ring, all levels together (SIP_RULES 2).
+    ring_ms: u32,
+    /// Runs from the first 18x of any leg.
+    timer: TimerHandle,
+    /// The best that a leg has come to so far, and the response that said so.
+    best: Option<Failure>,
+    response: Kept,
+}
+
+impl Search {
+    pub const NONE: Search =
+        Search { level: 0, ring_ms: 0, timer: TimerHandle::NONE, best: None, response: Kept::NONE };
+
+    /// Somebody answered, or nobody will.
+    pub fn end(&mut self, context: &mut Context) {
+        context.disarm(&mut self.timer);
+        context.keep.release(self.response.take());
+        self.best = None;
+    }
+}
+
+/// What came of asking for the next target.
+enum Next {
+    Forwarded,
+    Refuse(Status),
+    /// The caller gets the leg's own final response.
+    Relay,
+}
+
+/// Why no leg could be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotTried {
+    /// There is no location (left) to try.
+    NoLocation,
+    /// A table is full, or the INVITE became too long.
+    Refused(Status),
+}
+
+impl Calls {
+    /// Sends an INVITE to each of the most preferred locations of a subscriber.
+    ///
+    /// # Errors
+    /// Not one could be sent.
+    pub(super) fn search(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        called: &Entry,
+        invite: &Message<'_>,
+    ) -> Result<(), NotTried> {
+        let settings = &on.context.settings;
+        let subscriber = &called.subscriber;
+        let ring_ms = match (target(subscriber, Condition::NoAnswer), subscriber.after_ms) {
+            (Some(_), Some(after_ms)) => after_ms,
+            (Some(_), None) => settings.no_answer_ms,
+            (None, _) => settings.ring_limit_ms,
+        };
+        let Some(call) = self.calls.get_mut(handle) else { return Err(NotTried::NoLocation) };
+        call.search.end(&mut on.context);
+        call.search.ring_ms = ring_ms;
+        call.search.level = u16::MAX;
+        call.current = None;
+        self.try_level(on, handle, called, invite)
+    }
+
+    /// Sends an INVITE to each location of the next level.
+    fn try_level(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        called: &Entry,
+        invite: &Message<'_>,
+    ) -> Result<(), NotTried> {
+        let now = on.context.unix();
+        let Some(call) = self.calls.get_mut(handle) else { return Err(NotTried::NoLocation) };
+        let below = call.search.level;
+        let levels = called.locations(now).map(|location| location.q).filter(|&q| q < below);
+        let level = levels.max().ok_or(NotTried::NoLocation)?;
+        call.search.level = level;
+        let mut outcome = Err(NotTried::NoLocation);
+        let mut tried: [Option<Location<'_>>; FORKS_MAX] = [None; FORKS_MAX];
+        let locations = called.locations(now).filter(|location| location.q == level);
+        for (place, location) in locations.take(FORKS_MAX).enumerate() {
+            // A binding of what is configured too rings once.
+            let is_same =
+                |other: &Location<'_>| (other.uri, other.destination) == (location.uri, location.destination);
+            if tried[..place].iter().flatten().any(is_same) {
+                continue;
+            }
+            tried[place] = Some(location);
+            match self.start_leg(on, handle, &location, invite) {
+                Ok(()) => outcome = Ok(()),
+                Err(status) => outcome = outcome.or(Err(NotTried::Refused(status))),
+            }
+        }
+        outcome
+    }
+
+    /// A leg rings: the no-answer timer starts with the first one and is never started again.
+    pub(super) fn ring(&mut self, on: &mut Signalling, handle: Handle) {
+        let Some(call) = self.calls.get_mut(handle) else { return };
+        if call.search.timer == TimerHandle::NONE {
+            let deadline = on.context.now.after_ms(call.search.ring_ms);
+            on.context.arm(&mut call.search.timer, deadline, Due::Search(handle));
+        }
+    }
+
+    /// Nobody answered in time: CANCEL to all, then on to the next target.
+    pub(super) fn rang_out(&mut self, on: &mut Signalling, handle: Handle) {
+        let Some(call) = self.calls.get(handle) else { return };
+        if call.state != CallState::Searching || call.winner.is_some() {
+            on.context.metrics.impossible_events += 1;
+            return;
+        }
+        on.context.metrics.no_answer_timeouts += 1;
+        self.end_search(on, handle, None);
+        self.conclude(on, handle, Failure::RangOut, None);
+    }
+
+    /// The call waits for none of its legs any more: those that have no final response get CANCEL, except
+    /// the one that has just got it.
+    pub(super) fn end_search(&mut self, on: &mut Signalling, handle: Handle, except: Option<Handle>) {
+        let Some(call) = self.calls.get_mut(handle) else { return };
+        call.search.end(&mut on.context);
+        let (goes_on, mut next) = (call.state == CallState::Searching, call.first_leg);
+        while let Some(leg) = next {
+            let Some(record) = self.legs.get(leg) else { return };
+            next = record.next;
+            if record.is_tried() && Some(leg) != except {
+                // It is not removed by this, so its place in the list stays.
+                self.leg_event(on, leg, LegEvent::Cancel, None);
+                if goes_on {
+                    self.refuse_relays_to(on, leg, 0);
+                }
+            }
+        }
+    }
+
+    /// A leg came to nothing: the others are waited for, then the next level is tried, then the best of what
+    /// they came to decides. A leg that was not cancelled is over.
+    pub(super) fn leg_failed(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        failure: Failure,
+        response: Option<&Message<'_>>,
+    ) {
+        self.refuse_relays_to(on, handle, 0);
+        let Some(leg) = self.legs.get(handle) else { return };
+        let (call, cancelling) = (leg.call, leg.state == LegState::Cancelling);
+        let searching = |call: &Call| call.state == CallState::Searching && call.winner.is_none();
+        if self.calls.get(call).is_some_and(searching) {
+            // RFC 3261 §16.7 step 5: a 6xx ends the search wherever else it rings.
+            let ends_all = preference(&failure) == 0;
+            if !ends_all && (self.has_others(call, handle) || self.tries_next_level(on, call)) {
+                self.note_failure(on, call, failure, response);
+            } else {
+                self.conclude_with_best(on, (call, handle), failure, response);
+            }
+        }
+        if !cancelling {
+            self.remove_leg(on, handle);
+        }
+    }
+
+    /// Whether a leg besides this one is still tried.
+    fn has_others(&self, call: Handle, leg: Handle) -> bool {
+        self.legs_of(call).any(|(other, record)| other != leg && record.is_tried())
+    }
+
+    /// Whether another leg speaks for the callees in the caller's early dialog.
+    pub(super) fn has_other_speaker(&self, call: Handle, leg: Handle) -> bool {
+        let current = self.calls.get(call).and_then(|call| call.current).filter(|&current| current != leg);
+        current.and_then(|current| self.legs.get(current)).is_some_and(Leg::is_tried)
+    }
+
+    /// A leg has gone: where it spoke for the callees, another does.
+    pub(super) fn speak_for(&mut self, call: Handle, gone: Handle) {
+        let other = self.legs_of(call).find(|(_, leg)| leg.is_tried() && leg.dialog.is_some());
+        let other = other.map(|(other, _)| other);
+        if let Some(call) = self.calls.get_mut(call)
+            && call.current == Some(gone)
+        {
+            call.current = other;
+        }
+    }
+
+    fn legs_of(&self, call: Handle) -> impl Iterator<Item = (Handle, &Leg)> {
+        let first = self.calls.get(call).and_then(|call| call.first_leg);
+        let with_record = |handle| Some((handle, self.legs.get(handle)?));
+        std::iter::successors(first.and_then(with_record), move |(_, leg)| leg.next.and_then(with_record))
+    }
+
+    /// Keeps what a leg came to, if it is better than what others came to.
+    fn note_failure(
+        &mut self,
+        on: &mut Signalling,
+        call: Handle,
+        failure: Failure,
+        response: Option<&Message<'_>>,
+    ) {
+        let Some(call) = self.calls.get_mut(call) else { return };
+        let search = &mut call.search;
+        if search.best.as_ref().is_none_or(|best| preference(&failure) < preference(best)) {
+            search.best = Some(failure);
+            on.context.keep.release(search.response.take());
+            search.response =
+                response.and_then(|response| on.context.keep.keep(response.bytes())).unwrap_or(Kept::NONE);
+        }
+    }
+
+    /// Whether locations of the present subscriber that are less preferred are tried now.
+    fn tries_next_level(&mut self, on: &mut Signalling, handle: Handle) -> bool {
+        let directory = Arc::clone(&on.context.directory);
+        let view = directory.read();
+        let Some(call) = self.calls.get(handle) else { return false };
+        let (level, now) = (call.search.level, on.context.unix());
+        let called = view.get(call.called(&on.context));
+        let Some(called) = called.filter(|called| called.locations(now).any(|location| location.q < level))
+        else {
+            return false;
+        };
+        let tried = self.with_invite(on, handle, |calls, on, invite| {
+            let mut outcome = calls.try_level(on, handle, called, invite);
+            while matches!(outcome, Err(NotTried::Refused(_))) {
+                outcome = calls.try_level(on, handle, called, invite);
+            }
+            outcome.is_ok()
+        });
+        tried == Some(true)
+    }
+
+    /// All legs have come to nothing: the best of what they came to counts.
+    fn conclude_with_best(
+        &mut self,
+        on: &mut Signalling,
+        (handle, leg): (Handle, Handle),
+        last: Failure,
+        response: Option<&Message<'_>>,
+    ) {
+        let Some(call) = self.calls.get_mut(handle) else { return };
+        let best = call.search.best.take().filter(|best| preference(best) <= preference(&last));
+        let kept = call.search.response.take();
+        self.end_search(on, handle, Some(leg));
+        match best {
+            None => self.conclude(on, handle, last, response),
+            Some(best) if kept.is_some() => {
+                self.reread(on, &kept, |calls, on, response| {
+                    calls.conclude(on, handle, best, Some(response));
+                });
+            }
+            Some(best) => self.conclude(on, handle, best, None),
+        }
+        on.context.keep.release(kept);
+    }
+
+    /// The present subscriber came to nothing: on to the next target, or a final response to the caller.
+    pub(super) fn conclude(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        failure: Failure,
+        response: Option<&Message<'_>>,
+    ) {
+        match self.next_target(on, handle, failure) {
+            Next::Forwarded => {}
+            Next::Refuse(status) => self.refuse(on, handle, status),
+            Next::Relay => match response {
+                Some(response) => self.relay_failure(on, handle, response),
+                None => self.refuse(on, handle, own_status(&failure)),
+            },
+        }
+    }
+
+    /// Asks the service where the call goes on, and sends it there.
+    fn next_target(&mut self, on: &mut Signalling, handle: Handle, failure: Failure) -> Next {
+        let settings = Arc::clone(&on.context.settings);
+        let Some(condition) = condition_of(failure, settings.unreachable_408) else { return Next::Relay };
+        let Some(call) = self.calls.get(handle) else { return Next::Relay };
+        let mut numbers = [&b""[..]; CHAIN_MAX];
+        let mut count = 0;
+        for number in on.context.keep.bytes(&call.chain.numbers).split(|&byte| byte == b'\n') {
+            if count < CHAIN_MAX && !number.is_empty() {
+                numbers[count] = number;
+                count += 1;
+            }
+        }
+        let (Some(caller), Some(called)) = (numbers.first(), numbers[..count].last()) else {
+            return Next::Relay;
+        };
+        let facts = Facts {
+            called,
+            caller,
+            tried: &numbers[1.min(count)..count],
+            diversions: call.chain.count,
+            diversions_max: u32::from(settings.max_diversions),
+        };
+        let directory = Arc::clone(&on.context.directory);
+        let view = directory.read();
+        match divert(&view, condition, &facts) {
+            Divert::NotSet => Next::Relay,
+            Divert::Refused => {
+                on.context.metrics.forwards_refused += 1;
+                Next::Refuse(condition.refusal())
+            }
+            Divert::To(target) => self.forward(on, handle, condition, target),
+        }
+    }
+
+    /// 181 to the caller, INVITEs to the target.
+    fn forward(&mut self, on: &mut Signalling, handle: Handle, condition: Condition, target: &Entry) -> Next {
+        let Some(call) = self.calls.get_mut(handle) else { return Next::Relay };
+        if condition == Condition::NoAnswer {
+            on.context.metrics.forwarded_no_answer += 1;
+        }
+        // What the leg before had to say is of no interest any more.
+        on.context.keep.release(call.held.take());
+        if on.context.settings.send_181 {
+            call.owes_181 = call.outstanding.is_some();
+            if !call.owes_181 {
+                self.tell_of_forwarding(on, handle);
+            }
+        }
+        let started = self.with_invite(on, handle, |calls, on, invite| {
+            calls.push_diversion(on, handle, invite, condition);
+            calls.push_number(on, handle, target.subscriber.number.as_bytes());
+            calls.search(on, handle, target, invite)
+        });
+        match started {
+            Some(Ok(())) => Next::Forwarded,
+            Some(Err(NotTried::Refused(status))) => Next::Refuse(status),
+            // Its own rules may forward again, as often as calls may be diverted (SIP_RULES 7).
+            Some(Err(NotTried::NoLocation)) => match self.next_target(on, handle, Failure::NotRegistered) {
+                Next::Relay => Next::Refuse(own_status(&Failure::NotRegistered)),
+                next => next,
+            },
+            None => Next::Refuse(Status::SERVER_INTERNAL_ERROR),
+        }
+    }
+
+    /// 181 to the caller (SIP_RULES 14), reliably where it has asked for that.
+    pub(super) fn tell_of_forwarding(&mut self, on: &mut Signalling, handle: Handle) {
+        let Some(call) = self.calls.get_mut(handle) else { return };
+        call.heard = Heard::Forwarded;
+        call.is_early = true;
+        let reliably = call.reliability == Reliability::Required;
+        let rseq = reliably.then(|| call.next_rseq(&mut on.context));
+        let call = &*call;
+        let status = Status::CALL_IS_BEING_FORWARDED;
+        let sent = on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
+            own_response(context, out, call, status, |writer| write_rseq(writer, rseq));
+        });
+        if sent && reliably {
+            self.await_prack(on, handle, Outstanding { passes_to: None, identity: 0, offers: false });
+        }
+    }
+
+    fn relay_failure(&mut self, on: &mut Signalling, handle: Handle, response: &Message<'_>) {
+        // RFC 3261 §16.7 step 6: a 503 of somebody else's would make the caller avoid us.
+        let Some(status) = response.status().map(passed_status) else { return };
+        let Some(call) = self.calls.get_mut(handle) else { return };
+        call.state = CallState::Refused;
+        call.stop_repeating(&mut on.context);
+        call.search.end(&mut on.context);
+        on.context.metrics.calls_failed += 1;
+        let call = &*call;
+        let sent = on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
+            relayed_response(context, out, call, response, (status, None, Body::Same));
+        });
+        if !sent {
+            on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
+                own_response(context, out, call, status, |_| {});
+            });
+        }
+    }
+
+    /// A final response of our own to the caller. The call ends with its last leg.
+    pub(super) fn refuse(&mut self, on: &mut Signalling, handle: Handle, status: Status) {
+        let Some(call) = self.calls.get_mut(handle) else { return };
+        call.state = CallState::Refused;
+        call.stop_repeating(&mut on.context);
+        call.search.end(&mut on.context);
+        on.context.metrics.calls_failed += 1;
+        let retry_after = on.context.settings.retry_after_s;
+        let call = &*call;
+        on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
+            own_response(context, out, call, status, |writer| {
+                if status == Status::SERVICE_UNAVAILABLE {
+                    writer.name(HeaderName::RetryAfter).number(u64::from(retry_after)).end_line();
+                }
+            });
+        });
+        self.remove_call_if_over(on, handle);
+    }
+}
+
+/// Which of several failures counts: the lowest (RFC 3261 §16.7 step 6). Within 4xx those that tell the
+/// caller what to change come first, then what says most of the callee.
+fn preference(failure: &Failure) -> u8 {
+    let (status, rang, no_answer_cause) = match failure {
+        Failure::RangOut => return 4,
+        Failure::NotRegistered => return 5,
+        Failure::NeverRang | Failure::Silent => return 6,
+        Failure::Response { status, rang, no_answer_cause } => (status.code(), *rang, *no_answer_cause),
+    };
+    match status {
+        600.. => 0,
+        300..400 => 1,
+        401 | 407 | 415 | 420 | 484 => 2,
+        486 => 3,
+        408 if rang => 4,
+        480 if no_answer_cause => 4,
+        408 => 6,
+        400..500 => 5,
+        503 => 8,
+        _ => 7,
+    }
+}
+
+/// The final response for a failure that has none of its own.
+const fn own_status(failure: &Failure) -> Status {
+    match failure {
+        // Our own timer ended it (SIP_RULES 7).
+        Failure::RangOut | Failure::NeverRang => Status::TEMPORARILY_UNAVAILABLE,
+        // RFC 3261 §8.1.3.1: a transaction that timed out counts as a 408.
+        Failure::NotRegistered => Status::TEMPORARILY_UNAVAILABLE,
+        Failure::Silent => Status::REQUEST_TIMEOUT,
+        Failure::Response { status, .. } => *status,
+    }
+}
