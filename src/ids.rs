@@ -204,7 +204,8 @@ fn hash_number(key: &SipHasher13, number: u64) -> u64 {
     hasher.finish()
 }
 
-fn write_hex(out: &mut [u8], number: u32) {
+/// Writes the number as lower-case hexadecimal digits: eight fill `out`.
+pub(crate) fn write_hex(out: &mut [u8], number: u32) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for (position, digit) in out.iter_mut().enumerate() {
         *digit = DIGITS[(number >> (28 - 4 * position) & 15) as usize];
@@ -222,7 +223,8 @@ const HEX_VALUES: [u8; 256] = {
     values
 };
 
-fn read_hex(digits: &[u8]) -> Option<u32> {
+/// The inverse of [`write_hex`], for up to eight digits.
+pub(crate) fn read_hex(digits: &[u8]) -> Option<u32> {
     let mut number = 0;
     let mut seen = 0;
     for &digit in digits {

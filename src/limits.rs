@@ -82,3 +82,10 @@ pub fn kept_bytes_max(settings: &Settings, shards: u16) -> usize {
     let bytes = settings.max_calls as usize * 4_096 + settings.max_transactions as usize * 512;
     bytes / shards + (4 << 20)
 }
+
+/// Nonces whose use one shard remembers. One lives for minutes and stands for a phone that registers or
+/// calls, so a sixteenth of the transactions is more than are in use at once; at most 4 MiB of 16 bytes each.
+#[must_use]
+pub fn nonces_max(settings: &Settings, shards: u16) -> usize {
+    (settings.max_transactions as usize / 16 / usize::from(shards.max(1))).clamp(64, 1 << 18)
+}

@@ -115,6 +115,16 @@ counters! {
     pracks_missing;
     /// Requests in a dialog passed on to the other side, re-INVITEs among them.
     requests_relayed;
+    /// Requests answered 401 with a challenge.
+    auth_challenges;
+    /// Those of them whose nonce was too old, another shard's, another address's, or used that far before.
+    auth_stale_nonces;
+    /// Wrong passwords, those for unknown numbers among them.
+    auth_failures;
+    /// Credentials not looked at, because their source had failed too often: 503.
+    auth_throttled;
+    /// Requests of a subscriber in another's name, or for another's bindings: 403.
+    auth_forbidden;
     /// Datagrams handed over to another shard.
     handed_over;
 }

@@ -34,6 +34,8 @@ pub struct Settings {
     pub max_transactions: u32,
     /// Retry-After in seconds on a 503.
     pub retry_after_s: u32,
+    /// Who is asked for a password.
+    pub auth: crate::auth::Settings,
 }
 
 /// A socket that the shell listens on, as the core writes it into Via and Contact.
@@ -125,6 +127,7 @@ impl Default for Settings {
             max_calls: 200_000,
             max_transactions: 4_000_000,
             retry_after_s: 5,
+            auth: crate::auth::Settings::default(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The core's one door: datagrams, time and mail in; an ordered outbox out.
 
+use crate::auth::Guard;
 use crate::call::Calls;
 use crate::clock::{Deadline, Now, UnixSeconds};
 use crate::context::{Context, Due};
@@ -51,6 +52,7 @@ pub struct Place {
 /// One core's share of the calls.
 pub struct Shard {
     on: Signalling,
+    guard: Guard,
     calls: Calls,
     index: Box<Index>,
     shard: u16,
@@ -83,8 +85,10 @@ impl Shard {
             settings,
             directory: Arc::new(directory),
         };
+        let (seed, secret) = (place.owner_seed, place.secret);
+        let guard = Guard::new(&context.settings, (place.shard, place.shards), (seed, secret));
         let on = Signalling { context, transactions };
-        Shard { on, calls, index: Box::new(Index::new()), shard: place.shard, draining: false }
+        Shard { on, guard, calls, index: Box::new(Index::new()), shard: place.shard, draining: false }
     }
 
     /// Handles one datagram, or says whose it is. The outbox must have room ([`Outbox::has_room`]).
@@ -92,7 +96,7 @@ impl Shard {
         self.on.context.now = now;
         let Datagram { source, listener, buffer, length } = datagram;
         let scanned = scan(buffer, length, &mut self.index);
-        let Shard { on, calls, index, shard, draining } = self;
+        let Shard { on, guard, calls, index, shard, draining } = self;
         let message = index.message(&buffer[..length]);
         let owner = on.context.mint.owner(message.call_id());
         // What has a fault touches no call, and scanned again it might not show it: it is refused here.
@@ -105,7 +109,7 @@ impl Shard {
         match scanned {
             Err(fault) => on.refuse_fault(&request, fault),
             Ok(()) if message.is_request() => {
-                handle_request(on, calls, &request, *draining);
+                handle_request(on, (guard, calls), &request, *draining);
             }
             Ok(()) => {
                 let verdict = on.transactions.receive_response(&mut on.context, &message);
@@ -196,8 +200,13 @@ impl Shard {
     }
 }
 
-/// A request: its transaction deals with it, or the calls do.
-fn handle_request(on: &mut Signalling, calls: &mut Calls, request: &Request<'_>, draining: bool) {
+/// A request: its transaction deals with it, the guard refuses it, or the calls take it.
+fn handle_request(
+    on: &mut Signalling,
+    (guard, calls): (&mut Guard, &mut Calls),
+    request: &Request<'_>,
+    draining: bool,
+) {
     let message = &request.message;
     let method = message.method();
     if method == Method::Cancel {
@@ -208,6 +217,9 @@ fn handle_request(on: &mut Signalling, calls: &mut Calls, request: &Request<'_>,
     let Some(key) = ServerKey::of(&on.context.mint, message, looked_for) else { return };
     match on.transactions.receive_request(&mut on.context, key, (message, request.source)) {
         Arrival::Absorbed => {}
-        Arrival::New(key) => calls.handle_request(on, request, key, draining),
+        Arrival::New(key) => {
+            let Some(caller) = guard.identify(on, request) else { return };
+            calls.handle_request(on, request, key, (draining, caller));
+        }
     }
 }

@@ -38,22 +38,8 @@ pub(super) fn admit<'d>(
 
 /// The subscriber with this number, escapes decoded (RFC 3261 §19.1.4).
 fn find<'d>(directory: &'d View<'_>, number: &[u8]) -> Option<&'d Entry> {
-    if !number.contains(&b'%') {
-        return directory.get(number);
-    }
     let mut decoded = [0; limits::NUMBER_BYTES_MAX];
-    let mut length = 0;
-    let mut rest = number;
-    while let [first, others @ ..] = rest {
-        let escaped =
-            others.get(..2).filter(|digits| *first == b'%' && digits.iter().all(u8::is_ascii_hexdigit));
-        let escaped = escaped.and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        *decoded.get_mut(length)? = byte.unwrap_or(*first);
-        length += 1;
-        rest = if byte.is_some() { &others[2..] } else { others };
-    }
-    directory.get(&decoded[..length])
+    directory.get(Uri::decoded_user(number, &mut decoded)?)
 }
 
 /// Whether the INVITE went through us before: its topmost Via below the sender's bears a branch of ours'

@@ -4,6 +4,7 @@ use super::admit::admit;
 use super::state::ReinviteEvent;
 use super::write::SUPPORTED_RELIABLE;
 use super::{Calls, Request, Signalling};
+use crate::auth::Caller;
 use crate::ids::Kind;
 use crate::signalling::{ALLOW, unsupported};
 use crate::sip::{HeaderName, Method, Status};
@@ -11,13 +12,13 @@ use crate::transaction::{ServerKey, User};
 use std::sync::Arc;
 
 impl Calls {
-    /// Handles a new request other than CANCEL. `draining`: no new calls.
+    /// Handles a new request other than CANCEL, of this sender. `draining`: no new calls.
     pub fn handle_request(
         &mut self,
         on: &mut Signalling,
         request: &Request<'_>,
         key: ServerKey,
-        draining: bool,
+        (draining, _caller): (bool, Caller<'_>),
     ) {
         let method = request.message.method();
         if !request.message.to_tag().is_empty() {

@@ -4,6 +4,7 @@ use super::layer::{Raw, Values};
 use super::options::Key;
 use super::value::{self, Advertised, cpu_list};
 use super::{Config, ConfigError, World, subscriber, system};
+use crate::auth;
 use crate::directory::Subscriber;
 use crate::limits::{LISTENERS_MAX, SHARDS_MAX};
 use crate::net::NetSettings;
@@ -28,12 +29,28 @@ pub fn config(values: &mut Values, world: &World<'_>) -> Result<Config, ConfigEr
         }
         values.subscribers = subscriber::lab()?;
     }
-    let subscribers = subscriber::subscribers(&values.subscribers)?;
+    let auth = auth(values, &listeners)?;
+    let subscribers = subscriber::subscribers(&values.subscribers, &auth.realm)?;
     reachable(&listeners, &subscribers)?;
     let log = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
     let log = values.choice(Key::Log, log)?;
     let net = net(values, world)?;
-    Ok(Config { settings: settings(values, listeners)?, subscribers, net, log, lab })
+    let settings = Settings { auth, ..settings(values, listeners)? };
+    Ok(Config { settings, subscribers, net, log, lab })
+}
+
+/// Nobody is left unasked who comes from another machine.
+fn auth(values: &Values, listeners: &[Listener]) -> Result<auth::Settings, ConfigError> {
+    let outside = listeners.iter().any(|listener| !listener.address.ip().is_loopback());
+    let missing = auth::Settings::default();
+    Ok(auth::Settings {
+        required: values.choice(Key::Auth, [outside, true])?,
+        realm: values.optional(Key::Realm, value::realm)?.unwrap_or(missing.realm),
+        algorithms: values.optional(Key::AuthAlgorithms, value::algorithms)?.unwrap_or(missing.algorithms),
+        trusted: values.list(Key::Trusted, value::network)?.into_iter().map(|(network, _)| network).collect(),
+        nonce_lifetime_s: values.count(Key::NonceLifetime)?,
+        failures_per_minute: values.count(Key::AuthFailures)?,
+    })
 }
 
 fn settings(values: &Values, listeners: Vec<Listener>) -> Result<Settings, ConfigError> {
@@ -58,6 +75,7 @@ fn settings(values: &Values, listeners: Vec<Listener>) -> Result<Settings, Confi
         max_calls: values.count(Key::MaxCalls)?,
         max_transactions: values.count(Key::MaxTransactions)?,
         retry_after_s: values.count(Key::RetryAfter)?,
+        auth: auth::Settings::default(),
     })
 }
 
@@ -221,8 +239,9 @@ pub fn lab(listen: SocketAddr) -> Config {
     let sent_by = host_port(listen.ip(), listen.port());
     let settings = Settings { listeners: vec![Listener { address: listen, sent_by }], ..Settings::default() };
     // The lab's texts are constants, and a test reads them.
-    let subscribers =
-        subscriber::lab().and_then(|entries| subscriber::subscribers(&entries)).unwrap_or_default();
+    let subscribers = subscriber::lab()
+        .and_then(|entries| subscriber::subscribers(&entries, auth::REALM))
+        .unwrap_or_default();
     let net = NetSettings {
         cpus: system::cpus_allowed().unwrap_or_else(|_| vec![0]),
         batch: 64,

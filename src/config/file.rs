@@ -148,6 +148,7 @@ impl File<'_> {
 fn example(key: &str) -> &'static str {
     match key {
         "after" => "after = 20",
+        "password" => "password = \"…\"",
         "contact" => "contact = \"sip:1004@192.0.2.136:5060\"",
         "no-answer" => "no-answer = \"1005\"",
         _ => "number = \"1004\"",

@@ -3,8 +3,9 @@
 use super::Config;
 use super::layer::{Raw, Values};
 use super::options::{Kind, Places, Setting, TABLE};
-use super::subscriber::Entry;
+use super::subscriber::{Entry, PASSWORD};
 use super::value::cpu_list;
+use crate::auth;
 use crate::directory::Subscriber;
 use std::fmt::Write;
 
@@ -26,8 +27,23 @@ pub fn summary(config: &Config) -> String {
         1 => format!("1 shard, on CPU {cpus}"),
         _ => format!("{shards} shards, on CPUs {cpus}"),
     });
+    lines.push(authentication(&config.settings.auth));
     lines.push(subscribers(config));
     lines.join("\n")
+}
+
+fn authentication(auth: &auth::Settings) -> String {
+    let who = match auth.required {
+        true => "everyone has to authenticate",
+        false => "only numbers with a password have to authenticate",
+    };
+    let names: Vec<_> = auth.algorithms.iter().map(|algorithm| algorithm.name()).collect();
+    let mut text = format!("{who}, in realm \"{}\" by {}", auth.realm, names.join(" or "));
+    if !auth.trusted.is_empty() {
+        let networks: Vec<_> = auth.trusted.iter().map(ToString::to_string).collect();
+        let _ = write!(text, "; trusts {}", networks.join(", "));
+    }
+    text
 }
 
 fn subscribers(config: &Config) -> String {
@@ -91,6 +107,10 @@ pub fn as_toml(values: &Values) -> String {
 fn subscriber_table(entry: &Entry) -> String {
     let mut text = format!("\n[[subscriber]]  # {}\n", entry.origin);
     for field in &entry.fields {
+        if field.key == PASSWORD {
+            text.push_str("# password is set\n");
+            continue;
+        }
         let value = match field.key {
             "after" => integer(&field.text),
             _ => quoted(&field.text),

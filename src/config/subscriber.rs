@@ -4,6 +4,7 @@ use super::layer::{Origin, Raw};
 use super::options::{Key, Kind, NO_ANSWER_SECONDS, nearest};
 use super::value::{self, Reason};
 use super::{ConfigError, shown};
+use crate::auth::digest;
 use crate::directory::Subscriber;
 use crate::limits::NUMBER_BYTES_MAX;
 use crate::sip::Uri;
@@ -11,7 +12,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 /// The keys of one subscriber, in the order they are printed.
-pub const KEYS: [&str; 4] = ["number", "contact", "no-answer", "after"];
+pub const KEYS: [&str; 5] = ["number", "password", "contact", "no-answer", "after"];
 
 /// The port of a contact that names none (RFC 3261 §19.1.2).
 const SIP_PORT: u16 = 5060;
@@ -26,7 +27,7 @@ const LAB: [&str; 3] = [
 /// One subscriber as it was written.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// The whole text on a command line or in the environment, for the error message.
+    /// The whole text on a command line or in the environment, for the error message: without the password.
     text: Option<String>,
     pub origin: Origin,
     pub fields: Vec<Field>,
@@ -41,11 +42,33 @@ pub struct Field {
     pub origin: Origin,
 }
 
+impl Field {
+    /// The text as a message may show it.
+    fn shown(&self) -> String {
+        if self.key == PASSWORD { HIDDEN.to_owned() } else { shown(&self.text) }
+    }
+}
+
+/// The key whose text nobody gets to see again.
+pub const PASSWORD: &str = "password";
+
+/// What stands for it in messages.
+const HIDDEN: &str = "…";
+
+/// A subscriber's text as a message may show it.
+fn without_password(text: &str) -> String {
+    let hidden = |pair: &str| match pair.split_once('=') {
+        Some((key, _)) if key.trim() == PASSWORD => format!("{key}={HIDDEN}"),
+        _ => pair.to_owned(),
+    };
+    text.split(',').map(hidden).collect::<Vec<_>>().join(",")
+}
+
 impl Entry {
     /// Reads `number=1004,contact=sip:…,no-answer=1005,after=20`.
     pub fn parse(raw: &Raw) -> Result<Entry, ConfigError> {
-        let mut entry =
-            Entry { text: Some(raw.text.clone()), origin: raw.origin.clone(), fields: Vec::new() };
+        let text = Some(without_password(&raw.text));
+        let mut entry = Entry { text, origin: raw.origin.clone(), fields: Vec::new() };
         for pair in raw.text.split(',') {
             let Some((key, text)) = pair.split_once('=') else {
                 return Err(entry.refuse(&format!("\"{}\" is not key=value", shown(pair))));
@@ -98,13 +121,9 @@ impl Entry {
     fn refuse_field(&self, field: &Field, reason: &str) -> ConfigError {
         let expected = expected(field.key);
         if self.text.is_some() {
-            return self.refuse(&format!(
-                "{}={}: {reason}; expected {expected}",
-                field.key,
-                shown(&field.text)
-            ));
+            return self.refuse(&format!("{}={}: {reason}; expected {expected}", field.key, field.shown()));
         }
-        let (key, text, origin) = (field.key, shown(&field.text), &field.origin);
+        let (key, text, origin) = (field.key, field.shown(), &field.origin);
         ConfigError::new(format!("{origin}: [[subscriber]] {key} = {text}: {reason}; expected {expected}"))
     }
 
@@ -113,11 +132,19 @@ impl Entry {
         self.field(key).ok_or_else(missing)
     }
 
-    fn subscriber(&self) -> Result<Subscriber, ConfigError> {
+    fn subscriber(&self, realm: &str) -> Result<Subscriber, ConfigError> {
         let refused = |field, reason: Reason| self.refuse_field(field, &reason);
         let number = self.required("number")?;
-        let contact = self.required("contact")?;
-        let peer = peer(&contact.text).map_err(|reason| refused(contact, reason))?;
+        let mut subscriber = Subscriber::new(&number.text);
+        if let Some(contact) = self.field("contact") {
+            let peer = peer(&contact.text).map_err(|reason| refused(contact, reason))?;
+            subscriber = subscriber.at(&contact.text, peer);
+        }
+        if let Some(password) = self.field(PASSWORD) {
+            is_password(&password.text).map_err(|reason| refused(password, reason))?;
+            let credentials = digest::credentials(&number.text, realm, &password.text);
+            subscriber.credentials = Some(Box::new(credentials));
+        }
         for field in [Some(number), self.field("no-answer")].into_iter().flatten() {
             is_plain_number(&field.text).map_err(|reason| refused(field, reason))?;
         }
@@ -128,7 +155,7 @@ impl Entry {
         Ok(Subscriber {
             no_answer: self.field("no-answer").map(|field| field.text.as_str().into()),
             after_ms,
-            ..Subscriber::new(&number.text).at(&contact.text, peer)
+            ..subscriber
         })
     }
 }
@@ -137,6 +164,9 @@ impl Entry {
 fn expected(key: &str) -> String {
     match key {
         "number" => "a number, for example number=1004".to_owned(),
+        PASSWORD => "a password of up to 128 printable characters; one with a comma stands in the TOML \
+                     file only"
+            .to_owned(),
         "contact" => {
             "a sip URI whose host is an IP address, for example contact=sip:1004@192.0.2.136:5060".to_owned()
         }
@@ -154,6 +184,16 @@ fn after_ms(text: &str) -> Result<u32, Reason> {
         return Err("no bounds".to_owned());
     };
     Ok(value::number(text, min, max)? * 1_000)
+}
+
+/// A password as people can type it.
+fn is_password(text: &str) -> Result<(), Reason> {
+    match text {
+        "" => Err("it is empty".to_owned()),
+        text if text.chars().any(char::is_control) => Err("it has a control character".to_owned()),
+        text if text.chars().count() > 128 => Err("it is too long".to_owned()),
+        _ => Ok(()),
+    }
 }
 
 /// A number as calls are looked up by it: a user part with its escapes decoded (RFC 3261 §19.1.4). One that
@@ -219,11 +259,12 @@ pub fn lab() -> Result<Vec<Entry>, ConfigError> {
 }
 
 /// All subscribers, checked against each other: no number twice, no forwarding to oneself or to nobody.
-pub fn subscribers(entries: &[Entry]) -> Result<Vec<Subscriber>, ConfigError> {
+/// Passwords are hashed for this realm.
+pub fn subscribers(entries: &[Entry], realm: &str) -> Result<Vec<Subscriber>, ConfigError> {
     let mut subscribers = Vec::new();
     let mut by_number: HashMap<String, &Entry> = HashMap::new();
     for entry in entries {
-        let subscriber = entry.subscriber()?;
+        let subscriber = entry.subscriber(realm)?;
         if let Some(first) = by_number.insert(subscriber.number.to_string(), entry) {
             let (number, first) = (&subscriber.number, &first.origin);
             return Err(

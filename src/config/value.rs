@@ -3,6 +3,7 @@
 //! Every parser returns the reason on failure, in a few words that follow the value: "too large".
 
 use super::options::{Kind, Setting};
+use crate::auth::{Algorithm, Network};
 use std::net::{IpAddr, SocketAddr};
 
 /// Why a text was refused.
@@ -25,7 +26,10 @@ pub fn expected(setting: &Setting) -> String {
         Kind::Switch => "true or false".to_owned(),
         Kind::Choice(words) => words.join(" or "),
         Kind::Uri => "an absolute URI".to_owned(),
-        Kind::Subscriber => "number=, contact=, no-answer= and after=".to_owned(),
+        Kind::Realm => "printable ASCII without quotes and backslashes".to_owned(),
+        Kind::Algorithms => "sha-256 and md5, or one of them".to_owned(),
+        Kind::Network => "an IP address, or a network with its prefix".to_owned(),
+        Kind::Subscriber => "number=, password=, contact=, no-answer= and after=".to_owned(),
     };
     match setting.kind {
         Kind::Switch => what,
@@ -214,6 +218,38 @@ pub fn uri(text: &str) -> Result<String, Reason> {
         Some((scheme, rest)) if is_scheme(scheme) && !rest.is_empty() => Ok(format!("<{inner}>")),
         _ => Err("no scheme such as http:".to_owned()),
     }
+}
+
+/// What a realm may be: it is written between quotes as it stands.
+pub fn realm(text: &str) -> Result<String, Reason> {
+    const REALM_BYTES_MAX: usize = 128;
+    let is_plain = |byte: u8| (b' '..=b'~').contains(&byte) && !matches!(byte, b'"' | b'\\');
+    match text {
+        "" => Err("it is empty".to_owned()),
+        text if text.len() > REALM_BYTES_MAX => Err(format!("it is longer than {REALM_BYTES_MAX} bytes")),
+        // The hash of a password has colons between its parts (RFC 7616 §3.4.2).
+        text if text.contains(':') => Err("a colon would make two realms alike".to_owned()),
+        text if text.bytes().all(is_plain) => Ok(text.to_owned()),
+        _ => Err("it cannot be written between quotes".to_owned()),
+    }
+}
+
+/// `sha-256,md5`: each once, in the order given.
+pub fn algorithms(text: &str) -> Result<Vec<Algorithm>, Reason> {
+    let mut algorithms = Vec::new();
+    for name in text.split(',').map(str::trim) {
+        let algorithm = Algorithm::of(name.as_bytes()).ok_or_else(|| format!("\"{name}\" is not offered"))?;
+        if algorithms.contains(&algorithm) {
+            return Err(format!("{name} is named twice"));
+        }
+        algorithms.push(algorithm);
+    }
+    Ok(algorithms)
+}
+
+/// `ADDRESS` or `ADDRESS/PREFIX`.
+pub fn network(text: &str) -> Result<Network, Reason> {
+    text.parse().map_err(str::to_owned)
 }
 
 #[cfg(test)]

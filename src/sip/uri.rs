@@ -105,6 +105,20 @@ impl<'a> Uri<'a> {
     pub fn same_user(left: &[u8], right: &[u8]) -> bool {
         left == right || Unescaped { text: left }.eq(Unescaped { text: right })
     }
+
+    /// A user part with its escapes decoded, in `room` where it has any; `None`: there is not room enough.
+    #[must_use]
+    pub fn decoded_user<'u>(user: &'u [u8], room: &'u mut [u8]) -> Option<&'u [u8]> {
+        if !user.contains(&b'%') {
+            return Some(user);
+        }
+        let mut length = 0;
+        for byte in (Unescaped { text: user }) {
+            *room.get_mut(length)? = byte;
+            length += 1;
+        }
+        Some(&room[..length])
+    }
 }
 
 impl Scheme {

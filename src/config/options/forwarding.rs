@@ -11,8 +11,9 @@ pub const ROWS: &[Setting] = &[
         example: "number=1004,contact=sip:1004@192.0.2.136:5060",
         topic: FORWARDING,
         repeatable: true,
-        help: "Whom to serve: number=, contact= (sip URI with an IP address), no-answer= (the number to \
-               forward to) and after= (seconds); in TOML a [[subscriber]] table each",
+        help: "Whom to serve: number=, password= (to register and to call), contact= (sip URI with an IP \
+               address, for a phone that does not register), no-answer= (the number to forward to) and \
+               after= (seconds); in TOML a [[subscriber]] table each",
         ..ROW
     },
     Setting {

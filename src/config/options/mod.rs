@@ -53,6 +53,12 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// An absolute URI.
     Uri,
+    /// A quoted string's text (RFC 3261 §25.1).
+    Realm,
+    /// Names of digest algorithms.
+    Algorithms,
+    /// `ADDRESS` or `ADDRESS/PREFIX`.
+    Network,
     /// `key=value` pairs of one subscriber.
     Subscriber,
 }
@@ -95,6 +101,12 @@ pub enum Key {
     No181,
     Unreachable408,
     LateAnswer,
+    Auth,
+    Realm,
+    AuthAlgorithms,
+    Trusted,
+    NonceLifetime,
+    AuthFailures,
     RingLimit,
     TryingLimit,
     CallLimit,
@@ -115,6 +127,7 @@ const RUNNING: &str = "Configuration and logging";
 const NETWORK: &str = "Network";
 const SHARDS: &str = "Shards and CPUs";
 const FORWARDING: &str = "Subscribers and forwarding";
+const SECURITY: &str = "Authentication and trust";
 const CALLS: &str = "Calls";
 const TIMERS: &str = "SIP timers (RFC 3261, Table 4)";
 const LIMITS: &str = "Limits and stopping";
