@@ -1,24 +1,32 @@
 //! ringway: a SIP front proxy for call forwarding, above all on no answer.
 //!
 //! ```text
-//!             ┌───────────────────────── one shard = one core ─────────────────────────┐
-//!  socket ──▶ net ──▶ sip::scan ──▶ transaction ──▶ call ──▶ service (Decision) ──▶ call ──┐
-//!    ▲         │                        ▲             ▲                                    │
-//!    │         │                        └── timer ────┘                                    ▼
-//!    └──────── net ◀───────────────── outbox ◀──────────────────────── sip::write ◀────────┘
-//!              │  ▲
-//!              ▼  │ inbox (lock-free, bounded)
-//!         other shards
+//!             ┌──────────────────────────── one shard = one core ────────────────────────────┐
+//!  socket ──▶ net ──▶ sip::scan ──▶ transaction ──▶ auth ──▶ call ──▶ service (Decision) ──▶ call ──┐
+//!    ▲         │                        ▲            │         ▲                                    │
+//!    │         │                        └── timer ───┼─────────┘                                    ▼
+//!    └──────── net ◀───────────────── outbox ◀───────┼──────────────────────────── sip::write ◀─────┘
+//!              │  ▲                         ▲        ▼
+//!              ▼  │ inbox (lock-free)       └─── registrar                    read-only
+//!         other shards            letters, mail ▲ │                              ▲
+//!                                               │ ▼                              │
+//!                       services' threads: store::keeper ──▶ directory ──────────┘
+//!                                          admin (HTTP)
 //! ```
 //!
-//! The way of a datagram reads as this line does: `scan → transactions.receive → calls.handle → outbox`;
-//! [`shard`] is the core's one door. Dependencies run one way: `sip, timer ← transaction ← call ← shard ←
-//! net`; [`service`] sees facts and returns decisions.
+//! The way of a datagram reads as this line does: `scan → transactions.receive → guard.identify →
+//! calls.handle → outbox`; [`shard`] is the core's one door. Dependencies run one way: `sip, timer ←
+//! transaction ← signalling ← auth ← registrar, call ← shard ← net`; [`service`] sees facts and returns
+//! decisions.
 //!
 //! Everything below `net` is sans-IO and deterministic: no system call, no clock, no `async`. Input is
-//! [`shard::Shard::handle_datagram`] and [`shard::Shard::handle_timeout`]; output is one ordered
-//! [`outbox::Outbox`]. The same seed and the same input give the same bytes out. Without the feature
-//! `server` the library is that core alone.
+//! [`shard::Shard::handle_datagram`], [`shard::Shard::handle_timeout`] and [`shard::Shard::handle_mail`];
+//! output is one ordered [`outbox::Outbox`] of datagrams and letters. The same seed and the same input give
+//! the same bytes out. Without the feature `server` the library is that core alone.
+//!
+//! What is slow or may block has threads of its own and no shard waits for it: the store's keeper makes
+//! changes durable and then shows them in the [`directory`], which all shards read without a lock; the admin
+//! API asks the keeper and the shards. A shard writes a letter ([`mail`]) with a ticket, and goes on.
 //!
 //! # Choices that are not obvious from the picture
 //!
@@ -30,6 +38,11 @@
 //!   plain responses are written from the message at hand ([`transaction`], `call::reply`).
 //! - **What a party asks of the other is a record of its own** (`call::relay`): a server transaction on one
 //!   side, a client transaction on the other, and what the response will start with. It outlives neither.
+//! - **Who changes a number's bindings does so one after another**: a REGISTER is checked by the shard that
+//!   owns its Call-ID, but [`registrar::apply`] runs in the keeper's thread, for two phones of one number may
+//!   belong to two shards.
+//! - **A nonce is good on the shard that gave it**: each shard knows how far its own were used, and a phone
+//!   that comes to another is asked again without its user.
 //! - **A session timer, a reliable response, an answer and a call's limit share one timer** of their record:
 //!   it is armed for whatever is due first.
 //! - **Line ends are found 64 bytes at a time** (`sip::lines`), which measured faster than one `memchr` per
