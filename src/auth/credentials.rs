@@ -166,7 +166,8 @@ mod tests {
     use super::*;
 
     const WHOLE: &str = "Digest username=\"1003\", realm=\"ringway\", nonce=\"84a4\", \
-         uri=\"sip:1004@h;x=<,>\", response=\"42\" , algorithm=sha-256,cnonce=\"a,\\\"b\", opaque=\"\",qop=auth, nc=0000001F, new=1";
+         uri=\"sip:1004@h;x=<,>\", response=\"42\" , algorithm=sha-256,\
+         cnonce=\"a,\\\"b\", opaque=\"\",qop=auth, nc=0000001F, new=1";
 
     #[test]
     fn credentials_are_read_whatever_stands_around_them() {
