@@ -83,8 +83,8 @@ impl<'a> Authorization<'a> {
         Ok(Some(authorization))
     }
 
-    /// The one of a request's that answers a challenge of ours: the first with our realm and an algorithm that
-    /// we offer.
+    /// The one of a request's that answers a challenge of ours: the first with our realm and an algorithm
+    /// that we offer.
     #[must_use]
     pub fn find(request: &Message<'a>, realm: &str, offered: &[Algorithm]) -> Found<'a> {
         let mut found = Found::None;
@@ -165,8 +165,9 @@ fn count(text: &[u8]) -> Option<u32> {
 mod tests {
     use super::*;
 
-    const WHOLE: &str = "Digest username=\"1003\", realm=\"ringway\", nonce=\"84a4\", uri=\"sip:1004@h;x=<,>\",\
-         response=\"42\" , algorithm=sha-256,cnonce=\"a,\\\"b\", opaque=\"\",qop=auth, nc=0000001F, new=1";
+    const WHOLE: &str = "Digest username=\"1003\", realm=\"ringway\", nonce=\"84a4\", \
+         uri=\"sip:1004@h;x=<,>\", response=\"42\" , algorithm=sha-256,\
+         cnonce=\"a,\\\"b\", opaque=\"\",qop=auth, nc=0000001F, new=1";
 
     #[test]
     fn credentials_are_read_whatever_stands_around_them() {

@@ -44,8 +44,8 @@ impl Nonces {
         Nonces { key: SipHasher13::new_with_keys(seed, 0x6e6f_6e63_6573), shard: shard as u8, made: 0 }
     }
 
-    /// A nonce that no other is like. It is bound to the address that asked, so that nobody can spend another's
-    /// tries (see [`super::throttle`]) with a forged one.
+    /// A nonce that no other is like. It is bound to the address that asked, so that nobody can spend
+    /// another's tries (see [`super::throttle`]) with a forged one.
     pub fn make(&mut self, now: UnixSeconds, source: IpAddr) -> Nonce {
         self.made += 1;
         let mut nonce = [0; NONCE_BYTES];

@@ -69,7 +69,7 @@ pub const ROWS: &[Setting] = &[
         unit: "failures",
         example: "10",
         topic: SECURITY,
-        help: "Wrong passwords that one address may send in a minute before it is answered 503; 0: any number",
+        help: "Wrong passwords that one address may send in a minute; more are answered 503; 0: any number",
         ..ROW
     },
 ];
