@@ -186,8 +186,8 @@ impl Shard {
         self.on.transactions.len()
     }
 
-    /// Whether no call, no REGISTER, no transaction, no kept byte and no timer is left and nothing waits to be
-    /// sent.
+    /// Whether no call, no REGISTER, no transaction, no kept byte and no timer is left and nothing waits to
+    /// be sent.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let context = &self.on.context;
