@@ -21,6 +21,7 @@ pub enum Due {
     /// The no-answer timer of a call's search.
     Search(Handle),
     Relay(Handle),
+    Registration(Handle),
 }
 
 /// The shard's shared means; every method that acts takes it.

@@ -250,6 +250,29 @@ pub fn utc_stamp(seconds: u64) -> [u8; 14] {
     stamp
 }
 
+/// Writes `seconds` as the Date header field has it: `Sat, 13 Nov 2010 23:29:00 GMT` (RFC 3261 §20.17).
+#[must_use]
+pub fn date(seconds: u64) -> [u8; DATE_BYTES] {
+    const WEEKDAYS: [&[u8; 3]; 7] = [b"Thu", b"Fri", b"Sat", b"Sun", b"Mon", b"Tue", b"Wed"];
+    const MONTHS: [&[u8; 3]; 12] =
+        [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+    let stamp = utc_stamp(seconds);
+    let month = usize::from(stamp[4] - b'0') * 10 + usize::from(stamp[5] - b'0');
+    let mut date = *b"Thu, 01 Jan 1970 00:00:00 GMT";
+    // 1970-01-01 was a Thursday.
+    date[..3].copy_from_slice(WEEKDAYS[(seconds / 86_400 % 7) as usize]);
+    date[5..7].copy_from_slice(&stamp[6..8]);
+    date[8..11].copy_from_slice(MONTHS[(month + 11) % 12]);
+    date[12..16].copy_from_slice(&stamp[..4]);
+    for (place, digits) in [(17, 8), (20, 10), (23, 12)] {
+        date[place..place + 2].copy_from_slice(&stamp[digits..digits + 2]);
+    }
+    date
+}
+
+/// The Date header field's value.
+const DATE_BYTES: usize = 29;
+
 /// Year, month and day of a day counted from 1970-01-01 (proleptic Gregorian; H. Hinnant's algorithm).
 fn civil_from_days(days: i64) -> (i64, u64, u64) {
     let shifted = days + 719_468;
@@ -305,6 +328,13 @@ mod tests {
         assert_eq!(&utc_stamp(1_381_399_635), b"20131010100715");
         assert_eq!(&utc_stamp(1_709_251_199), b"20240229235959");
         assert_eq!(&utc_stamp(4_102_444_800), b"21000101000000");
+    }
+
+    #[test]
+    fn dates_are_those_of_the_rfc() {
+        assert_eq!(&date(0), b"Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(&date(1_289_690_940), b"Sat, 13 Nov 2010 23:29:00 GMT");
+        assert_eq!(&date(1_709_251_199), b"Thu, 29 Feb 2024 23:59:59 GMT");
     }
 
     #[test]

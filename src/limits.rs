@@ -54,6 +54,25 @@ pub const TIMERS_PER_STEP_MAX: usize = 128;
 /// re-INVITE. Each keeps two transactions and what it takes to answer it.
 pub const RELAYS_PER_CALL_MAX: usize = 8;
 
+/// Contacts in one REGISTER, for each binding that the number may have: a phone that moved takes the old
+/// address out and puts the new one in.
+pub const CONTACTS_PER_BINDING: usize = 2;
+
+/// A Contact's URI; phones write 30 to 120 bytes.
+pub const CONTACT_BYTES_MAX: usize = 512;
+
+/// Parameters of a Contact's URI: two URIs are compared by trying each with each.
+pub const CONTACT_PARAMS_MAX: usize = 16;
+
+/// `+sip.instance`: a UUID's URN has 45 bytes, an IMEI's 40.
+pub const INSTANCE_BYTES_MAX: usize = 128;
+
+/// The Path of a REGISTER: five edge proxies of 200 bytes.
+pub const PATH_BYTES_MAX: usize = 1_024;
+
+/// REGISTERs that wait for the store: 32,000 a second for as long as the store may take by default (2 s).
+pub const REGISTRATIONS_PENDING_MAX: u32 = 65_536;
+
 /// Shards in one process: the owner's number must fit a byte with room for the largest machines.
 pub const SHARDS_MAX: usize = 255;
 
@@ -64,22 +83,40 @@ const _: () = assert!(DATAGRAM_BYTES_MAX <= u16::MAX as usize);
 const _: () = assert!(HEADERS_MAX <= u8::MAX as usize);
 const _: () = assert!(TIMERS_PER_STEP_MAX * 2 + EFFECTS_PER_INPUT_MAX <= OUTBOX_DATAGRAMS);
 
-/// Timers of one shard: one per transaction, one per call, one for its search, one for its re-INVITE, and
-/// one per leg, of which there is room for one and one for every diversion.
+// The longest 200 to a REGISTER: what it repeats of the request, its Path, and a line for each binding with
+// its URI, its instance and 64 bytes of names and numbers.
+const _: () = assert!(
+    RESPONSE_HEAD_BYTES_MAX + PATH_BYTES_MAX + CONTACTS_MAX * (CONTACT_BYTES_MAX + INSTANCE_BYTES_MAX + 64)
+        < DATAGRAM_BYTES_MAX / 2
+);
+
+/// REGISTERs of one shard that may wait for the store.
+#[must_use]
+pub fn registrations_pending_max(settings: &Settings, shards: u16) -> u32 {
+    (settings.registration.pending_max / u32::from(shards.max(1))).max(1)
+}
+
+/// Timers of one shard: one per transaction, one per REGISTER that waits for the store, one per call, one for
+/// its search, one for its re-INVITE, and one per leg, of which there is room for one and one for every
+/// diversion.
 #[must_use]
 pub fn timers_max(settings: &Settings, shards: u16) -> usize {
     let shards = usize::from(shards.max(1));
     let per_call = usize::from(settings.max_diversions) + 4;
-    (settings.max_transactions as usize + per_call * settings.max_calls as usize) / shards + 64
+    let registrations = settings.registration.pending_max as usize;
+    (settings.max_transactions as usize + registrations + per_call * settings.max_calls as usize) / shards
+        + 64
 }
 
-/// Bytes that one shard may keep: 4 KiB for a call that is being set up (its INVITE, the head of its
-/// responses, the leg's INVITE, two dialogs), 512 B for a transaction that lingers with its ACK or
-/// response, and room for two datagrams of the largest size.
+/// Bytes that one shard may keep: 1 KiB for a REGISTER that waits for the store, 4 KiB for a call that is
+/// being set up (its INVITE, the head of its responses, the leg's INVITE, two dialogs), 512 B for a
+/// transaction that lingers with its ACK or response, and room for two datagrams of the largest size.
 #[must_use]
 pub fn kept_bytes_max(settings: &Settings, shards: u16) -> usize {
     let shards = usize::from(shards.max(1));
-    let bytes = settings.max_calls as usize * 4_096 + settings.max_transactions as usize * 512;
+    let bytes = settings.max_calls as usize * 4_096
+        + settings.max_transactions as usize * 512
+        + settings.registration.pending_max as usize * 1_024;
     bytes / shards + (4 << 20)
 }
 

@@ -125,6 +125,16 @@ counters! {
     auth_throttled;
     /// Requests of a subscriber in another's name, or for another's bindings: 403.
     auth_forbidden;
+    /// REGISTERs that changed bindings, answered 200.
+    registrations;
+    /// REGISTERs that only asked for the bindings, answered 200.
+    registrations_fetched;
+    /// REGISTERs refused for what they ask (400, 403, 404, 420, 423, 439, 500).
+    registrations_refused;
+    /// REGISTERs refused with 503 because the store could not keep the change, or did not say in time.
+    registrations_unavailable;
+    /// Mail from the services that came after what it belongs to was given up, dropped.
+    late_mail;
     /// Datagrams handed over to another shard.
     handed_over;
 }

@@ -36,6 +36,24 @@ pub struct Settings {
     pub retry_after_s: u32,
     /// Who is asked for a password.
     pub auth: crate::auth::Settings,
+    pub registration: Registration,
+}
+
+/// Registration (RFC 3261 §10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// Bindings that one number may have; at most `limits::CONTACTS_MAX`.
+    pub contacts_max: u8,
+    /// Shorter registrations are refused with 423; at most 3,600 (RFC 3261 §10.3 step 7).
+    pub expires_min_s: u32,
+    /// Longer ones are cut to this.
+    pub expires_max_s: u32,
+    /// That of a REGISTER that names none.
+    pub expires_default_s: u32,
+    /// How long the store may take to keep a change.
+    pub store_timeout_ms: u32,
+    /// REGISTERs that all shards together may hold while the store is asked.
+    pub pending_max: u32,
 }
 
 /// A socket that the shell listens on, as the core writes it into Via and Contact.
@@ -128,6 +146,20 @@ impl Default for Settings {
             max_transactions: 4_000_000,
             retry_after_s: 5,
             auth: crate::auth::Settings::default(),
+            registration: Registration::default(),
+        }
+    }
+}
+
+impl Default for Registration {
+    fn default() -> Registration {
+        Registration {
+            contacts_max: 10,
+            expires_min_s: 60,
+            expires_max_s: 7_200,
+            expires_default_s: 3_600,
+            store_timeout_ms: 2_000,
+            pending_max: crate::limits::REGISTRATIONS_PENDING_MAX,
         }
     }
 }

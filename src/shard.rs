@@ -11,6 +11,7 @@ use crate::limits;
 use crate::mail::Mail;
 use crate::metrics::Metrics;
 use crate::outbox::{ListenerId, Outbox};
+use crate::registrar::Registrar;
 use crate::settings::Settings;
 use crate::signalling::{Request, Signalling};
 use crate::sip::{Index, Method, scan};
@@ -54,6 +55,7 @@ pub struct Shard {
     on: Signalling,
     guard: Guard,
     calls: Calls,
+    registrar: Registrar,
     index: Box<Index>,
     shard: u16,
     draining: bool,
@@ -72,6 +74,7 @@ impl Shard {
         let settings = Arc::new(Settings::clone(&settings));
         let transactions = Transactions::new(&settings, place.shards);
         let calls = Calls::new(&settings, place.shards);
+        let registrar = Registrar::new(&settings, place.shards);
         let timers = limits::timers_max(&settings, place.shards);
         let context = Context {
             now: Now::from_ms(0),
@@ -88,7 +91,8 @@ impl Shard {
         let (seed, secret) = (place.owner_seed, place.secret);
         let guard = Guard::new(&context.settings, (place.shard, place.shards), (seed, secret));
         let on = Signalling { context, transactions };
-        Shard { on, guard, calls, index: Box::new(Index::new()), shard: place.shard, draining: false }
+        let index = Box::new(Index::new());
+        Shard { on, guard, calls, registrar, index, shard: place.shard, draining: false }
     }
 
     /// Handles one datagram, or says whose it is. The outbox must have room ([`Outbox::has_room`]).
@@ -96,7 +100,7 @@ impl Shard {
         self.on.context.now = now;
         let Datagram { source, listener, buffer, length } = datagram;
         let scanned = scan(buffer, length, &mut self.index);
-        let Shard { on, guard, calls, index, shard, draining } = self;
+        let Shard { on, guard, calls, registrar, index, shard, draining } = self;
         let message = index.message(&buffer[..length]);
         let owner = on.context.mint.owner(message.call_id());
         // What has a fault touches no call, and scanned again it might not show it: it is refused here.
@@ -109,7 +113,7 @@ impl Shard {
         match scanned {
             Err(fault) => on.refuse_fault(&request, fault),
             Ok(()) if message.is_request() => {
-                handle_request(on, (guard, calls), &request, *draining);
+                handle_request(on, (guard, calls, registrar), &request, *draining);
             }
             Ok(()) => {
                 let verdict = on.transactions.receive_response(&mut on.context, &message);
@@ -136,6 +140,7 @@ impl Shard {
                         self.calls.handle_silence(&mut self.on, report);
                     }
                 }
+                Some(Due::Registration(ticket)) => self.registrar.handle_timer(&mut self.on, ticket),
                 Some(due) => self.calls.handle_timer(&mut self.on, due),
             }
         }
@@ -145,8 +150,9 @@ impl Shard {
     pub fn handle_mail(&mut self, now: Now, mail: Mail) {
         self.on.context.now = now;
         match mail {
-            // Nobody asks yet.
-            Mail::Registered { .. } => self.on.context.metrics.impossible_events += 1,
+            Mail::Registered { ticket, outcome } => {
+                self.registrar.handle_mail(&mut self.on, ticket, outcome);
+            }
         }
     }
 
@@ -167,10 +173,11 @@ impl Shard {
         self.calls.len()
     }
 
-    /// What a stop waits for: calls, and messages whose receipt nobody has confirmed yet.
+    /// What a stop waits for: calls, REGISTERs that wait for the store, and messages whose receipt nobody has
+    /// confirmed yet.
     #[must_use]
     pub fn unfinished(&self) -> usize {
-        self.calls.len() + self.on.transactions.unconfirmed()
+        self.calls.len() + self.registrar.len() + self.on.transactions.unconfirmed()
     }
 
     /// Transactions that live, lingering ones included.
@@ -179,11 +186,13 @@ impl Shard {
         self.on.transactions.len()
     }
 
-    /// Whether no call, no transaction, no kept byte and no timer is left and nothing waits to be sent.
+    /// Whether no call, no REGISTER, no transaction, no kept byte and no timer is left and nothing waits to
+    /// be sent.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let context = &self.on.context;
         self.calls.is_empty()
+            && self.registrar.is_empty()
             && self.on.transactions.is_empty()
             && context.keep.is_empty()
             && context.wheel.is_empty()
@@ -200,10 +209,10 @@ impl Shard {
     }
 }
 
-/// A request: its transaction deals with it, the guard refuses it, or the calls take it.
+/// A request: its transaction deals with it, the guard refuses it, or the registrar or the calls take it.
 fn handle_request(
     on: &mut Signalling,
-    (guard, calls): (&mut Guard, &mut Calls),
+    (guard, calls, registrar): (&mut Guard, &mut Calls, &mut Registrar),
     request: &Request<'_>,
     draining: bool,
 ) {
@@ -219,7 +228,11 @@ fn handle_request(
         Arrival::Absorbed => {}
         Arrival::New(key) => {
             let Some(caller) = guard.identify(on, request) else { return };
-            calls.handle_request(on, request, key, (draining, caller));
+            match method {
+                // It makes no dialog and belongs to none, whatever To says (RFC 3261 §10.2).
+                Method::Register => registrar.handle_request(on, request, key, caller),
+                _ => calls.handle_request(on, request, key, (draining, caller)),
+            }
         }
     }
 }

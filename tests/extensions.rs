@@ -11,7 +11,8 @@ use lab::party::{Talk, both_ways, calling};
 use lab::peer::{A, B, C};
 use lab::scene::{diverted, refuse_and_finish, ringing};
 
-const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, NOTIFY, REFER";
+const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, NOTIFY, REFER, REGISTER";
 
 /// What an INVITE with these lines is refused with.
 #[track_caller]

@@ -153,7 +153,7 @@ impl Calls {
             Due::Leg(leg) => self.leg_event(on, leg, LegEvent::Timer, None),
             Due::Relay(relay) => self.reinvite_timer(on, relay),
             Due::Search(call) => self.rang_out(on, call),
-            Due::Transaction(_) => on.context.metrics.impossible_events += 1,
+            Due::Transaction(_) | Due::Registration(_) => on.context.metrics.impossible_events += 1,
         }
     }
 

@@ -8,7 +8,7 @@ use crate::auth;
 use crate::directory::Subscriber;
 use crate::limits::{LISTENERS_MAX, SHARDS_MAX};
 use crate::net::NetSettings;
-use crate::settings::{AckPolicy, LateAnswer, Listener, Media, Settings, Timers};
+use crate::settings::{AckPolicy, LateAnswer, Listener, Media, Registration, Settings, Timers};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tracing::Level;
@@ -76,6 +76,26 @@ fn settings(values: &Values, listeners: Vec<Listener>) -> Result<Settings, Confi
         max_transactions: values.count(Key::MaxTransactions)?,
         retry_after_s: values.count(Key::RetryAfter)?,
         auth: auth::Settings::default(),
+        registration: registration(values)?,
+    })
+}
+
+fn registration(values: &Values) -> Result<Registration, ConfigError> {
+    let (min_s, max_s) = (values.count(Key::MinExpires)?, values.count(Key::MaxExpires)?);
+    if let Some(max) = values.written(Key::MaxExpires).last()
+        && max_s < min_s
+    {
+        let reason = format!("it is smaller than --min-expires; give --max-expires {min_s} or more");
+        return Err(max.wrong(Key::MaxExpires.setting(), &reason));
+    }
+    Ok(Registration {
+        // The table bounds it by limits::CONTACTS_MAX.
+        contacts_max: values.count(Key::MaxContacts)? as u8,
+        expires_min_s: min_s,
+        // The default is above the largest --min-expires.
+        expires_max_s: max_s,
+        expires_default_s: values.count(Key::DefaultExpires)?.clamp(min_s, max_s),
+        ..Registration::default()
     })
 }
 

@@ -5,18 +5,34 @@ use super::{ALLOW, MIN_SE_S, Request, Signalling};
 use crate::context::Context;
 use crate::sip::name_addr::split_list;
 use crate::sip::write::Writer;
-use crate::sip::{HeaderName, Message, Status};
+use crate::sip::{HeaderName, Message, Method, Status};
 use crate::transaction::{ServerKey, User, reply};
 
 /// Option tags that a 420 names.
 const UNSUPPORTED_MAX: usize = 16;
 
+/// A To tag of ours outside a dialog: a letter and a hash.
+const REPLY_TAG_BYTES: usize = 17;
+
 impl Signalling {
     /// Refuses a request, with the header fields that the status calls for.
     pub fn refuse(&mut self, request: &Request<'_>, status: Status) {
+        self.refuse_because(request, (status, b""), |_, _| {});
+    }
+
+    /// The same with a reason phrase (empty: the status's own) and more header fields.
+    pub fn refuse_because(
+        &mut self,
+        request: &Request<'_>,
+        (status, reason): (Status, &[u8]),
+        extra: impl FnOnce(&Context, &mut Writer<'_>),
+    ) {
         self.context.metrics.requests_refused += 1;
         let retry_s = self.retry_after_s(status);
-        self.reply(request, (status, b""), |_, writer| refusal_fields(writer, request, (status, retry_s)));
+        self.reply(request, (status, reason), |context, writer| {
+            refusal_fields(writer, request, (status, retry_s));
+            extra(context, writer);
+        });
     }
 
     /// The same for a request in a dialog. What is refused now could be taken when it comes again, so a
@@ -69,14 +85,21 @@ impl Signalling {
         status: (Status, &[u8]),
         extra: impl FnOnce(&Context, &mut Writer<'_>),
     ) {
+        let tag = self.tag_of(request);
+        self.reply_with_tag(request, status, &tag, extra);
+    }
+
+    /// A To tag made of the request itself: a repetition has the same.
+    #[must_use]
+    pub fn tag_of(&self, request: &Request<'_>) -> [u8; REPLY_TAG_BYTES] {
         let message = &request.message;
         let branch = message.top_via().map_or(&b""[..], |via| via.branch);
         let hash = self.context.mint.public_hash(&[message.call_id(), message.from_tag(), branch]);
-        let mut tag = [b's'; 17];
+        let mut tag = [b's'; REPLY_TAG_BYTES];
         for (position, digit) in tag[1..].iter_mut().enumerate() {
             *digit = b"0123456789abcdef"[(hash >> (60 - 4 * position) & 15) as usize];
         }
-        self.reply_with_tag(request, status, &tag, extra);
+        tag
     }
 
     /// Answers a request with this To tag, unless its To has one.
@@ -125,8 +148,11 @@ fn refusal_fields(writer: &mut Writer<'_>, request: &Request<'_>, (status, retry
 /// The option tags that a request requires and we do not support (RFC 3261 §8.2.2.3). What it requires of
 /// proxies it requires of us: there are none behind us that would see it.
 pub fn unsupported<'a>(request: &Message<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-    let known =
-        |tag: &[u8]| [&b"timer"[..], b"100rel"].iter().any(|supported| tag.eq_ignore_ascii_case(supported));
+    let supported: [&[u8]; 2] = match request.method() {
+        Method::Register => [b"path", b"outbound"],
+        _ => [b"timer", b"100rel"],
+    };
+    let known = move |tag: &[u8]| supported.iter().any(|supported| tag.eq_ignore_ascii_case(supported));
     let required = request.values(HeaderName::Require).flat_map(split_list).filter(move |tag| !known(tag));
     required.chain(request.values(HeaderName::ProxyRequire).flat_map(split_list))
 }

@@ -119,6 +119,16 @@ impl<'a> Uri<'a> {
         }
         Some(&room[..length])
     }
+
+    /// The first byte of a text whose escapes are decoded, and what stands behind it.
+    pub(super) fn first_byte(text: &[u8]) -> Option<(u8, &[u8])> {
+        if let [b'%', high, low, rest @ ..] = text
+            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+        {
+            return Some((high << 4 | low, rest));
+        }
+        text.split_first().map(|(first, rest)| (*first, rest))
+    }
 }
 
 impl Scheme {
@@ -156,15 +166,9 @@ impl Iterator for Unescaped<'_> {
     type Item = u8;
 
     fn next(&mut self) -> Option<u8> {
-        if let [b'%', high, low, rest @ ..] = self.text
-            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
-        {
-            self.text = rest;
-            return Some(high << 4 | low);
-        }
-        let (first, rest) = self.text.split_first()?;
+        let (first, rest) = Uri::first_byte(self.text)?;
         self.text = rest;
-        Some(*first)
+        Some(first)
     }
 }
 

@@ -8,17 +8,22 @@ pub mod audit;
 pub mod callee;
 pub mod caller;
 pub mod digest;
+pub mod keeper;
 pub mod party;
 pub mod peer;
+pub mod phone;
 pub mod scene;
 pub mod sip;
 pub mod trace;
 
+use keeper::Keeper;
 use peer::{Peer, Setup};
 use ringway::clock::{Now, UnixSeconds};
 use ringway::limits::SCAN_PADDING;
+use ringway::mail::{Letter, Mail};
 use ringway::metrics::Metrics;
 use ringway::outbox::ListenerId;
+use ringway::registrar::Limits;
 use ringway::shard::{Datagram, Owner, Place, Shard};
 use sip::Sip;
 use std::net::SocketAddr;
@@ -41,6 +46,7 @@ const STEPS_MAX: usize = 100;
 pub struct Lab {
     pub shards: Vec<Shard>,
     pub trace: Vec<Entry>,
+    pub keeper: Keeper,
     setup: Setup,
     now_ms: u64,
     /// Entries of the trace that the test has not looked at, oldest first.
@@ -61,7 +67,9 @@ impl Lab {
     pub fn with(change: impl FnOnce(&mut Setup)) -> Lab {
         let mut setup = Setup::reference();
         change(&mut setup);
-        let (settings, directory) = (Arc::new(setup.settings.clone()), setup.directory());
+        let settings = Arc::new(setup.settings.clone());
+        let keeper = Keeper::new(&setup.subscribers, Limits::of(&settings));
+        let directory = keeper.directory();
         let shard = |number: u16| {
             let secret = setup.secret + u64::from(number);
             let place = Place { shard: number, shards: setup.shards, owner_seed: 7, secret };
@@ -71,6 +79,7 @@ impl Lab {
         Lab {
             shards,
             trace: Vec::new(),
+            keeper,
             setup,
             now_ms: 0,
             unread: Vec::new(),
@@ -210,6 +219,31 @@ impl Lab {
             self.unread.push(self.trace.len());
             self.trace.push(Entry::new(self.now_ms, Way::Out, destination, listener, &bytes));
         }
+        let letters: Vec<Letter> = self.shards[number].outbox().letters().collect();
+        for letter in letters {
+            if let Some(mail) = self.keeper.receive(number, letter, self.unix()) {
+                self.deliver(number, mail);
+            }
+        }
+    }
+
+    /// Mail from the services comes to a shard.
+    pub fn deliver(&mut self, number: usize, mail: Mail) {
+        self.shards[number].handle_mail(Now::from_ms(self.now_ms), mail);
+        self.collect(number);
+    }
+
+    /// The keeper does what it laid aside.
+    pub fn release_letters(&mut self) {
+        for (number, letter) in std::mem::take(&mut self.keeper.held) {
+            let mail = self.keeper.answer(letter, self.unix());
+            self.deliver(number, mail);
+        }
+    }
+
+    /// The calendar's time.
+    pub fn unix(&self) -> UnixSeconds {
+        UnixSeconds(STARTED.0 + self.now_ms / 1_000)
     }
 
     /// What was sent and not looked at, as `B CANCEL` or `A 181 INVITE`, in order; now it is looked at.

@@ -1,10 +1,9 @@
 //! Who takes part, and what the server is set to.
 
-use ringway::directory::{Directory, Subscriber};
+use ringway::directory::Subscriber;
 use ringway::outbox::ListenerId;
 use ringway::settings::{Listener, Settings};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 
 /// A phone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,11 +62,6 @@ impl Setup {
 
     pub fn forward(&mut self, from: Peer, to: Peer) {
         self.subscriber(from).no_answer = Some(to.number.into());
-    }
-
-    /// The subscribers as a shard reads them.
-    pub fn directory(&self) -> Arc<Directory> {
-        Directory::of(self.subscribers.iter().cloned())
     }
 
     /// The first listener of the peer's address family.

@@ -101,6 +101,10 @@ pub enum Key {
     No181,
     Unreachable408,
     LateAnswer,
+    MaxContacts,
+    MinExpires,
+    MaxExpires,
+    DefaultExpires,
     Auth,
     Realm,
     AuthAlgorithms,
@@ -127,6 +131,7 @@ const RUNNING: &str = "Configuration and logging";
 const NETWORK: &str = "Network";
 const SHARDS: &str = "Shards and CPUs";
 const FORWARDING: &str = "Subscribers and forwarding";
+const REGISTRATION: &str = "Registration";
 const SECURITY: &str = "Authentication and trust";
 const CALLS: &str = "Calls";
 const TIMERS: &str = "SIP timers (RFC 3261, Table 4)";
