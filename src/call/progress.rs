@@ -115,9 +115,10 @@ impl Calls {
         let Some(record) = self.legs.get(leg).filter(|leg| leg.is_tried()) else { return };
         let call_handle = record.call;
         let others_speak = self.has_other_speaker(call_handle, leg);
+        let hears_another = self.hears_another(call_handle, leg);
         let Some(call) = self.calls.get_mut(call_handle) else { return };
         // While one callee's early media is heard, another's ringing is of no use to the caller.
-        if call.state != CallState::Searching || call.heard == Heard::EarlyMedia && others_speak {
+        if call.state != CallState::Searching || hears_another {
             return;
         }
         if call.answered_by == 0 || !others_speak {
@@ -132,6 +133,9 @@ impl Calls {
             return;
         }
         call.heard = heard;
+        if heard == Heard::EarlyMedia && !response.body().is_empty() {
+            call.media = Some(leg);
+        }
         self.send_provisional(on, (call_handle, leg), response, status);
     }
 

@@ -82,6 +82,8 @@ pub(super) struct Call {
     /// A callee's response that waits for the caller's PRACK, and the leg that it came from.
     pub held: Kept,
     pub held_leg: Option<Handle>,
+    /// It has a description and is provisional.
+    pub holds_media: bool,
     /// The caller was sent a provisional response other than 100: it has an early dialog.
     pub is_early: bool,
     /// A 181 waits for the caller's PRACK.
@@ -106,6 +108,8 @@ pub(super) struct Call {
     /// the one whose answer the caller has got.
     pub current: Option<Handle>,
     pub search: Search,
+    /// The leg whose early media the caller hears, if it does.
+    pub media: Option<Handle>,
     /// When a callee answered.
     pub answered_at: Option<Now>,
     /// The leg that answered and won.

@@ -87,6 +87,11 @@ impl Calls {
                 .get(leg.call)
                 .is_some_and(|call| call.outstanding.is_some() && call.state == CallState::Searching);
         if waits {
+            // What the callee asks in its dialog meanwhile belongs to this leg.
+            let leg = self.legs.get_mut(handle).filter(|leg| has_tag && leg.dialog.identity == 0);
+            if let Some(leg) = leg {
+                leg.adopt_dialog(&mut on.context, response);
+            }
             self.hold(on, handle, response);
             return Progress::Later;
         }
@@ -307,12 +312,20 @@ impl Calls {
         Some(record.map(|record| (leg, (rseq, record.invite_cseq))))
     }
 
-    /// Keeps a callee's response until the caller's PRACK. Of several the latest counts, but a 2xx stays.
+    /// Keeps a callee's response until the caller's PRACK. Of several the latest counts, but a 2xx stays, and
+    /// one phone's early media when another only rings.
     pub(super) fn hold(&mut self, on: &mut Signalling, leg: Handle, response: &Message<'_>) {
         let Some(call) = self.legs.get(leg).and_then(|leg| self.calls.get_mut(leg.call)) else { return };
-        if call.winner.is_some() && response.status().is_some_and(|status| status.is_provisional()) {
+        let is_provisional = response.status().is_some_and(|status| status.is_provisional());
+        if is_provisional && call.winner.is_some() {
             return;
         }
+        // Another's early media is worth more to the caller than ringing.
+        let is_other = call.held.is_some() && call.held_leg != Some(leg);
+        if is_provisional && is_other && call.holds_media && response.body().is_empty() {
+            return;
+        }
+        call.holds_media = is_provisional && !response.body().is_empty();
         let kept = on.context.keep.keep(response.bytes());
         let is_lost = kept.is_none() && call.winner.is_some();
         on.context.keep.release(std::mem::replace(&mut call.held, kept.unwrap_or(Kept::NONE)));
@@ -338,7 +351,10 @@ impl Calls {
                 if response.status().is_some_and(|status| status.is_success()) {
                     calls.answer_caller(on, handle, response);
                 } else if calls.take_provisional(on, leg, response) == Progress::Now {
-                    calls.relay_provisional(on, leg, response, true);
+                    // Ringing of a further phone is nothing new.
+                    let is_new = response.status() != Some(Status::RINGING)
+                        || calls.calls.get(handle).is_some_and(|call| call.current == Some(leg));
+                    calls.relay_provisional(on, leg, response, is_new);
                     calls.acknowledge_provisional(on, leg, response);
                 }
             });

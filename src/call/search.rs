@@ -9,7 +9,7 @@ use super::state::{CallState, LegEvent, LegState};
 use super::write::{Body, own_response, passed_status, relayed_response, write_rseq};
 use super::{Calls, Signalling};
 use crate::context::{Context, Due};
-use crate::directory::{Entry, Location};
+use crate::directory::Entry;
 use crate::keep::Kept;
 use crate::limits::FORKS_MAX;
 use crate::service::{Condition, Divert, Facts, Failure, condition_of, divert, target};
@@ -89,10 +89,30 @@ impl Calls {
         call.search.ring_ms = ring_ms;
         call.search.level = u16::MAX;
         call.current = None;
-        self.try_level(on, handle, called, invite)
+        call.media = None;
+        self.try_levels(on, handle, called, invite)
     }
 
-    /// Sends an INVITE to each location of the next level.
+    /// Sends an INVITE to each location of the next level at which one can be sent.
+    fn try_levels(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        called: &Entry,
+        invite: &Message<'_>,
+    ) -> Result<(), NotTried> {
+        let mut first = NotTried::NoLocation;
+        loop {
+            match self.try_level(on, handle, called, invite) {
+                Ok(()) => return Ok(()),
+                // The levels are through: what kept the first one from being tried counts.
+                Err(NotTried::NoLocation) => return Err(first),
+                Err(refused) if first == NotTried::NoLocation => first = refused,
+                Err(_) => {}
+            }
+        }
+    }
+
     fn try_level(
         &mut self,
         on: &mut Signalling,
@@ -107,16 +127,8 @@ impl Calls {
         let level = levels.max().ok_or(NotTried::NoLocation)?;
         call.search.level = level;
         let mut outcome = Err(NotTried::NoLocation);
-        let mut tried: [Option<Location<'_>>; FORKS_MAX] = [None; FORKS_MAX];
         let locations = called.locations(now).filter(|location| location.q == level);
-        for (place, location) in locations.take(FORKS_MAX).enumerate() {
-            // A binding of what is configured too rings once.
-            let is_same =
-                |other: &Location<'_>| (other.uri, other.destination) == (location.uri, location.destination);
-            if tried[..place].iter().flatten().any(is_same) {
-                continue;
-            }
-            tried[place] = Some(location);
+        for location in locations.take(FORKS_MAX) {
             match self.start_leg(on, handle, &location, invite) {
                 Ok(()) => outcome = Ok(()),
                 Err(status) => outcome = outcome.or(Err(NotTried::Refused(status))),
@@ -183,12 +195,14 @@ impl Calls {
             let ends_all = preference(&failure) == 0;
             if !ends_all && (self.has_others(call, handle) || self.tries_next_level(on, call)) {
                 self.note_failure(on, call, failure, response);
+                self.replace_media(on, call, handle);
             } else {
                 self.conclude_with_best(on, (call, handle), failure, response);
             }
         }
-        if !cancelling {
-            self.remove_leg(on, handle);
+        match cancelling {
+            true => self.speak_for(call, handle),
+            false => self.remove_leg(on, handle),
         }
     }
 
@@ -200,7 +214,17 @@ impl Calls {
     /// Whether another leg speaks for the callees in the caller's early dialog.
     pub(super) fn has_other_speaker(&self, call: Handle, leg: Handle) -> bool {
         let current = self.calls.get(call).and_then(|call| call.current).filter(|&current| current != leg);
-        current.and_then(|current| self.legs.get(current)).is_some_and(Leg::is_tried)
+        let current = current.and_then(|current| self.legs.get(current));
+        current.is_some_and(|leg| leg.is_tried() && leg.dialog.is_some())
+    }
+
+    /// Whether the caller hears another leg's early media.
+    pub(super) fn hears_another(&self, call: Handle, leg: Handle) -> bool {
+        let Some(call) = self.calls.get(call).filter(|call| call.heard == Heard::EarlyMedia) else {
+            return false;
+        };
+        let other = call.media.filter(|&media| media != leg).and_then(|media| self.legs.get(media));
+        other.is_some_and(Leg::is_tried)
     }
 
     /// A leg has gone: where it spoke for the callees, another does.
@@ -218,6 +242,17 @@ impl Calls {
         let first = self.calls.get(call).and_then(|call| call.first_leg);
         let with_record = |handle| Some((handle, self.legs.get(handle)?));
         std::iter::successors(first.and_then(with_record), move |(_, leg)| leg.next.and_then(with_record))
+    }
+
+    /// The leg whose early media the caller heard has gone: where another rings, it hears ringback again
+    /// (SIP_RULES 16).
+    fn replace_media(&mut self, on: &mut Signalling, handle: Handle, gone: Handle) {
+        let rings = self.legs_of(handle).any(|(other, leg)| other != gone && leg.state == LegState::Ringing);
+        let Some(call) = self.calls.get_mut(handle).filter(|call| call.media == Some(gone)) else { return };
+        call.media = None;
+        if rings && call.heard == Heard::EarlyMedia && call.outstanding.is_none() {
+            self.tell(on, handle, (Status::RINGING, Heard::Ringing));
+        }
     }
 
     /// Keeps what a leg came to, if it is better than what others came to.
@@ -250,11 +285,7 @@ impl Calls {
             return false;
         };
         let tried = self.with_invite(on, handle, |calls, on, invite| {
-            let mut outcome = calls.try_level(on, handle, called, invite);
-            while matches!(outcome, Err(NotTried::Refused(_))) {
-                outcome = calls.try_level(on, handle, called, invite);
-            }
-            outcome.is_ok()
+            calls.try_levels(on, handle, called, invite).is_ok()
         });
         tried == Some(true)
     }
@@ -273,12 +304,15 @@ impl Calls {
         self.end_search(on, handle, Some(leg));
         match best {
             None => self.conclude(on, handle, last, response),
-            Some(best) if kept.is_some() => {
-                self.reread(on, &kept, |calls, on, response| {
-                    calls.conclude(on, handle, best, Some(response));
-                });
-            }
-            Some(best) => self.conclude(on, handle, best, None),
+            Some(best) if !kept.is_some() => self.conclude(on, handle, best, None),
+            // To forward, the INVITE is read again: the response only where the caller gets it.
+            Some(best) => match self.next_target(on, handle, best) {
+                Next::Forwarded => {}
+                Next::Refuse(status) => self.refuse(on, handle, status),
+                Next::Relay => {
+                    self.reread(on, &kept, |calls, on, response| calls.relay_failure(on, handle, response));
+                }
+            },
         }
         on.context.keep.release(kept);
     }
@@ -367,15 +401,19 @@ impl Calls {
         }
     }
 
-    /// 181 to the caller (SIP_RULES 14), reliably where it has asked for that.
+    /// 181 to the caller (SIP_RULES 14).
     pub(super) fn tell_of_forwarding(&mut self, on: &mut Signalling, handle: Handle) {
+        self.tell(on, handle, (Status::CALL_IS_BEING_FORWARDED, Heard::Forwarded));
+    }
+
+    /// A provisional response of our own to the caller, reliably where it has asked for that.
+    fn tell(&mut self, on: &mut Signalling, handle: Handle, (status, heard): (Status, Heard)) {
         let Some(call) = self.calls.get_mut(handle) else { return };
-        call.heard = Heard::Forwarded;
+        call.heard = heard;
         call.is_early = true;
         let reliably = call.reliability == Reliability::Required;
         let rseq = reliably.then(|| call.next_rseq(&mut on.context));
         let call = &*call;
-        let status = Status::CALL_IS_BEING_FORWARDED;
         let sent = on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
             own_response(context, out, call, status, |writer| write_rseq(writer, rseq));
         });

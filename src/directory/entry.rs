@@ -129,6 +129,7 @@ impl Entry {
     }
 
     /// Where the subscriber may be reached now: its static contact, and its bindings that have not expired.
+    /// What stands there twice is named once, where it is preferred most (RFC 3261 §16.5).
     pub fn locations(&self, now: UnixSeconds) -> impl Iterator<Item = Location<'_>> {
         let contact = self.subscriber.contact.as_ref().map(|contact| Location {
             uri: &contact.uri,
@@ -137,12 +138,23 @@ impl Entry {
             path: "",
             q: Q_MAX,
         });
-        let bindings = self.bindings.iter().filter(move |binding| now < binding.expires_at);
-        contact.into_iter().chain(bindings.map(Binding::location))
+        let live = move || self.bindings.iter().filter(move |binding| now < binding.expires_at);
+        let is_first = move |binding: &&Binding| {
+            let is_same =
+                |other: &Location<'_>| (other.uri, other.destination) == (&*binding.uri, binding.destination);
+            let better = live().filter(|other| (other.q, binding.place()) > (binding.q, other.place()));
+            !contact.iter().any(is_same) && !better.map(Binding::location).any(|other| is_same(&other))
+        };
+        contact.into_iter().chain(live().filter(is_first).map(Binding::location))
     }
 }
 
 impl Binding {
+    /// Where it stands in memory: of two bindings of one entry the first is less.
+    fn place(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     fn location(&self) -> Location<'_> {
         Location {
             uri: &self.uri,

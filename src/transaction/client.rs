@@ -313,8 +313,8 @@ impl Transactions {
         }
     }
 
-    /// ACK for a non-2xx final response: the INVITE's own branch and Request-URI, the response's To
-    /// (RFC 3261 §17.1.1.3). Of the INVITE only the Request-URI is kept from now on.
+    /// ACK for a non-2xx final response: the INVITE's own branch, Request-URI and Route, the response's To
+    /// (RFC 3261 §17.1.1.3). Of the INVITE only the Request-URI and Route are kept from now on.
     fn acknowledge_failure(&mut self, context: &mut Context, handle: Handle, response: &Message<'_>) {
         let Some(record) = self.records.get_mut(handle) else { return };
         let Side::Client { cseq, .. } = record.side else { return };
@@ -326,6 +326,7 @@ impl Transactions {
             writer.request_line(Method::Ack, request_uri(context.keep.bytes(&kept)));
             write_via(&mut writer, context.sent_by(answer_to.listener), branch);
             writer.name(HeaderName::MaxForwards).number(MAX_FORWARDS).end_line();
+            writer.raw(route_line(context.keep.bytes(&kept)));
             for name in [HeaderName::CallId, HeaderName::From, HeaderName::To] {
                 writer.header(name, response.header(name).unwrap_or_default());
             }
@@ -334,7 +335,13 @@ impl Transactions {
         });
         let mut scratch = std::mem::take(&mut context.scratch);
         scratch.clear();
-        scratch.extend_from_slice(request_uri(context.keep.bytes(&kept)));
+        let invite = context.keep.bytes(&kept);
+        scratch.extend_from_slice(request_uri(invite));
+        let route = route_line(invite);
+        if !route.is_empty() {
+            scratch.push(b'\n');
+            scratch.extend_from_slice(route);
+        }
         context.keep.release(kept);
         let uri = context.keep.keep(&scratch);
         context.scratch = scratch;
@@ -432,8 +439,15 @@ fn is_of_request(context: &Context, record: &Record, response: &Message<'_>) -> 
 fn request_uri(kept: &[u8]) -> &[u8] {
     match kept.strip_prefix(b"INVITE ") {
         Some(invite) => invite.split(|&byte| byte == b' ').next().unwrap_or_default(),
-        None => kept,
+        None => kept.split(|&byte| byte == b'\n').next().unwrap_or_default(),
     }
+}
+
+/// The Route line of an INVITE of ours, which stands before Call-ID, or of what is kept of one; empty: none.
+fn route_line(kept: &[u8]) -> &[u8] {
+    let mut lines = kept.split_inclusive(|&byte| byte == b'\n').skip(1);
+    let mut head = lines.by_ref().take_while(|line| !line.starts_with(b"Call-ID:"));
+    head.find(|line| line.starts_with(b"Route:")).unwrap_or_default()
 }
 
 fn write_cseq(out: &mut Vec<u8>, method: Method, cseq: u32) {
