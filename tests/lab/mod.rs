@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod callee;
 pub mod caller;
+pub mod group;
 pub mod party;
 pub mod peer;
 pub mod scene;

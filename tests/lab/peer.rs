@@ -1,6 +1,6 @@
 //! Who takes part, and what the server is set to.
 
-use ringway::directory::{Directory, Subscriber};
+use ringway::directory::{Binding, Directory, Subscriber};
 use ringway::outbox::ListenerId;
 use ringway::settings::{Listener, Settings};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -41,6 +41,8 @@ impl Peer {
 pub struct Setup {
     pub settings: Settings,
     pub subscribers: Vec<Subscriber>,
+    /// What is bound to their numbers.
+    pub bindings: Vec<(&'static str, Binding)>,
     pub secret: u64,
     pub shards: u16,
 }
@@ -51,7 +53,7 @@ impl Setup {
         let listeners = vec![Listener { address: SERVER, sent_by: SERVER.to_string() }];
         let settings = Settings { listeners, max_calls: 64, max_transactions: 1_024, ..Settings::default() };
         let subscribers = [A, B, C, D].map(Peer::subscriber).to_vec();
-        let mut setup = Setup { settings, subscribers, secret: 99, shards: 1 };
+        let mut setup = Setup { settings, subscribers, bindings: Vec::new(), secret: 99, shards: 1 };
         setup.forward(B, C);
         setup
     }
@@ -67,7 +69,7 @@ impl Setup {
 
     /// The subscribers as a shard reads them.
     pub fn directory(&self) -> Arc<Directory> {
-        Directory::of(self.subscribers.iter().cloned())
+        Directory::of(self.entries())
     }
 
     /// The first listener of the peer's address family.
