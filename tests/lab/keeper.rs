@@ -2,7 +2,7 @@
 //! the test holds it back or has it refuse.
 
 use ringway::clock::UnixSeconds;
-use ringway::directory::{Binding, Directory, Entry, Subscriber, Writer};
+use ringway::directory::{Binding, Directory, Entry, Writer};
 use ringway::mail::{Letter, Mail};
 use ringway::registrar::{Change, Limits, Refusal, apply};
 use std::sync::Arc;
@@ -27,9 +27,9 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    pub fn new(subscribers: &[Subscriber], limits: Limits) -> Keeper {
+    pub fn new(entries: Vec<Entry>, limits: Limits) -> Keeper {
         let mut writer = Writer::default();
-        subscribers.iter().cloned().for_each(|subscriber| writer.put(subscriber.into()));
+        entries.into_iter().for_each(|entry| writer.put(entry));
         Keeper { writer, limits, mood: Mood::Works, held: Vec::new() }
     }
 

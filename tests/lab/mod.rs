@@ -8,6 +8,7 @@ pub mod audit;
 pub mod callee;
 pub mod caller;
 pub mod digest;
+pub mod group;
 pub mod keeper;
 pub mod party;
 pub mod peer;
@@ -68,7 +69,7 @@ impl Lab {
         let mut setup = Setup::reference();
         change(&mut setup);
         let settings = Arc::new(setup.settings.clone());
-        let keeper = Keeper::new(&setup.subscribers, Limits::of(&settings));
+        let keeper = Keeper::new(setup.entries(), Limits::of(&settings));
         let directory = keeper.directory();
         let shard = |number: u16| {
             let secret = setup.secret + u64::from(number);

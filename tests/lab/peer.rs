@@ -1,6 +1,6 @@
 //! Who takes part, and what the server is set to.
 
-use ringway::directory::Subscriber;
+use ringway::directory::{Binding, Subscriber};
 use ringway::outbox::ListenerId;
 use ringway::settings::{Listener, Settings};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -40,6 +40,8 @@ impl Peer {
 pub struct Setup {
     pub settings: Settings,
     pub subscribers: Vec<Subscriber>,
+    /// What is bound to their numbers.
+    pub bindings: Vec<(&'static str, Binding)>,
     pub secret: u64,
     pub shards: u16,
 }
@@ -50,7 +52,7 @@ impl Setup {
         let listeners = vec![Listener { address: SERVER, sent_by: SERVER.to_string() }];
         let settings = Settings { listeners, max_calls: 64, max_transactions: 1_024, ..Settings::default() };
         let subscribers = [A, B, C, D].map(Peer::subscriber).to_vec();
-        let mut setup = Setup { settings, subscribers, secret: 99, shards: 1 };
+        let mut setup = Setup { settings, subscribers, bindings: Vec::new(), secret: 99, shards: 1 };
         setup.forward(B, C);
         setup
     }

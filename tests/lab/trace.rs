@@ -1,5 +1,6 @@
 //! What went in and out, in order.
 
+use super::group;
 use super::peer::{A, B, C, D};
 use super::sip::Sip;
 use ringway::outbox::ListenerId;
@@ -42,7 +43,7 @@ impl Entry {
     }
 
     fn peer_name(&self) -> String {
-        let known = [A, B, C, D].into_iter().find(|peer| peer.address == self.peer);
+        let known = [A, B, C, D].into_iter().chain(group::all()).find(|peer| peer.address == self.peer);
         known.map_or_else(|| self.peer.to_string(), |peer| peer.name.to_string())
     }
 
