@@ -10,6 +10,9 @@ mod contact;
 mod refused;
 mod request;
 
+#[cfg(test)]
+mod tests;
+
 pub use binding::{Change, Contacts, Limits, Refusal, apply, is_same};
 
 use crate::auth::Caller;
