@@ -89,7 +89,7 @@ impl Identity {
     }
 
     /// The caller's name in what others get to see of the call as a whole, of those that its From says.
-    pub fn name_of<'u>(self, user: &'u [u8]) -> &'u [u8] {
+    pub fn name_of(self, user: &[u8]) -> &[u8] {
         if self.privacy.hides() { ANONYMOUS } else { user }
     }
 
