@@ -11,6 +11,7 @@ mod admit;
 mod description;
 mod dialog;
 mod hangup;
+mod identity;
 mod in_dialog;
 mod negotiation;
 mod progress;

@@ -2,6 +2,7 @@
 
 use super::description::Description;
 use super::dialog::Dialog;
+use super::identity::Identity;
 use super::negotiation::Negotiation;
 use super::reliable::{Outstanding, Reliability};
 use super::search::Search;
@@ -114,6 +115,8 @@ pub(super) struct Call {
     pub answered_at: Option<Now>,
     /// The leg that answered and won.
     pub winner: Option<Handle>,
+    /// Who the caller is, as callees are told.
+    pub identity: Identity,
     /// The INVITE had no body: the offer comes in the 200 and the answer in the ACK.
     pub late_offer: bool,
 }

@@ -4,6 +4,7 @@
 use super::description::Description;
 use super::dialog::{Dialog, RequestLine};
 use super::hangup::keep_reason;
+use super::identity::Passage;
 use super::negotiation::{Negotiation, Refusal, pass_offer};
 use super::progress::acknowledge;
 use super::relay::{Relay, Way, passed_line};
@@ -115,8 +116,10 @@ impl Calls {
         let mut reinvite = Reinvite::new(late_offer, offered);
         reinvite.silent = lists(message, HeaderName::Require, b"100rel");
         let hops = passed_line(message, 0).max_forwards;
-        let sent = self.send_reinvite(on, (handle, way.to), reinvite, hops, |_, writer, dialog| {
-            relayed_request(writer, message, dialog.session, None);
+        let sent = self.send_reinvite(on, (handle, way.to), reinvite, hops, |context, writer, dialog| {
+            let ends = (request.source, dialog.answer_to.destination);
+            let passage = Passage::in_dialog(&context.settings.auth, message, ends);
+            relayed_request(writer, message, (dialog.session, passage), None);
         });
         if let Err(status) = sent {
             self.close_offer(handle);

@@ -2,6 +2,7 @@
 //! response passed back (SIP_RULES 21).
 
 use super::dialog::{RequestLine, contact_uri};
+use super::identity::Passage;
 use super::negotiation::Negotiation;
 use super::reinvite::Reinvite;
 use super::reliable::write_rack;
@@ -100,7 +101,9 @@ impl Calls {
                 write_rack(&mut writer, rack);
             }
             dialog.write_contact(context, &mut writer);
-            relayed_request(&mut writer, message, dialog.session, referred);
+            let ends = (request.source, dialog.answer_to.destination);
+            let passage = Passage::in_dialog(&context.settings.auth, message, ends);
+            relayed_request(&mut writer, message, (dialog.session, passage), referred);
         });
         if sent.is_err() {
             // Longer than a datagram with our header fields in it.

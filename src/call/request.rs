@@ -1,6 +1,7 @@
 //! Requests that no transaction knows: into a dialog that lives, or the beginning of a call.
 
 use super::admit::admit;
+use super::identity::Identity;
 use super::state::ReinviteEvent;
 use super::write::SUPPORTED_RELIABLE;
 use super::{Calls, Request, Signalling};
@@ -18,7 +19,7 @@ impl Calls {
         on: &mut Signalling,
         request: &Request<'_>,
         key: ServerKey,
-        (draining, _caller): (bool, Caller<'_>),
+        (draining, caller): (bool, Caller<'_>),
     ) {
         let method = request.message.method();
         if !request.message.to_tag().is_empty() {
@@ -26,7 +27,7 @@ impl Calls {
         }
         match method {
             Method::Ack => on.context.metrics.stray_acks += 1,
-            Method::Invite => self.handle_invite(on, request, key, draining),
+            Method::Invite => self.handle_invite(on, request, key, (draining, caller)),
             Method::Options if unsupported(&request.message).next().is_some() => {
                 on.refuse(request, Status::BAD_EXTENSION);
             }
@@ -73,14 +74,22 @@ impl Calls {
     }
 
     /// An INVITE that begins a call, if nothing speaks against it.
-    fn handle_invite(&mut self, on: &mut Signalling, request: &Request<'_>, key: ServerKey, draining: bool) {
+    fn handle_invite(
+        &mut self,
+        on: &mut Signalling,
+        request: &Request<'_>,
+        key: ServerKey,
+        (draining, caller): (bool, Caller<'_>),
+    ) {
         let settings = Arc::clone(&on.context.settings);
         if on.transactions.is_merged(key) {
             return on.refuse(request, Status::LOOP_DETECTED);
         }
         let directory = Arc::clone(&on.context.directory);
         let view = directory.read();
-        match admit(&settings, &view, &request.message) {
+        let admitted = admit(&settings, &view, &request.message)
+            .and_then(|called| Ok((called, Identity::of(caller, &request.message)?)));
+        match admitted {
             Err(status) => on.refuse(request, status),
             Ok(_) if draining => {
                 on.context.metrics.refused_draining += 1;

@@ -2,6 +2,7 @@
 
 use super::description::Description;
 use super::dialog::Dialog;
+use super::identity::Identity;
 use super::negotiation::Negotiation;
 use super::record::{Call, Chain, Heard, Leg, RecordId};
 use super::reliable::Reliability;
@@ -50,19 +51,19 @@ impl Calls {
     ///
     /// # Errors
     /// The status to refuse it with, when a table is full; nothing was sent or kept then.
-    pub fn begin(
+    pub(super) fn begin(
         &mut self,
         on: &mut Signalling,
         request: &Request<'_>,
         key: ServerKey,
-        called: &Entry,
+        (called, identity): (&Entry, Identity),
     ) -> Result<(), Status> {
         let handle = self.calls.next_handle().ok_or(Status::SERVICE_UNAVAILABLE)?;
         let has_room = on.transactions.has_room_for_call() && on.context.keep.has_room_for_call();
         if !has_room || self.legs.next_handle().is_none() {
             return Err(Status::SERVICE_UNAVAILABLE);
         }
-        let call = new_call(&mut on.context, request, handle)?;
+        let call = new_call(&mut on.context, (request, identity), handle)?;
         let answer_to = call.reply_to;
         let Ok(handle) = self.calls.insert(call) else { return Err(Status::SERVICE_UNAVAILABLE) };
         let opened = on.transactions.open_server(&request.message, key, answer_to, User::Call(handle));
@@ -297,6 +298,7 @@ fn send_invite(
             reliable: call.reliability != Reliability::Unknown && call.answered_by == 0,
             record_id: &call.record_id,
             diversions: context.keep.bytes(&call.chain.diversions),
+            passage: call.identity.towards(&context.settings.auth, leg.answer_to.destination),
         };
         leg_invite(context, out, invite, &parts)
     });
@@ -304,7 +306,11 @@ fn send_invite(
 }
 
 /// The call's record, with everything of the INVITE that later messages need.
-fn new_call(context: &mut Context, request: &Request<'_>, handle: Handle) -> Result<Call, Status> {
+fn new_call(
+    context: &mut Context,
+    (request, identity): (&Request<'_>, Identity),
+    handle: Handle,
+) -> Result<Call, Status> {
     let message = &request.message;
     let reply_to = request.answer_to().ok_or(Status::BAD_REQUEST)?;
     let tag = context.mint.tag(Kind::Call, handle);
@@ -317,20 +323,15 @@ fn new_call(context: &mut Context, request: &Request<'_>, handle: Handle) -> Res
         }
     };
     let sequence = context.mint.record_sequence();
-    let caller = user_of(message.header(HeaderName::From).unwrap_or_default());
-    let mut dialog = Dialog::with_caller(context, message, &tag, (request.listener, request.source));
+    let caller = identity.name_of(user_of(message.header(HeaderName::From).unwrap_or_default()));
+    let late_offer = message.body().is_empty();
+    let reliability = Reliability::of(message);
+    let dialog = caller_dialog(context, request, &tag, (late_offer, reliability));
     if !dialog.is_some() {
         context.keep.release(invite);
         context.keep.release(head);
         return Err(Status::SERVICE_UNAVAILABLE);
     }
-    let late_offer = message.body().is_empty();
-    let reliability = Reliability::of(message);
-    dialog.session = dialog.session.asked(message).unwrap_or(SessionTimer::NONE);
-    // Where it may have to be asked for something within the dialog.
-    let may_ask = dialog.session.interval_s > 0 || reliability != Reliability::Unknown;
-    dialog.takes_update = may_ask && lists(message, HeaderName::Allow, b"UPDATE");
-    dialog.negotiation = if late_offer { Negotiation::Stable } else { Negotiation::Received };
     Ok(Call {
         state: CallState::Searching,
         heard: Heard::Nothing,
@@ -372,8 +373,26 @@ fn new_call(context: &mut Context, request: &Request<'_>, handle: Handle) -> Res
         media: None,
         answered_at: None,
         winner: None,
+        identity,
         late_offer,
     })
+}
+
+/// The dialog with the caller, with what its INVITE says of what may be asked in it.
+fn caller_dialog(
+    context: &mut Context,
+    request: &Request<'_>,
+    tag: &[u8],
+    (late_offer, reliability): (bool, Reliability),
+) -> Dialog {
+    let message = &request.message;
+    let mut dialog = Dialog::with_caller(context, message, tag, (request.listener, request.source));
+    dialog.session = dialog.session.asked(message).unwrap_or(SessionTimer::NONE);
+    // Where it may have to be asked for something within the dialog.
+    let may_ask = dialog.session.interval_s > 0 || reliability != Reliability::Unknown;
+    dialog.takes_update = may_ask && lists(message, HeaderName::Allow, b"UPDATE");
+    dialog.negotiation = if late_offer { Negotiation::Stable } else { Negotiation::Received };
+    dialog
 }
 
 /// Keeps what every response to the INVITE starts with, and says where Contact and Record-Route start.

@@ -1,6 +1,7 @@
 //! The messages of a call, header by header (reference flow; SIP_RULES 9 to 14).
 
 use super::description::Description;
+use super::identity::Passage;
 use super::record::{Call, RecordId};
 use super::relay::Relay;
 use super::session::SessionTimer;
@@ -37,6 +38,8 @@ pub(super) struct LegInvite<'a> {
     pub record_id: &'a RecordId,
     /// Our Diversion lines, newest first.
     pub diversions: &'a [u8],
+    /// What the callee gets to know of the caller.
+    pub passage: Passage<'a>,
 }
 
 /// Writes the INVITE of a leg. Returns where its To line ends, counted from the message's start.
@@ -50,7 +53,6 @@ pub(super) fn leg_invite(
     let settings = &context.settings;
     let sent_by = context.sent_by(leg.listener);
     let from = invite.header(HeaderName::From).unwrap_or_default();
-    let address = NameAddr::parse(from).ok();
     let mut writer = Writer::new(out);
     writer.request_line(Method::Invite, leg.request_uri);
     write_via(&mut writer, sent_by, leg.branch);
@@ -62,18 +64,13 @@ pub(super) fn leg_invite(
     Mint::write_call_id(out, leg.call_id_nonce, sent_by);
     let mut writer = Writer::new(out);
     writer.raw(b"\r\n").name(HeaderName::From);
-    if let Some(address) = address {
-        if !address.display.is_empty() {
-            writer.raw(address.display).raw(b" ");
-        }
-        writer.raw(b"<").raw(address.uri).raw(b">");
-    }
+    leg.passage.write_from(&mut writer, from);
     writer.raw(b";tag=").raw(leg.tag).end_line();
     writer.name(HeaderName::To).raw(b"<").raw(leg.request_uri).raw(b">").end_line();
     let to_end = out.len() - start;
     let mut writer = Writer::new(out);
     writer.name(HeaderName::CSeq).number(u64::from(leg.cseq)).raw(b" INVITE\r\n");
-    write_contact(&mut writer, user_of(from), sent_by);
+    write_contact(&mut writer, leg.passage.contact_user(from), sent_by);
     writer.header(HeaderName::Allow, ALLOW);
     if let Some(alert_info) = &settings.alert_info {
         writer.header(HeaderName::AlertInfo, alert_info.as_bytes());
@@ -86,9 +83,12 @@ pub(super) fn leg_invite(
     }
     writer.header(HeaderName::RecordId, leg.record_id.as_bytes());
     writer.raw(leg.diversions);
+    leg.passage.write_asserted(&mut writer, invite, sent_by);
     let own_alert = settings.alert_info.is_some();
-    writer.splice_headers(invite, |name| {
-        passes_to_callee(name) && !(own_alert && name == HeaderName::AlertInfo)
+    writer.splice_fields(invite, |header| {
+        passes_to_callee(header.name)
+            && !(own_alert && header.name == HeaderName::AlertInfo)
+            && leg.passage.passes(invite, header)
     });
     writer.body(invite.body());
     // To stands among the first lines; what is too long for u16 there is too long for the datagram.
@@ -108,10 +108,17 @@ fn passes_to_caller(name: HeaderName, status: Status) -> bool {
     match name {
         H::Contact => names_targets(status),
         H::Timestamp | H::Unsupported => false,
+        name if is_identity(name) => false,
         // Another server's overload is not ours (RFC 3261 §16.7 step 6).
         H::RetryAfter if status.code() == 500 => false,
         _ => !is_per_leg(name),
     }
+}
+
+/// Who a party says that it is, which of a response is never taken (RFC 3325 §5).
+const fn is_identity(name: HeaderName) -> bool {
+    use HeaderName as H;
+    matches!(name, H::PAssertedIdentity | H::PPreferredIdentity | H::RemotePartyId)
 }
 
 /// Whether the Contacts of a response are other targets (RFC 3261 §8.1.3.4).
@@ -220,7 +227,7 @@ pub(super) const fn passed_status(status: Status) -> Status {
 pub(super) fn relayed_request(
     writer: &mut Writer<'_>,
     request: &Message<'_>,
-    session: SessionTimer,
+    (session, passage): (SessionTimer, Passage<'_>),
     referred: Option<(u32, u32)>,
 ) {
     use HeaderName as H;
@@ -233,10 +240,10 @@ pub(super) fn relayed_request(
         }
     }
     let event = referred.and_then(|referred| renumbered_event(request, referred));
-    writer.splice_headers(request, |name| match name {
+    writer.splice_fields(request, |header| match header.name {
         H::Route | H::ProxyAuthorization | H::MaxForwards | H::ProxyRequire => false,
         H::Event => event.is_none(),
-        _ => passes_in_dialog(name, ours),
+        name => passes_in_dialog(name, ours) && passage.passes(request, header),
     });
     if let Some((package, number)) = event {
         writer.name(H::Event).raw(package).raw(b";id=").number(u64::from(number)).end_line();
@@ -281,6 +288,7 @@ pub(super) fn relayed_final(
         Some(response) => {
             writer.splice_headers(response, |name| match name {
                 H::Timestamp => false,
+                name if is_identity(name) => false,
                 H::Unsupported => !ours,
                 H::Contact => names_targets(status),
                 // Another server's overload is not ours (RFC 3261 §16.7 step 6).

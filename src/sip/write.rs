@@ -1,5 +1,6 @@
 //! Messages out: pieces appended in order, runs of a received message copied whole (splicing).
 
+use super::message::Header;
 use super::{HeaderName, Message, Method, Status};
 
 /// Appends SIP text to a buffer that has the room (`Outbox` checks that before a datagram is handled).
@@ -61,15 +62,20 @@ impl<'b> Writer<'b> {
 
     /// Copies every header field of `message` that `keep` accepts, in order; neighbours go in one copy.
     pub fn splice_headers(&mut self, message: &Message<'_>, keep: impl Fn(HeaderName) -> bool) {
+        self.splice_fields(message, |header| keep(header.name));
+    }
+
+    /// The same for a `keep` that looks at more than the name.
+    pub fn splice_fields(&mut self, message: &Message<'_>, keep: impl Fn(&Header) -> bool) {
         let headers = message.headers();
         let mut first = 0;
         while first < headers.len() {
-            if !keep(headers[first].name) {
+            if !keep(&headers[first]) {
                 first += 1;
                 continue;
             }
             let mut last = first + 1;
-            while last < headers.len() && keep(headers[last].name) {
+            while last < headers.len() && keep(&headers[last]) {
                 last += 1;
             }
             self.raw(message.lines(first, last));

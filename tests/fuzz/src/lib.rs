@@ -13,6 +13,7 @@ mod naive;
 mod sip;
 
 pub mod address;
+pub mod authorization;
 mod choices;
 pub mod config;
 pub mod field;

@@ -98,6 +98,7 @@ fn inputs(target: &str, is_uri: bool, text: &[u8]) -> Vec<Vec<u8>> {
         ("list", _) => {
             values(&["Contact", "Record-Route", "Diversion", "History-Info", "Supported", "Allow", "Via"])
         }
+        ("authorization", _) => values(&["Authorization", "Proxy-Authorization"]),
         ("via", _) => values(&["Via", "v"]),
         ("write", _) => vec![[&[0; 5], text].concat()],
         ("reply", _) => vec![[&[0, 1, 2, 100, 0][..], text].concat()],
@@ -124,6 +125,11 @@ fn own(target: &str) -> Vec<Vec<u8>> {
             b"number=1004,contact=sip:1004@192.0.2.136:5060,no-answer=1005,after=20\n\
               number=1005,contact=sip:[2001:db8::1]:5070;transport=udp",
             b"number=+49-30;ext=1,contact=SIP:192.0.2.7",
+        ],
+        "authorization" => &[
+            b"Digest username=\"1003\", realm=\"ringway\", nonce=\"84a4\", uri=\"sip:1004@[::1]\", \
+              response=\"753927fa\", algorithm=SHA-256, cnonce=\"a,\\\"b\", qop=auth, nc=0000001f",
+            b"digest username=1003,realm=a,nonce=b,uri=sip:c,response=d",
         ],
         "list" => &[b";tag=1;branch=\"a;b\\\"\";x", b"<a,b>, \"c,\\\"d\" <e>;f,, g"],
         "uri" => &[b"sip:%41lice:pw@[::1]:5060;lr;x=y?a=b\0Alice", b"tel:+1-2;phone-context=a"],

@@ -119,11 +119,14 @@ fn is_of_a_first_invite(messages: &[Message<'_>], response: &Sip) -> bool {
 /// Behind a BYE of either side, or the refusal of the INVITE that began the dialog, no new request of ours
 /// but an ACK. A BYE that was refused ended nothing.
 fn nothing_follows_the_end(messages: &[Message<'_>]) {
-    let mut ended: HashMap<(&str, &str), &Sip> = HashMap::new();
+    let mut ended: HashMap<(&str, &str, &str), &Sip> = HashMap::new();
     for message in messages {
         let sip = message.sip;
-        let remote = if sip.is_request() == (message.way == Way::Out) { &sip.to_tag } else { &sip.from_tag };
-        let dialog = (sip.call_id.as_str(), remote.as_str());
+        let is_to_them = sip.is_request() == (message.way == Way::Out);
+        let (own, remote) =
+            if is_to_them { (&sip.from_tag, &sip.to_tag) } else { (&sip.to_tag, &sip.from_tag) };
+        // A call that was challenged begins again with the same Call-ID and From tag (RFC 3261 §22.2).
+        let dialog = (sip.call_id.as_str(), own.as_str(), remote.as_str());
         if is_ours(&message) && sip.method != "ACK" && !is_earlier(messages, message) {
             if let Some(end) = ended.get(&dialog) {
                 assert_eq!(end.bytes, sip.bytes, "after the dialog's end:\n{}\n{}", end.text(), sip.text());
