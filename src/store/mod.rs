@@ -1,0 +1,3 @@
+//! Where subscribers and bindings are kept: what survives an end, however it comes.
+
+pub mod keeper;
