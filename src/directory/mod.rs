@@ -6,7 +6,7 @@
 mod entry;
 mod table;
 
-pub use entry::{Binding, Credentials, Entry, Extras, Location, StaticContact, Subscriber};
+pub use entry::{Binding, Credentials, Entry, Extras, Location, Q_MAX, StaticContact, Subscriber};
 
 use std::sync::Arc;
 use table::Table;

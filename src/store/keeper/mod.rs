@@ -4,18 +4,32 @@
 //! come by now, makes all of it durable in one commit, puts it into the directory, and then answers. While a
 //! commit lasts the next batch gathers.
 
+mod batch;
+mod job;
 mod status;
+mod worker;
 
 pub use status::{Figures, Health};
 
-use crate::directory::{Directory, Subscriber};
+use super::{Change, Record, Store, StoreError};
+use crate::directory::{Directory, Entry, Subscriber, Writer};
+use crate::net::post::Post;
 use crate::net::tray::Tray;
+use crate::registrar::Limits;
 use status::Status;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Release;
+use std::thread::{Builder, JoinHandle};
+use std::time::Instant;
+use worker::{Clock, Worker};
 
 /// Requests that may wait for the keeper.
 const REQUESTS_MAX: usize = 1_024;
+
+/// Other nodes' changes that may wait for the keeper; what is more is found when everything is looked through.
+const CHANGES_MAX: usize = 65_536;
 
 /// What a service asks the keeper for.
 pub enum Request {
@@ -143,5 +157,138 @@ impl Handle {
     #[must_use]
     pub fn directory(&self) -> &Arc<Directory> {
         &self.directory
+    }
+}
+
+/// What was read at the start.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The directory's writer, with everything in it.
+    pub writer: Writer,
+    /// Subscribers in the store.
+    pub stored: usize,
+    /// Bindings in the store, of whomever.
+    pub bindings: usize,
+    /// Numbers that are in the store and in the configuration: the configuration has the word.
+    pub shadowed: Vec<Box<str>>,
+}
+
+/// Reads a store into a directory, on top of the subscribers that the configuration names.
+///
+/// # Errors
+/// The store cannot be read, or something in it makes no sense.
+pub fn load(store: &mut dyn Store, configured: Vec<Subscriber>) -> Result<Loaded, StoreError> {
+    let writer = Writer::with_capacity(configured.len());
+    let directory = writer.directory();
+    let mut loaded = Loaded { writer, stored: 0, bindings: 0, shadowed: Vec::new() };
+    for subscriber in configured {
+        let mut entry = Entry::from(subscriber);
+        entry.is_configured = true;
+        loaded.writer.put(entry);
+    }
+    store.load(&mut |record| {
+        let number = record.number.clone();
+        loaded.stored += usize::from(record.subscriber.is_some());
+        loaded.bindings += record.bindings.len();
+        // Asked of a record in two places: the view must be gone before the directory is written to.
+        let configured = directory.read().get(number.as_bytes()).map(|entry| entry.subscriber.clone());
+        if configured.is_some() && record.subscriber.is_some() {
+            loaded.shadowed.push(number.clone());
+        }
+        if let Some(entry) = entry(&number, Some(record), configured) {
+            loaded.writer.put(entry);
+        }
+    })?;
+    Ok(loaded)
+}
+
+/// The directory's entry of what the store and the configuration have of a number.
+fn entry(number: &str, record: Option<Record>, configured: Option<Subscriber>) -> Option<Entry> {
+    let is_configured = configured.is_some();
+    let none = || Record { number: number.into(), subscriber: None, bindings: Box::default(), revision: 0 };
+    let record = record.unwrap_or_else(none);
+    let mut entry = Entry::from(configured.or(record.subscriber)?);
+    (entry.bindings, entry.revision, entry.is_configured) = (record.bindings, record.revision, is_configured);
+    Some(entry)
+}
+
+/// The keeper while it works. Dropped, it ends without being waited for.
+#[derive(Debug)]
+pub struct Keeper {
+    handle: Handle,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    /// Starts the thread. From now on the shards' letters are taken from `post`, and answers go there.
+    ///
+    /// # Errors
+    /// No thread can be started, or other nodes' changes cannot be watched.
+    pub fn start(
+        mut store: Box<dyn Store>,
+        writer: Writer,
+        post: Arc<Post>,
+        limits: Limits,
+    ) -> Result<Keeper, StoreError> {
+        let changes: Arc<Tray<Change>> = Arc::new(Tray::new(CHANGES_MAX));
+        let handle = Handle {
+            requests: Arc::new(Tray::new(REQUESTS_MAX)),
+            directory: writer.directory(),
+            status: Arc::default(),
+        };
+        let heard = Arc::clone(&changes);
+        heard.open();
+        store.watch(Arc::new(move |change| drop(heard.put(change))))?;
+        handle.requests.open();
+        post.letters.open();
+        let worker = Worker {
+            store,
+            directory: writer.directory(),
+            writer,
+            post,
+            requests: Arc::clone(&handle.requests),
+            changes,
+            status: Arc::clone(&handle.status),
+            limits,
+            clock: Clock::start(),
+            again: Vec::new(),
+            swept_to: 0,
+            ticked_at: Instant::now(),
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = Builder::new().name("keeper".to_owned()).spawn(move || worker.run(&stopped));
+        let thread = thread
+            .map_err(|error| StoreError(format!("no thread can be started ({error}); raise `ulimit -u`")))?;
+        Ok(Keeper { handle, stop, thread: Some(thread) })
+    }
+
+    /// What services hold of it.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Ends the keeper once everything that waits is durable.
+    pub fn stop(mut self) {
+        self.end();
+        if let Some(thread) = self.thread.take() {
+            // A keeper that panicked has said so, and has refused what waited.
+            let _ = thread.join();
+        }
+    }
+
+    fn end(&self) {
+        self.stop.store(true, Release);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.end();
     }
 }
