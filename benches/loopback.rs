@@ -111,7 +111,8 @@ fn next(socket: &UdpSocket, start: &[u8]) -> Vec<u8> {
 fn loopback(criterion: &mut Criterion) {
     let mut net = Config::lab(SERVER.parse().expect("an address")).net;
     net.cpus.truncate(1);
-    let server = Server::start(Arc::new(settings(SERVER)), directory(), net).expect("the server starts");
+    let server = Server::start(Arc::new(settings(SERVER)), directory(), net, Arc::default())
+        .expect("the server starts");
     let mut phones = Phones::new();
     let mut group = criterion.benchmark_group("loopback");
     group.throughput(Throughput::Elements(1));

@@ -78,5 +78,7 @@ pub mod shard;
 pub mod signalling;
 pub mod sip;
 pub mod slab;
+#[cfg(feature = "server")]
+pub mod store;
 pub mod timer;
 pub mod transaction;

@@ -44,7 +44,7 @@ fn serve(config: Config) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let summary = config.summary();
     let drain_timeout = config.net.drain_timeout;
     let directory = Directory::of(config.subscribers);
-    let server = Server::start(Arc::new(config.settings), directory, config.net)?;
+    let server = Server::start(Arc::new(config.settings), directory, config.net, Arc::default())?;
     say(&format!("ringway {}", env!("CARGO_PKG_VERSION")));
     say(&summary);
     say("try: cargo run --release -p loadgen -- demo");

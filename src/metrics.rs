@@ -51,6 +51,8 @@ counters! {
     sends_dropped;
     /// Datagrams for this shard dropped because its inbox was full.
     inbox_overflows;
+    /// Letters to the services that nobody took, because too many waited (counted by `net`).
+    letters_refused;
     /// Times that the shard did nothing for 20 ms though its timer was due: it wanted for CPU.
     stalls;
     /// Keep-alives (CRLF, NUL) dropped.

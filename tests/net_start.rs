@@ -29,7 +29,9 @@ fn refusal(addresses: &[SocketAddr], net: NetSettings) -> String {
     let listener = |&address: &SocketAddr| Listener { address, sent_by: address.to_string() };
     let listeners = addresses.iter().map(listener).collect();
     let settings = Arc::new(Settings { listeners, ..Settings::default() });
-    let line = Server::start(settings, Arc::default(), net).expect_err("it must not start").to_string();
+    let line = Server::start(settings, Arc::default(), net, Arc::default())
+        .expect_err("it must not start")
+        .to_string();
     assert!(!line.contains('\n'), "more than one line: {line}");
     line
 }

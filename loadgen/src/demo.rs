@@ -128,5 +128,6 @@ fn start(plan: &Plan) -> Result<Server, String> {
         *subscriber = subscriber.clone().at(&format!("sip:{number}@{address}"), address.into());
     }
     net.cpus.truncate(1);
-    Server::start(Arc::new(settings), Directory::of(subscribers), net).map_err(|error| error.to_string())
+    Server::start(Arc::new(settings), Directory::of(subscribers), net, Arc::default())
+        .map_err(|error| error.to_string())
 }

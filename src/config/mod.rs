@@ -16,6 +16,7 @@ mod system;
 mod value;
 
 pub use print::markdown_table;
+pub use subscriber::{check as check_subscriber, peer as contact_address};
 
 use crate::directory::Subscriber;
 use crate::net::NetSettings;

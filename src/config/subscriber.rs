@@ -220,8 +220,30 @@ fn is_number(text: &str) -> Result<(), Reason> {
     }
 }
 
+/// Whether a subscriber that no option named makes sense by itself, and if not which field is wrong and why.
+pub fn check(subscriber: &Subscriber) -> Result<(), Reason> {
+    is_plain_number(&subscriber.number).map_err(|reason| format!("number: {reason}"))?;
+    if let Some(target) = &subscriber.no_answer {
+        is_plain_number(target).map_err(|reason| format!("no_answer: {reason}"))?;
+        if *target == subscriber.number {
+            return Err("no_answer: a subscriber cannot forward to itself".to_owned());
+        }
+    }
+    if let Some(contact) = &subscriber.contact
+        && peer(&contact.uri).map_err(|reason| format!("contact: {reason}"))? != contact.destination
+    {
+        return Err("contact: it is reached at another address than it names".to_owned());
+    }
+    match (subscriber.after_ms, NO_ANSWER_SECONDS) {
+        (Some(ms), Kind::Number { min, max, .. }) if !(min..=max).contains(&(ms / 1_000)) => {
+            Err(format!("after_s: {}: expected whole seconds from {min} to {max}", ms / 1_000))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Where a contact is reached: `sip:1004@192.0.2.136:5060`, user and port optional.
-fn peer(contact: &str) -> Result<SocketAddr, Reason> {
+pub fn peer(contact: &str) -> Result<SocketAddr, Reason> {
     let rest = match contact.split_once(':') {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("sip") => rest,
         Some((scheme, _)) if scheme.eq_ignore_ascii_case("sips") => {

@@ -1,8 +1,9 @@
-//! A shard's inbox: datagrams that reached another shard's socket, handed over whole.
+//! A shard's inbox: datagrams that reached another shard's socket, handed over whole, and the services' mail.
 //!
-//! Many shards push, the owner alone drains. Nothing waits: a full inbox drops and counts.
+//! Many threads push, the owner alone drains. Nothing waits: a full inbox drops and counts.
 
 use crate::limits::SCAN_PADDING;
+use crate::mail::Mail;
 use crate::outbox::ListenerId;
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
@@ -21,6 +22,9 @@ const BUFFER_BYTES: usize = 2 * 1024;
 /// A buffer that grew beyond this is freed, not kept: a flood of large datagrams must not leave an inbox
 /// full of 64-KiB buffers.
 const BUFFER_KEPT_BYTES_MAX: usize = 4 * 1024;
+
+/// Mail that may wait for one shard: an answer to each letter that may wait (`post::LETTERS_MAX`).
+const MAIL_MAX: usize = super::post::LETTERS_MAX;
 
 /// A datagram on its way from the shard that received it to the shard that owns it.
 #[derive(Debug)]
@@ -44,10 +48,11 @@ impl Handover {
     }
 }
 
-/// A bounded queue of datagrams for one shard, with buffers that go round.
+/// Bounded queues of datagrams and of mail for one shard; the datagrams' buffers go round.
 #[derive(Debug)]
 pub struct Inbox {
     datagrams: ArrayQueue<Handover>,
+    mail: ArrayQueue<Mail>,
     empties: ArrayQueue<Vec<u8>>,
     /// The owner sleeps, or is about to: whoever turns this to false wakes it.
     parked: CachePadded<AtomicBool>,
@@ -68,6 +73,7 @@ impl Inbox {
         let capacity = capacity.max(1);
         Ok(Inbox {
             datagrams: ArrayQueue::new(capacity),
+            mail: ArrayQueue::new(MAIL_MAX),
             empties: ArrayQueue::new(capacity),
             parked: CachePadded::new(AtomicBool::new(false)),
             waker: Mutex::new(None),
@@ -104,6 +110,22 @@ impl Inbox {
         self.datagrams.pop()
     }
 
+    /// Puts mail in and wakes the owner if it sleeps. Returns whether there was room; else it is dropped.
+    pub fn push_mail(&self, mail: Mail) -> bool {
+        let has_room = self.mail.push(mail).is_ok();
+        self.wake();
+        has_room
+    }
+
+    /// The mail that came first, if any.
+    pub fn pop_mail(&self) -> Option<Mail> {
+        self.mail.pop()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.datagrams.is_empty() && self.mail.is_empty()
+    }
+
     /// Takes back a datagram's buffer.
     pub fn recycle(&self, handover: Handover) {
         if handover.buffer.capacity() <= BUFFER_KEPT_BYTES_MAX {
@@ -133,7 +155,7 @@ impl Inbox {
     /// [`Inbox::wake`]). The owner's one task calls it.
     pub async fn ready(&self, ended: impl Fn() -> bool) {
         poll_fn(|context| {
-            if !self.datagrams.is_empty() || ended() {
+            if !self.is_empty() || ended() {
                 return Poll::Ready(());
             }
             {
@@ -144,7 +166,7 @@ impl Inbox {
                 }
             }
             self.parked.store(true, SeqCst);
-            if self.datagrams.is_empty() && !ended() {
+            if self.is_empty() && !ended() {
                 return Poll::Pending;
             }
             self.parked.store(false, SeqCst);
@@ -153,7 +175,7 @@ impl Inbox {
         .await;
     }
 
-    /// What the owner's nap watches: readable when a datagram was pushed while it lay down.
+    /// What the owner's nap watches: readable when something was pushed while it lay down.
     #[must_use]
     pub fn bell(&self) -> RawFd {
         self.bell.as_raw_fd()
@@ -163,14 +185,14 @@ impl Inbox {
     #[must_use]
     pub fn lie_down(&self) -> bool {
         self.naps.store(true, SeqCst);
-        if self.datagrams.is_empty() {
+        if self.is_empty() {
             return true;
         }
         self.get_up(false);
         false
     }
 
-    /// The owner's nap is over; `rung`: it saw the bell. Returns whether a datagram was pushed meanwhile.
+    /// The owner's nap is over; `rung`: it saw the bell. Returns whether something was pushed meanwhile.
     pub fn get_up(&self, rung: bool) -> bool {
         // Whoever took the flag has rung or is about to. One who rings only after this wakes the next nap,
         // which sees the bell and silences it.

@@ -7,11 +7,13 @@ mod egress;
 pub mod inbox;
 mod name;
 mod nap;
+pub mod post;
 mod run;
 mod server;
 mod shared;
 #[cfg(test)]
 mod tests;
+pub mod tray;
 pub mod udp;
 mod watch;
 

@@ -9,9 +9,11 @@
 use super::egress::Egress;
 use super::inbox::Inbox;
 use super::nap::Nap;
+use super::post::Post;
 use super::shared::{Phase, Shared};
 use super::udp::{self, ReceiveBatch, SendBatch};
 use crate::clock::{Deadline, Now};
+use crate::mail::Mail;
 use crate::metrics::Metrics;
 use crate::outbox::{ListenerId, Outbox};
 use crate::shard::{Datagram, Owner, Shard};
@@ -59,6 +61,7 @@ const TIMER_STEPS_PER_BATCH: usize = 4;
 pub(super) trait Core: 'static {
     fn handle_datagram(&mut self, now: Now, datagram: Datagram<'_>) -> Owner;
     fn handle_timeout(&mut self, now: Now);
+    fn handle_mail(&mut self, now: Now, mail: Mail);
     fn poll_timeout(&self) -> Option<Deadline>;
     fn drain(&mut self);
     fn calls(&self) -> usize;
@@ -74,6 +77,10 @@ impl Core for Shard {
 
     fn handle_timeout(&mut self, now: Now) {
         Shard::handle_timeout(self, now);
+    }
+
+    fn handle_mail(&mut self, now: Now, mail: Mail) {
+        Shard::handle_mail(self, now, mail);
     }
 
     fn poll_timeout(&self) -> Option<Deadline> {
@@ -123,6 +130,9 @@ struct Engine<C> {
     nap: Nap,
     receives_refused: u64,
     receive_errors: u64,
+    letters_refused: u64,
+    /// Answers to letters that nobody took; empty between two steps.
+    returned: Vec<Mail>,
     drains: bool,
 }
 
@@ -154,6 +164,8 @@ impl<C: Core> Engine<C> {
             sockets: start.sockets,
             receives_refused: 0,
             receive_errors: 0,
+            letters_refused: 0,
+            returned: Vec::new(),
             drains: false,
         })
     }
@@ -206,17 +218,39 @@ impl<C: Core> Engine<C> {
                 outcome = outcome.and_then(|any| Ok(taken? || any));
             }
         }
-        let mail = self.take_mail() > 0;
-        outcome.map(|any| any || mail)
+        let handed_in = self.empty_inbox() > 0;
+        outcome.map(|any| any || handed_in)
     }
 
     fn inbox(&self) -> &Inbox {
         &self.shared.inboxes[usize::from(self.shard)]
     }
 
-    /// Takes up to a batch of datagrams that other shards handed over. Returns how many there were.
-    fn take_mail(&mut self) -> usize {
+    /// Takes up to a batch of datagrams that other shards handed over, and up to a batch of mail. Returns
+    /// how many there were.
+    fn empty_inbox(&mut self) -> usize {
         let now = self.shared.clock.now();
+        let count = self.take_handovers(now) + self.take_mail(now);
+        self.flush();
+        self.fire_due(TIMER_STEPS_PER_BATCH);
+        count
+    }
+
+    fn take_mail(&mut self, now: Now) -> usize {
+        let mut count = 0;
+        while count < self.receive.capacity()
+            && let Some(mail) = self.inbox().pop_mail()
+        {
+            count += 1;
+            if !self.core.outbox().has_room() {
+                self.flush();
+            }
+            self.core.handle_mail(now, mail);
+        }
+        count
+    }
+
+    fn take_handovers(&mut self, now: Now) -> usize {
         let mut count = 0;
         while count < self.receive.capacity()
             && let Some(mut handover) = self.inbox().pop()
@@ -232,8 +266,6 @@ impl<C: Core> Engine<C> {
             debug_assert_eq!(owner, Owner::Here, "handed over twice");
             self.inbox().recycle(handover);
         }
-        self.flush();
-        self.fire_due(TIMER_STEPS_PER_BATCH);
         count
     }
 
@@ -250,11 +282,41 @@ impl<C: Core> Engine<C> {
         true
     }
 
+    /// Sends the datagrams and posts the letters. What nobody takes is answered at once, and that answer's
+    /// effects leave too.
     fn flush(&mut self) {
+        self.send();
+        while self.post_letters() {
+            let now = self.shared.clock.now();
+            let mut returned = std::mem::take(&mut self.returned);
+            for mail in returned.drain(..) {
+                if !self.core.outbox().has_room() {
+                    self.send();
+                }
+                self.core.handle_mail(now, mail);
+            }
+            self.returned = returned;
+            self.send();
+        }
+    }
+
+    fn send(&mut self) {
         let (wire, sockets) = (&mut self.wire, &self.sockets);
         self.egress.flush(self.core.outbox(), |listener, outbox, picked| {
             wire.send(sockets, listener, outbox, picked)
         });
+    }
+
+    /// Returns whether an answer to one of them is there already.
+    fn post_letters(&mut self) -> bool {
+        let post: &Post = &self.shared.post;
+        for letter in self.core.outbox().letters() {
+            if let Err(answer) = post.post(self.shard, letter) {
+                self.letters_refused += 1;
+                self.returned.extend(answer);
+            }
+        }
+        !self.returned.is_empty()
     }
 
     /// The tick's part besides the timers: full sockets are tried again, figures published, the phase obeyed.
@@ -285,6 +347,7 @@ impl<C: Core> Engine<C> {
         metrics.sends_refused += self.wire.refused;
         metrics.sends_dropped += self.egress.dropped;
         metrics.stalls += self.shared.heart(self.shard).stalls();
+        metrics.letters_refused += self.letters_refused;
         metrics.inbox_overflows += self.shared.inboxes[usize::from(self.shard)].dropped();
         let unfinished = self.core.unfinished() + self.egress.waiting();
         self.shared.publish(self.shard, (self.core.calls(), unfinished), &metrics);
@@ -430,7 +493,7 @@ async fn inbox_task<C: Core>(engine: Rc<RefCell<Engine<C>>>, shared: Arc<Shared>
     let inbox = &shared.inboxes[usize::from(shard)];
     while !shared.is_stopping() {
         inbox.ready(|| shared.is_stopping()).await;
-        while !shared.is_stopping() && engine.borrow_mut().take_mail() > 0 {
+        while !shared.is_stopping() && engine.borrow_mut().empty_inbox() > 0 {
             glommio::yield_if_needed().await;
         }
     }

@@ -1,5 +1,6 @@
 //! A server's life: checks, one executor per CPU, draining, the end.
 
+use super::post::Post;
 use super::run::{self, Core, Start};
 use super::shared::Shared;
 use super::{NetSettings, ServerError, checks, watch};
@@ -35,7 +36,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(20);
 type Executor = ExecutorJoinHandle<io::Result<()>>;
 
 impl Server {
-    /// Starts one executor per CPU and binds every listener on each; returns when all of them receive.
+    /// Starts one executor per CPU and binds every listener on each; returns when all of them receive. The
+    /// shards' letters go to `post`, and its mail to them.
     ///
     /// # Errors
     /// A port in use, an address that is not ours, a missing io_uring, a low memlock limit: one line each.
@@ -43,9 +45,10 @@ impl Server {
         settings: Arc<Settings>,
         directory: Arc<Directory>,
         net: NetSettings,
+        post: Arc<Post>,
     ) -> Result<Server, ServerError> {
         let addresses = settings.listeners.iter().map(|listener| listener.address).collect();
-        Server::start_with(addresses, &net, move |place, started| {
+        Server::start_with(addresses, &net, post, move |place, started| {
             Shard::new(settings.clone(), directory.clone(), place, started)
         })
     }
@@ -54,6 +57,7 @@ impl Server {
     pub(super) fn start_with<C: Core>(
         addresses: Vec<SocketAddr>,
         net: &NetSettings,
+        post: Arc<Post>,
         make: impl Fn(Place, UnixSeconds) -> C + Clone + Send + 'static,
     ) -> Result<Server, ServerError> {
         checks::check(&addresses, net)?;
@@ -63,7 +67,7 @@ impl Server {
             checks::warn_of_small_buffers(socket, net);
         }
         let shared =
-            Shared::new(net.cpus.len(), net.inbox_datagrams, net.drain_timeout).map_err(|error| {
+            Shared::new(net.cpus.len(), net.inbox_datagrams, net.drain_timeout, post).map_err(|error| {
                 ServerError(format!("no event descriptor: {error}; raise the limit (ulimit -n)"))
             })?;
         let shared = Arc::new(shared);

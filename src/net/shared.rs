@@ -3,10 +3,12 @@
 
 use super::clock::Clock;
 use super::inbox::Inbox;
+use super::post::Post;
 use super::watch::Heart;
 use crate::metrics::Metrics;
 use crossbeam::utils::CachePadded;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize};
 use std::time::Duration;
@@ -36,7 +38,8 @@ struct Published {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) clock: Clock,
-    pub(super) inboxes: Box<[Inbox]>,
+    pub(super) inboxes: Arc<[Inbox]>,
+    pub(super) post: Arc<Post>,
     phase: AtomicU8,
     drain_timeout: Duration,
     /// When draining must end, in milliseconds of `clock`; set before the phase.
@@ -48,16 +51,25 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(shards: usize, inbox_datagrams: usize, drain_timeout: Duration) -> io::Result<Shared> {
+    pub(super) fn new(
+        shards: usize,
+        inbox_datagrams: usize,
+        drain_timeout: Duration,
+        post: Arc<Post>,
+    ) -> io::Result<Shared> {
         let published = || Published {
             heart: Heart::default(),
             calls: AtomicUsize::new(0),
             unfinished: AtomicUsize::new(0),
             metrics: [const { AtomicU64::new(0) }; _],
         };
+        let inboxes: Arc<[Inbox]> =
+            (0..shards).map(|_| Inbox::new(inbox_datagrams)).collect::<io::Result<_>>()?;
+        post.connect(Arc::clone(&inboxes));
         Ok(Shared {
             clock: Clock::start(),
-            inboxes: (0..shards).map(|_| Inbox::new(inbox_datagrams)).collect::<io::Result<_>>()?,
+            inboxes,
+            post,
             phase: AtomicU8::new(Phase::Running as u8),
             drain_timeout,
             drain_deadline_ms: AtomicU64::new(u64::MAX),

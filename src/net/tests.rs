@@ -7,6 +7,7 @@ use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::shard::{Datagram, Owner, Place};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Nothing here takes this long unless it hangs.
@@ -76,6 +77,8 @@ impl Core for Echo {
         });
     }
 
+    fn handle_mail(&mut self, _: Now, _: crate::mail::Mail) {}
+
     fn poll_timeout(&self) -> Option<Deadline> {
         self.later.iter().map(|&(deadline, _)| deadline).min()
     }
@@ -126,7 +129,7 @@ fn settings(shards: usize) -> NetSettings {
 }
 
 fn start(addresses: &[SocketAddr], net: &NetSettings) -> Result<Server, ServerError> {
-    Server::start_with(addresses.to_vec(), net, |place, _| Echo::new(place))
+    Server::start_with(addresses.to_vec(), net, Arc::default(), |place, _| Echo::new(place))
 }
 
 fn client() -> UdpSocket {
@@ -265,7 +268,7 @@ fn a_second_server_does_not_share_the_port() {
 #[test]
 fn a_shard_that_fails_while_it_is_started_is_reported() {
     let address = free();
-    let started = Server::start_with(vec![address], &settings(2), |place, _| {
+    let started = Server::start_with(vec![address], &settings(2), Arc::default(), |place, _| {
         assert_eq!(place.shard, 0, "this shard fails on purpose");
         Echo::new(place)
     });

@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn only_a_heart_that_misses_its_beats_is_revived() {
-        let shared = Shared::new(3, 1, Duration::ZERO).expect("file descriptors are left");
+        let shared = Shared::new(3, 1, Duration::ZERO, Arc::default()).expect("file descriptors are left");
         let wakes: Vec<Arc<Count>> = (0..2).map(|_| Arc::new(Count(AtomicU64::new(0)))).collect();
         for (shard, wakes) in wakes.iter().enumerate() {
             shared.heart(shard as u16).start(&Waker::from(wakes.clone()));

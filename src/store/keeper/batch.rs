@@ -1,0 +1,204 @@
+//! A batch of changes: applied one after the other to drafts of the entries, committed as one.
+
+use super::job::{Answer, Job, What};
+use super::{Done, Expected, Refused, Request};
+use crate::clock::UnixSeconds;
+use crate::config;
+use crate::directory::{Entry, Subscriber, View};
+use crate::registrar::{self, Change, Limits, Refusal};
+use crate::store::{Part, Write};
+use std::collections::HashMap;
+
+/// One number's entry as the batch leaves it.
+pub(super) struct Draft {
+    pub(super) number: Box<str>,
+    /// `None`: nobody has the number.
+    pub(super) entry: Option<Entry>,
+    /// The revision in the directory; 0: it is not there.
+    based_on: u64,
+    /// The one that it gets.
+    pub(super) revision: u64,
+    subscriber_changed: bool,
+    bindings_changed: bool,
+}
+
+/// What came by now.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) drafts: Vec<Draft>,
+    by_number: HashMap<Box<str>, usize>,
+    /// In the order in which they came, each with its draft and what is to be answered once that is durable.
+    pub(super) jobs: Vec<(Job, usize, Answer)>,
+    /// Expired bindings that go with it.
+    pub(super) expired: usize,
+}
+
+/// What a batch is applied under.
+pub(super) struct Terms<'a> {
+    pub(super) view: View<'a>,
+    pub(super) limits: Limits,
+    pub(super) now: UnixSeconds,
+}
+
+impl Draft {
+    pub(super) fn is_changed(&self) -> bool {
+        self.subscriber_changed || self.bindings_changed
+    }
+
+    /// What the store is to write. `unix_us`: the calendar's microseconds, which keep a number that is taken
+    /// away and given out again from having a revision twice.
+    pub(super) fn write(&mut self, unix_us: u64) -> Write<'_> {
+        self.revision = (self.based_on + 1).max(unix_us);
+        let entry = self.entry.as_ref();
+        let subscriber = match (self.subscriber_changed, entry) {
+            (false, _) => Part::Keep,
+            (true, Some(entry)) => Part::Put(&entry.subscriber),
+            (true, None) => Part::Remove,
+        };
+        let bindings = match (self.bindings_changed, entry) {
+            (false, _) => Part::Keep,
+            (true, Some(entry)) if !entry.bindings.is_empty() => Part::Put(&*entry.bindings),
+            (true, _) => Part::Remove,
+        };
+        Write {
+            number: &self.number,
+            based_on: Some(self.based_on),
+            revision: self.revision,
+            subscriber,
+            bindings,
+        }
+    }
+}
+
+impl Batch {
+    /// Applies a job to the draft of its number.
+    pub(super) fn add(&mut self, mut job: Job, terms: &Terms<'_>) {
+        let index = self.draft(job.what.number(), &terms.view);
+        let answer = match &mut job.what {
+            What::Register { change, .. } => Answer::Registered(self.register(index, change, terms)),
+            What::Request { request, .. } => Answer::Outcome(self.request(index, request, terms)),
+            What::Expire { .. } => {
+                self.expire(index, terms.now);
+                Answer::Nothing
+            }
+        };
+        self.jobs.push((job, index, answer));
+    }
+
+    fn draft(&mut self, number: &str, view: &View<'_>) -> usize {
+        if let Some(&index) = self.by_number.get(number) {
+            return index;
+        }
+        let entry = view.get(number.as_bytes()).cloned();
+        let index = self.drafts.len();
+        self.by_number.insert(number.into(), index);
+        self.drafts.push(Draft {
+            number: number.into(),
+            based_on: entry.as_ref().map_or(0, |entry| entry.revision),
+            entry,
+            revision: 0,
+            subscriber_changed: false,
+            bindings_changed: false,
+        });
+        index
+    }
+
+    fn register(&mut self, index: usize, change: &Change, terms: &Terms<'_>) -> Result<(), Refusal> {
+        let draft = &mut self.drafts[index];
+        let entry = draft.entry.as_mut().ok_or(Refusal::NoSubscriber)?;
+        entry.bindings = registrar::apply(&entry.bindings, change, terms.limits, terms.now)?;
+        draft.bindings_changed = true;
+        Ok(())
+    }
+
+    fn expire(&mut self, index: usize, now: UnixSeconds) {
+        let draft = &mut self.drafts[index];
+        let Some(entry) = &mut draft.entry else { return };
+        let live = entry.bindings.iter().filter(|binding| now < binding.expires_at);
+        let live: Box<[_]> = live.cloned().collect();
+        let expired = entry.bindings.len() - live.len();
+        if expired > 0 {
+            entry.bindings = live;
+            draft.bindings_changed = true;
+            self.expired += expired;
+        }
+    }
+
+    fn request(&mut self, index: usize, request: &Request, terms: &Terms<'_>) -> Result<Done, Refused> {
+        match request {
+            Request::Put { subscriber, expected } => self.put(index, subscriber, *expected, terms),
+            Request::Change { edit, .. } => {
+                let entry = self.drafts[index].entry.as_ref().ok_or(Refused::NoSubscriber)?;
+                let mut subscriber = entry.subscriber.clone();
+                edit(&mut subscriber);
+                subscriber.number.clone_from(&self.drafts[index].number);
+                self.put(index, &subscriber, Expected::Present, terms)
+            }
+            Request::Remove { .. } => {
+                let draft = &mut self.drafts[index];
+                let entry = draft.entry.as_ref().ok_or(Refused::NoSubscriber)?;
+                if entry.is_configured {
+                    return Err(Refused::Configured);
+                }
+                let unbound = entry.bindings.len();
+                draft.entry = None;
+                (draft.subscriber_changed, draft.bindings_changed) = (true, true);
+                Ok(Done { is_new: false, revision: 0, unbound })
+            }
+            Request::Unbind { uri, .. } => {
+                let draft = &mut self.drafts[index];
+                let entry = draft.entry.as_mut().ok_or(Refused::NoSubscriber)?;
+                let kept = entry.bindings.iter();
+                let kept = kept.filter(|binding| uri.as_ref().is_some_and(|uri| binding.uri != *uri));
+                let kept: Box<[_]> = kept.cloned().collect();
+                let unbound = entry.bindings.len() - kept.len();
+                entry.bindings = kept;
+                draft.bindings_changed |= unbound > 0;
+                Ok(Done { is_new: false, revision: entry.revision, unbound })
+            }
+        }
+    }
+
+    fn put(
+        &mut self,
+        index: usize,
+        subscriber: &Subscriber,
+        expected: Expected,
+        terms: &Terms<'_>,
+    ) -> Result<Done, Refused> {
+        let draft = &self.drafts[index];
+        match (&draft.entry, expected) {
+            (Some(entry), _) if entry.is_configured => return Err(Refused::Configured),
+            (Some(_), Expected::Absent) => return Err(Refused::Exists),
+            (Some(entry), Expected::Revision(revision))
+                if draft.is_changed() || entry.revision != revision =>
+            {
+                return Err(Refused::Changed { revision: entry.revision });
+            }
+            (None, Expected::Present | Expected::Revision(_)) => return Err(Refused::NoSubscriber),
+            _ => {}
+        }
+        config::check_subscriber(subscriber).map_err(Refused::Invalid)?;
+        if let Some(target) = &subscriber.no_answer
+            && !self.is_there(target, terms)
+        {
+            return Err(Refused::Invalid(format!("no_answer: nobody has the number {target}")));
+        }
+        let draft = &mut self.drafts[index];
+        draft.subscriber_changed = true;
+        let is_new = draft.entry.is_none();
+        match &mut draft.entry {
+            Some(entry) => entry.subscriber = subscriber.clone(),
+            None => draft.entry = Some(Entry::from(subscriber.clone())),
+        }
+        Ok(Done { is_new, revision: 0, unbound: 0 })
+    }
+
+    /// Whether somebody has a number once the batch is done.
+    fn is_there(&self, number: &str, terms: &Terms<'_>) -> bool {
+        match self.by_number.get(number) {
+            Some(&index) => self.drafts[index].entry.is_some(),
+            None => terms.view.get(number.as_bytes()).is_some(),
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! The keeper's thread: gather, apply, commit, show, answer; and in between, what others changed and what has
+//! expired.
+
+use super::batch::{Batch, Terms};
+use super::job::{Job, What};
+use super::status::{Health, Status};
+use super::{Asked, entry};
+use crate::clock::UnixSeconds;
+use crate::directory::{Directory, Writer};
+use crate::net::post::Post;
+use crate::net::tray::Tray;
+use crate::registrar::Limits;
+use crate::store::{Change, Record, Store, StoreError, Verdict};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Acquire;
+use std::task::{Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Changes that one commit makes durable at most: it bounds how long one lasts.
+const BATCH_MAX: usize = 4_096;
+
+/// Other nodes' changes that are read at once.
+const CHANGES_MAX: usize = 1_024;
+
+/// A change that other nodes come before so often is refused.
+const CONFLICTS_MAX: u8 = 8;
+
+/// How often the thread wakes with nothing to do: to look for what has expired, and after a store that failed.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Ticks in which every entry is looked at once.
+const SWEEP_TICKS: usize = 60;
+
+/// Numbers with expired bindings that one tick drops.
+const EXPIRED_PER_TICK_MAX: usize = 1_024;
+
+/// Milliseconds do not go back, whatever the calendar does meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    started: Instant,
+    started_unix: Duration,
+}
+
+impl Clock {
+    pub(super) fn start() -> Clock {
+        let started_unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Clock { started: Instant::now(), started_unix }
+    }
+
+    fn unix(self) -> Duration {
+        self.started_unix + self.started.elapsed()
+    }
+}
+
+/// What the thread owns.
+pub(super) struct Worker {
+    pub(super) store: Box<dyn Store>,
+    pub(super) writer: Writer,
+    pub(super) directory: Arc<Directory>,
+    pub(super) post: Arc<Post>,
+    pub(super) requests: Arc<Tray<Asked>>,
+    pub(super) changes: Arc<Tray<Change>>,
+    pub(super) status: Arc<Status>,
+    pub(super) limits: Limits,
+    pub(super) clock: Clock,
+    /// Jobs that another node came before.
+    pub(super) again: Vec<Job>,
+    pub(super) swept_to: usize,
+    pub(super) ticked_at: Instant,
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+impl Worker {
+    /// Works until `stop`, and then until nothing waits.
+    pub(super) fn run(mut self, stop: &AtomicBool) {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        loop {
+            let is_last = stop.load(Acquire);
+            if is_last {
+                self.post.letters.shut();
+                self.requests.shut();
+            }
+            self.follow();
+            let jobs = self.gather();
+            if !jobs.is_empty() {
+                self.settle(jobs);
+                continue;
+            }
+            if is_last {
+                return;
+            }
+            if self.ticked_at.elapsed() >= TICK {
+                self.tick();
+                continue;
+            }
+            let nothing_waits = self.post.letters.wait(&waker)
+                && self.requests.wait(&waker)
+                && self.changes.wait(&waker)
+                && !stop.load(Acquire);
+            if nothing_waits {
+                thread::park_timeout(TICK.saturating_sub(self.ticked_at.elapsed()));
+            }
+        }
+    }
+
+    /// Takes what waits by now.
+    fn gather(&mut self) -> Vec<Job> {
+        let mut jobs = std::mem::take(&mut self.again);
+        while jobs.len() < BATCH_MAX
+            && let Some(Asked { request, reply }) = self.requests.take()
+        {
+            jobs.push(Job::new(What::Request { request, reply }));
+        }
+        while jobs.len() < BATCH_MAX
+            && let Some(envelope) = self.post.letters.take()
+        {
+            jobs.push(envelope.into());
+        }
+        jobs
+    }
+
+    /// Applies jobs, makes them durable, shows them, and answers.
+    fn settle(&mut self, jobs: Vec<Job>) {
+        let unix = self.clock.unix();
+        let directory = Arc::clone(&self.directory);
+        let mut batch = Batch::default();
+        let terms = Terms { view: directory.read(), limits: self.limits, now: UnixSeconds(unix.as_secs()) };
+        for job in jobs {
+            batch.add(job, &terms);
+        }
+        drop(terms);
+        let result = self.commit(&mut batch, unix.as_micros() as u64);
+        self.answer(batch, result);
+    }
+
+    /// Makes a batch durable and shows it. Returns the drafts' verdicts; what was not changed is done.
+    fn commit(&mut self, batch: &mut Batch, unix_us: u64) -> Result<Vec<Verdict>, StoreError> {
+        let mut verdicts = vec![Verdict::Done; batch.drafts.len()];
+        let mut places = Vec::new();
+        let mut writes = Vec::new();
+        for (place, draft) in batch.drafts.iter_mut().enumerate().filter(|(_, draft)| draft.is_changed()) {
+            places.push(place);
+            writes.push(draft.write(unix_us));
+        }
+        if writes.is_empty() {
+            return Ok(verdicts);
+        }
+        let result = self.store.recover().and_then(|()| self.store.commit(&writes));
+        let counters = &self.status.counters;
+        match &result {
+            Ok(_) => {
+                counters.store_commits.add(1);
+                counters.store_writes.add(writes.len());
+            }
+            Err(_) => counters.store_errors.add(1),
+        }
+        drop(writes);
+        self.note(&result);
+        for (place, verdict) in places.into_iter().zip(result?) {
+            verdicts[place] = verdict;
+            let draft = &mut batch.drafts[place];
+            match (verdict, draft.entry.take()) {
+                (Verdict::Conflict, _) => {}
+                (Verdict::Done, Some(mut entry)) => {
+                    entry.revision = draft.revision;
+                    self.writer.put(entry);
+                }
+                (Verdict::Done, None) => {
+                    self.writer.remove(draft.number.as_bytes());
+                    draft.revision = 0;
+                }
+            }
+        }
+        self.status.counters.bindings_expired.add(batch.expired);
+        Ok(verdicts)
+    }
+
+    fn answer(&mut self, batch: Batch, result: Result<Vec<Verdict>, StoreError>) {
+        let conflicts = result
+            .as_ref()
+            .map_or(0, |verdicts| verdicts.iter().filter(|verdict| **verdict == Verdict::Conflict).count());
+        if conflicts > 0 {
+            self.status.counters.store_conflicts.add(conflicts);
+            let conflicting = batch.drafts.iter().zip(result.iter().flatten());
+            let conflicting = conflicting.filter(|(_, verdict)| **verdict == Verdict::Conflict);
+            self.reload(conflicting.map(|(draft, _)| draft.number.clone()).collect());
+        }
+        for (mut job, index, answer) in batch.jobs {
+            let verdict = result.as_ref().map(|verdicts| verdicts[index]);
+            let answer = match verdict {
+                _ if answer.is_refusal() => answer,
+                Ok(Verdict::Done) => answer.at(batch.drafts[index].revision),
+                Ok(Verdict::Conflict) if job.conflicts < CONFLICTS_MAX => {
+                    job.conflicts += 1;
+                    // What expires is found again by the next sweep.
+                    if !matches!(job.what, What::Expire { .. }) {
+                        self.again.push(job);
+                    }
+                    continue;
+                }
+                Ok(Verdict::Conflict) | Err(_) => {
+                    let Some(answer) = job.unavailable() else { continue };
+                    self.status.counters.store_refused.add(1);
+                    answer
+                }
+            };
+            job.answer(answer, &self.post);
+        }
+    }
+
+    /// Notes whether the store works, and says so when that changes.
+    fn note<T>(&self, result: &Result<T, StoreError>) {
+        match result {
+            Ok(_) if self.status.set_health(Health::Up) => tracing::info!("the store takes writes again"),
+            Err(error) if self.status.set_health(Health::Down(error.to_string())) => {
+                tracing::error!("the store takes no writes: {error}; calls go on with what is known");
+            }
+            _ => {}
+        }
+    }
+
+    /// Looks at what other nodes have changed.
+    fn follow(&mut self) {
+        let mut numbers: Vec<Box<str>> = Vec::new();
+        {
+            let view = self.directory.read();
+            let mut left = CHANGES_MAX;
+            while left > 0
+                && let Some(change) = self.changes.take()
+            {
+                left -= 1;
+                let known = view.get(change.number.as_bytes()).map_or(0, |entry| entry.revision);
+                if known != change.revision {
+                    numbers.push(change.number);
+                }
+            }
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        if !numbers.is_empty() {
+            self.status.counters.store_changes_heard.add(numbers.len());
+            self.reload(numbers);
+        }
+    }
+
+    /// Reads numbers anew into the directory. What cannot be read now is found when the store's watcher looks
+    /// everything through again.
+    fn reload(&mut self, numbers: Vec<Box<str>>) {
+        let texts: Vec<&str> = numbers.iter().map(AsRef::as_ref).collect();
+        let records = self.store.recover().and_then(|()| self.store.read(&texts));
+        if records.is_err() {
+            self.status.counters.store_errors.add(1);
+        }
+        self.note(&records);
+        for (number, record) in numbers.iter().zip(records.into_iter().flatten()) {
+            self.show(number, record);
+        }
+    }
+
+    /// Puts what the store has of a number into the directory.
+    fn show(&mut self, number: &str, record: Option<Record>) {
+        let configured = {
+            let view = self.directory.read();
+            let entry = view.get(number.as_bytes()).filter(|entry| entry.is_configured);
+            entry.map(|entry| entry.subscriber.clone())
+        };
+        match entry(number, record, configured) {
+            Some(entry) => self.writer.put(entry),
+            None => drop(self.writer.remove(number.as_bytes())),
+        }
+    }
+
+    /// A step of the sweep; a store that failed is tried.
+    fn tick(&mut self) {
+        self.ticked_at = Instant::now();
+        if matches!(self.status.health(), Health::Down(_)) {
+            let result = self.store.recover();
+            self.note(&result);
+        }
+        let now = UnixSeconds(self.clock.unix().as_secs());
+        // The table has two to four places for an entry.
+        let places = self.directory.len() * 4 / SWEEP_TICKS + EXPIRED_PER_TICK_MAX;
+        let mut expired = Vec::new();
+        let next = self.directory.read().walk(self.swept_to, places, |entry| {
+            let is_over = entry.bindings.iter().any(|binding| binding.expires_at <= now);
+            if is_over && expired.len() < EXPIRED_PER_TICK_MAX {
+                expired.push(entry.subscriber.number.clone());
+            }
+        });
+        // What is too much for one tick is looked at again in the next.
+        if expired.len() < EXPIRED_PER_TICK_MAX {
+            self.swept_to = next.unwrap_or(0);
+        }
+        if !expired.is_empty() && self.status.health() == Health::Up {
+            self.settle(expired.into_iter().map(|number| Job::new(What::Expire { number })).collect());
+        }
+    }
+}
+
+impl Drop for Worker {
+    /// However the thread ends, what waits or comes later is refused, not forgotten.
+    fn drop(&mut self) {
+        self.post.letters.shut();
+        self.requests.shut();
+        for job in self.gather() {
+            if let Some(answer) = job.unavailable() {
+                job.answer(answer, &self.post);
+            }
+        }
+        self.status.set_health(Health::Down("the store's keeper has ended".to_owned()));
+    }
+}
