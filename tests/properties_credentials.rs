@@ -13,7 +13,7 @@ fn shown(bytes: &[u8]) -> String {
 
 /// A parameter, more or less as it should be.
 fn parameter() -> impl Strategy<Value = String> {
-    let names =
+    const NAMES: [&str; 10] =
         ["username", "REALM", "nonce", "uri", "response", "algorithm", "cnonce", "qop", "nc", "opaque"];
     let value = prop_oneof![
         3 => "\"([a-z0-9,=<>@: ]|\\\\[\"\\\\a]){0,8}\"",
@@ -23,7 +23,7 @@ fn parameter() -> impl Strategy<Value = String> {
         1 => Just("SHA-256".to_owned()),
         1 => "[0-9a-fA-F]{8}",
     ];
-    (proptest::sample::select(&names[..]), " ?= ?", value)
+    (proptest::sample::select(&NAMES[..]), " ?= ?", value)
         .prop_map(|(name, equals, value)| format!("{name}{equals}{value}"))
 }
 

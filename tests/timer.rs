@@ -46,7 +46,7 @@ fn a_timer_fires_at_its_deadline_rounded_up_to_the_tick() {
         wheel.insert(at(deadline), 7).unwrap();
         let due = rounded_up(deadline);
         assert_eq!(wheel.poll_timeout(), Some(at(due)));
-        assert_eq!(fire(&mut wheel, due - 1), []);
+        assert!(fire(&mut wheel, due - 1).is_empty());
         assert_eq!(fire(&mut wheel, due), [7]);
         assert_eq!(wheel.poll_timeout(), None);
     }
@@ -104,7 +104,7 @@ fn rearming_keeps_handle_and_payload() {
     let mut wheel = wheel_at(0);
     let handle = wheel.insert(at(500), 9).unwrap();
     assert!(wheel.rearm(handle, at(FAR_MS / 2)));
-    assert_eq!(fire(&mut wheel, 1_000), []);
+    assert!(fire(&mut wheel, 1_000).is_empty());
     assert!(wheel.rearm(handle, at(2_000)));
     assert_eq!(wheel.poll_timeout(), Some(at(2_000)));
     assert_eq!(fire(&mut wheel, 2_000), [9]);
@@ -166,7 +166,7 @@ fn an_idle_gap_is_crossed_in_one_call() {
 fn time_that_goes_back_fires_nothing() {
     let mut wheel = wheel_at(10_000);
     wheel.insert(at(10_100), 1).unwrap();
-    assert_eq!(fire(&mut wheel, 5_000), []);
+    assert!(fire(&mut wheel, 5_000).is_empty());
     assert_eq!(fire(&mut wheel, 10_104), [1]);
 }
 

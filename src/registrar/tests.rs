@@ -90,7 +90,9 @@ fn a_subscriber_whose_number_was_taken_away_is_forbidden_to_register() {
     let mut means = means();
     register(&mut means, "1004", Caller::Subscriber(b"1004"));
     let (on, registrar) = &mut means;
-    let Some(Letter::Register { ticket, .. }) = on.context.outbox.letters().next() else { panic!("a letter") };
+    let Some(Letter::Register { ticket, .. }) = on.context.outbox.letters().next() else {
+        panic!("a letter")
+    };
     registrar.handle_mail(on, ticket, Err(Refusal::NoSubscriber));
     assert_eq!(status_line(on), "SIP/2.0 403 Forbidden");
     assert!(registrar.is_empty());
