@@ -54,6 +54,11 @@ pub const TIMERS_PER_STEP_MAX: usize = 128;
 /// re-INVITE. Each keeps two transactions and what it takes to answer it.
 pub const RELAYS_PER_CALL_MAX: usize = 8;
 
+/// Calls that one letter names, and places of the table that are looked at for it: a few hundred
+/// microseconds at most, in which no datagram is handled.
+pub const CALLS_PER_LETTER_MAX: u16 = 200;
+pub const PLACES_PER_LETTER_MAX: u32 = 2_000;
+
 /// Shards in one process: the owner's number must fit a byte with room for the largest machines.
 pub const SHARDS_MAX: usize = 255;
 

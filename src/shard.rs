@@ -144,9 +144,13 @@ impl Shard {
     /// Handles what the services have to say. The outbox must have room.
     pub fn handle_mail(&mut self, now: Now, mail: Mail) {
         self.on.context.now = now;
+        let Shard { on, calls, .. } = self;
         match mail {
             // Nobody asks yet.
-            Mail::Registered { .. } => self.on.context.metrics.impossible_events += 1,
+            Mail::Registered { .. } => on.context.metrics.impossible_events += 1,
+            Mail::Calls { ticket, from, limit } => calls.name(on, ticket, (from, limit)),
+            Mail::Call { ticket, call } => calls.describe(on, ticket, call),
+            Mail::HangUp { ticket, call } => calls.end(on, ticket, call),
         }
     }
 

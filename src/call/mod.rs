@@ -12,6 +12,7 @@ mod description;
 mod dialog;
 mod hangup;
 mod in_dialog;
+mod inspect;
 mod negotiation;
 mod progress;
 mod record;

@@ -365,6 +365,7 @@ fn new_call(context: &mut Context, request: &Request<'_>, handle: Handle) -> Res
         reinvite: None,
         chain: Chain { count: received_diversions(message), ..Chain::default() },
         record_id: RecordId::new(caller, stamp(context), sequence),
+        started_at: context.now,
         first_leg: None,
         current: None,
         search: Search::NONE,

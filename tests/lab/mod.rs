@@ -17,6 +17,7 @@ pub mod trace;
 use peer::{Peer, Setup};
 use ringway::clock::{Now, UnixSeconds};
 use ringway::limits::SCAN_PADDING;
+use ringway::mail::{Letter, Mail};
 use ringway::metrics::Metrics;
 use ringway::outbox::ListenerId;
 use ringway::shard::{Datagram, Owner, Place, Shard};
@@ -158,6 +159,15 @@ impl Lab {
             assert!(self.shards[number].outbox().is_empty(), "a foreign datagram caused something");
         }
         owner
+    }
+
+    /// Hands mail to a shard. Returns the letters that it answers with.
+    pub fn mail(&mut self, number: usize, mail: Mail) -> Vec<Letter> {
+        let shard = &mut self.shards[number];
+        shard.handle_mail(Now::from_ms(self.now_ms), mail);
+        let letters = shard.outbox().letters().collect();
+        self.collect(number);
+        letters
     }
 
     /// Lets time pass, firing what is due step by step.
