@@ -56,12 +56,16 @@
 //! The place of anchored media is beside [`service`]: a pure `media` that sees SDP and returns a plan, and
 //! its packet loop in `net`; [`settings::Media`] has `Pass` alone until then.
 
+#[cfg(feature = "server")]
+pub mod admin;
 pub mod auth;
 pub mod call;
 pub mod clock;
 #[cfg(feature = "server")]
 pub mod config;
 pub mod context;
+#[cfg(feature = "server")]
+pub mod ctl;
 pub mod directory;
 pub mod ids;
 pub mod keep;

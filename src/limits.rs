@@ -73,6 +73,11 @@ pub const PATH_BYTES_MAX: usize = 1_024;
 /// REGISTERs that wait for the store: 32,000 a second for as long as the store may take by default (2 s).
 pub const REGISTRATIONS_PENDING_MAX: u32 = 65_536;
 
+/// Calls that one letter names, and places of the table that are looked at for it: a few hundred
+/// microseconds at most, in which no datagram is handled.
+pub const CALLS_PER_LETTER_MAX: u16 = 200;
+pub const PLACES_PER_LETTER_MAX: u32 = 2_000;
+
 /// Shards in one process: the owner's number must fit a byte with room for the largest machines.
 pub const SHARDS_MAX: usize = 255;
 

@@ -3,14 +3,22 @@
 //! A shard's letters leave with its [`crate::outbox::Outbox`]; what the services have to say comes in by
 //! [`crate::shard::Shard::handle_mail`]. Each carries the ticket that tells what it belongs to.
 
+use crate::clock::UnixSeconds;
 use crate::registrar::{Change, Refusal};
 use crate::slab::Handle;
+use std::net::SocketAddr;
 
 /// From a shard to the services.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Letter {
     /// Bind or unbind contacts, durably; answered by [`Mail::Registered`] with the same ticket.
     Register { ticket: Handle, number: Box<str>, change: Change },
+    /// What a [`Mail::Calls`] asked for; `next`: the place to go on from, `None`: that was all.
+    Calls { ticket: u64, calls: Vec<LiveCall>, next: Option<u32> },
+    /// What a [`Mail::Call`] asked for; `None`: there is no such call (any more).
+    Call { ticket: u64, call: Option<Box<LiveCall>> },
+    /// What came of a [`Mail::HangUp`]: whether there was such a call to end.
+    HungUp { ticket: u64, found: bool },
 }
 
 /// From the services to a shard.
@@ -18,4 +26,54 @@ pub enum Letter {
 pub enum Mail {
     /// What came of a [`Letter::Register`]: `Ok` once the change is durable and the directory shows it.
     Registered { ticket: Handle, outcome: Result<(), Refusal> },
+    /// Name calls that live, at most `limit` of them, from a place of the table on.
+    Calls { ticket: u64, from: u32, limit: u16 },
+    /// Describe one call.
+    Call { ticket: u64, call: Handle },
+    /// End one call, whatever it is doing.
+    HangUp { ticket: u64, call: Handle },
+}
+
+/// A call as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveCall {
+    /// Names it on its shard for as long as it lives.
+    pub handle: Handle,
+    pub stage: Stage,
+    /// Who called: the user part of From; empty: it has none.
+    pub caller: Box<str>,
+    /// Where its INVITE came from.
+    pub source: SocketAddr,
+    /// The number that is called now, or whose phone answered.
+    pub called: Box<str>,
+    /// The numbers that it was forwarded by, the first one first.
+    pub diverted_by: Vec<Box<str>>,
+    /// The Record-ID of all its legs.
+    pub record_id: Box<str>,
+    pub started_at: UnixSeconds,
+    /// When a callee answered; `None`: none has.
+    pub answered_at: Option<UnixSeconds>,
+    /// The phones that it has to do with now, those that are given up included.
+    pub legs: Vec<LiveLeg>,
+}
+
+/// A call's leg to a callee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveLeg {
+    /// Where its INVITE went.
+    pub destination: SocketAddr,
+    pub stage: Stage,
+}
+
+/// How far a call or a leg has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// No phone rings.
+    Trying,
+    Ringing,
+    /// There is a 200 that is not acknowledged.
+    Answered,
+    Talking,
+    /// It is being cancelled, refused or hung up.
+    Ending,
 }

@@ -19,6 +19,9 @@ const EXIT_USAGE: u8 = 2;
 const POLL: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|first| first == "ctl") {
+        return ctl();
+    }
     match action() {
         Ok(Action::Print(text)) => {
             say(text.trim_end());
@@ -34,6 +37,17 @@ fn main() -> ExitCode {
 
 fn action() -> Result<Action, ConfigError> {
     Config::from_args(std::env::args_os(), &World::of_process()?)
+}
+
+/// Asks a running server for something.
+fn ctl() -> ExitCode {
+    let mut around = ringway::ctl::Surroundings {
+        input: &mut std::io::stdin().lock(),
+        output: &mut std::io::stdout().lock(),
+        errors: &mut std::io::stderr().lock(),
+        variable: &|name| std::env::var(name).ok(),
+    };
+    ExitCode::from(ringway::ctl::run(std::env::args_os().skip(2), &mut around))
 }
 
 /// Runs a server to its end; the exit code of one that ended as it was asked to.

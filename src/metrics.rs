@@ -1,14 +1,17 @@
 //! Plain counters, one set per shard; the reader adds them up.
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident;)*) => {
         /// What a shard counted since it was started.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct Metrics { $($(#[$doc])* pub $name: u64,)* }
+        pub struct Metrics { $($(#[doc = $doc])* pub $name: u64,)* }
 
         impl Metrics {
             /// The counters' names, in the order of [`Metrics::values`].
             pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),*];
+
+            /// What each of them counts, in one line that begins with a blank.
+            pub const HELP: &'static [&'static str] = &[$(concat!($($doc),*)),*];
 
             /// How many counters there are.
             pub const COUNT: usize = Self::NAMES.len();
@@ -111,6 +114,8 @@ counters! {
     acks_missing;
     /// Calls ended because they lasted as long as a call may.
     calls_too_long;
+    /// Calls ended by the operator.
+    calls_hung_up;
     /// Calls ended because nobody refreshed a session.
     sessions_expired;
     /// Reliable provisional responses that the caller never acknowledged: its INVITE got a 504.

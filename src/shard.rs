@@ -149,10 +149,12 @@ impl Shard {
     /// Handles what the services have to say. The outbox must have room.
     pub fn handle_mail(&mut self, now: Now, mail: Mail) {
         self.on.context.now = now;
+        let Shard { on, calls, registrar, .. } = self;
         match mail {
-            Mail::Registered { ticket, outcome } => {
-                self.registrar.handle_mail(&mut self.on, ticket, outcome);
-            }
+            Mail::Registered { ticket, outcome } => registrar.handle_mail(on, ticket, outcome),
+            Mail::Calls { ticket, from, limit } => calls.name(on, ticket, (from, limit)),
+            Mail::Call { ticket, call } => calls.describe(on, ticket, call),
+            Mail::HangUp { ticket, call } => calls.end(on, ticket, call),
         }
     }
 

@@ -93,6 +93,12 @@ impl<T> Slab<T> {
         }
     }
 
+    /// How many slots were ever used: [`Slab::at`] finds nothing from there on.
+    #[must_use]
+    pub fn slots(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
     /// The generation that a free slot's next record will have; `None`: the slot is taken or was never used.
     #[must_use]
     pub fn free_generation(&self, index: u32) -> Option<u32> {

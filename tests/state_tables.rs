@@ -18,7 +18,7 @@ const CALL_STATES: [CallState; 6] = [
     CallState::Ending,
 ];
 
-const CALL_EVENTS: [CallEvent; 9] = [
+const CALL_EVENTS: [CallEvent; 10] = [
     CallEvent::CallerCancel,
     CallEvent::CallerAck,
     CallEvent::CallerBye,
@@ -28,6 +28,7 @@ const CALL_EVENTS: [CallEvent; 9] = [
     CallEvent::TooLong,
     CallEvent::DialogLost,
     CallEvent::SessionExpired,
+    CallEvent::HangUp,
 ];
 
 const LEG_STATES: [LegState; 8] = [
@@ -85,7 +86,8 @@ const fn are_all_listed(call: (CallState, CallEvent), leg: (LegState, LegEvent))
     }
     match call.1 {
         CE::CallerCancel | CE::CallerAck | CE::CallerBye | CE::CalleeBye => {}
-        CE::AnswerDue | CE::AckMissing | CE::TooLong | CE::DialogLost | CE::SessionExpired => {}
+        CE::AnswerDue | CE::AckMissing | CE::TooLong | CE::DialogLost => {}
+        CE::SessionExpired | CE::HangUp => {}
     }
     match leg.0 {
         LS::Calling | LS::Trying | LS::Ringing | LS::Held => {}

@@ -2,6 +2,7 @@
 
 use super::description::Description;
 use super::dialog::{Dialog, RequestLine};
+use super::inspect::ENDED_BY_OPERATOR;
 use super::negotiation::Negotiation;
 use super::reinvite::write_ack_body;
 use super::side::Side;
@@ -187,6 +188,7 @@ impl Calls {
         let cause = match (request, event) {
             (Some(request), _) => Cause::Of(request),
             (None, CallEvent::SessionExpired) => Cause::Text(SESSION_EXPIRED),
+            (None, CallEvent::HangUp) => Cause::Text(ENDED_BY_OPERATOR),
             (None, _) => Cause::None,
         };
         match action {

@@ -13,6 +13,7 @@ mod dialog;
 mod hangup;
 mod identity;
 mod in_dialog;
+mod inspect;
 mod negotiation;
 mod progress;
 mod record;

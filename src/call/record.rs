@@ -103,6 +103,7 @@ pub(super) struct Call {
     pub reinvite: Option<Handle>,
     pub chain: Chain,
     pub record_id: RecordId,
+    pub started_at: Now,
     /// The legs that are not over, linked through [`Leg::next`].
     pub first_leg: Option<Handle>,
     /// The leg that speaks for the callees in the caller's early dialog: the one that was heard from last, or

@@ -367,6 +367,7 @@ fn new_call(
         reinvite: None,
         chain: Chain { count: received_diversions(message), ..Chain::default() },
         record_id: RecordId::new(caller, stamp(context), sequence),
+        started_at: context.now,
         first_leg: None,
         current: None,
         search: Search::NONE,

@@ -38,6 +38,8 @@ pub enum CallEvent {
     DialogLost,
     /// A session timer ran out unrefreshed (RFC 4028 §10).
     SessionExpired,
+    /// The operator wants it to end.
+    HangUp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,18 +151,22 @@ pub const fn call_step(state: CallState, event: CallEvent) -> (CallState, CallAc
         RepeatAnswer,
     };
     use CallEvent::{
-        AckMissing, AnswerDue, CalleeBye, CallerAck, CallerBye, CallerCancel, DialogLost, SessionExpired,
-        TooLong,
+        AckMissing, AnswerDue, CalleeBye, CallerAck, CallerBye, CallerCancel, DialogLost, HangUp,
+        SessionExpired, TooLong,
     };
     use CallState::{Answered, Ending, HangupHeld, Refused, Searching, Talking};
     match (state, event) {
         (Searching, CallerCancel | CallerBye) => (Refused, Abort),
-        (Searching, AckMissing | CalleeBye) => (Refused, GiveUp),
+        (Searching, AckMissing | CalleeBye | HangUp) => (Refused, GiveUp),
         (Answered, CallerAck) => (Talking, Acknowledge),
         (Answered, CallerBye) | (Talking, CallerBye) => (Ending, HangUpCallee),
         (Answered, CalleeBye) => (HangupHeld, None),
+        // The caller's BYE waits for its ACK (RFC 3261 §15); the callee needs not wait for it.
+        (Answered, HangUp) => (HangupHeld, HangUpCallee),
         (Searching | Answered | HangupHeld, AnswerDue) => (state, RepeatAnswer),
-        (Answered, AckMissing) | (Talking, TooLong | DialogLost | SessionExpired) => (Ending, HangUpBoth),
+        (Answered, AckMissing) | (Talking, TooLong | DialogLost | SessionExpired | HangUp) => {
+            (Ending, HangUpBoth)
+        }
         (HangupHeld, CallerAck | AckMissing) | (Talking, CalleeBye) => (Ending, HangUpCaller),
         (HangupHeld, CallerBye) => (Ending, None),
         // The transaction answers a CANCEL after the final response without asking the call.
@@ -168,7 +174,7 @@ pub const fn call_step(state: CallState, event: CallEvent) -> (CallState, CallAc
         | (Searching | Talking | Refused | Ending, CallerAck)
         | (Refused | Ending, CallerBye)
         | (Searching | Answered | HangupHeld | Refused | Ending, DialogLost | SessionExpired)
-        | (HangupHeld | Refused | Ending, CalleeBye) => (state, Late),
+        | (HangupHeld | Refused | Ending, CalleeBye | HangUp) => (state, Late),
         (Talking | Refused | Ending, AnswerDue | AckMissing)
         | (Searching | Answered | HangupHeld | Refused | Ending, TooLong) => (state, Impossible),
     }

@@ -4,12 +4,13 @@ use super::layer::{Raw, Values};
 use super::options::Key;
 use super::value::{self, Advertised, cpu_list};
 use super::{Config, ConfigError, World, subscriber, system};
-use crate::auth;
 use crate::directory::Subscriber;
 use crate::limits::{LISTENERS_MAX, SHARDS_MAX};
 use crate::net::NetSettings;
 use crate::settings::{AckPolicy, LateAnswer, Listener, Media, Registration, Settings, Timers};
+use crate::{admin, auth};
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 use tracing::Level;
 
@@ -36,7 +37,8 @@ pub fn config(values: &mut Values, world: &World<'_>) -> Result<Config, ConfigEr
     let log = values.choice(Key::Log, log)?;
     let net = net(values, world)?;
     let settings = Settings { auth, ..settings(values, listeners)? };
-    Ok(Config { settings, subscribers, net, log, lab })
+    let admin = admin(values, world)?;
+    Ok(Config { settings, subscribers, net, admin, log, lab })
 }
 
 /// Nobody is left unasked who comes from another machine.
@@ -51,6 +53,24 @@ fn auth(values: &Values, listeners: &[Listener]) -> Result<auth::Settings, Confi
         nonce_lifetime_s: values.count(Key::NonceLifetime)?,
         failures_per_minute: values.count(Key::AuthFailures)?,
     })
+}
+
+/// The API, which nobody beyond this machine may use without a token.
+fn admin(values: &Values, world: &World<'_>) -> Result<Option<admin::Settings>, ConfigError> {
+    let token = values.optional(Key::AdminTokenFile, |path| {
+        let text = (world.read_file)(Path::new(path));
+        let text = text.map_err(|error| format!("the file cannot be read: {error}"))?;
+        admin::Token::parse(&text)
+    })?;
+    let Some(address) = values.optional(Key::Admin, value::address)?.flatten() else { return Ok(None) };
+    match values.texts(Key::Admin).last() {
+        Some(raw) if token.is_none() && !address.ip().is_loopback() => {
+            let reason = "others could change everything there; add --admin-token-file FILE, or give an \
+                          address on loopback such as 127.0.0.1:8060";
+            Err(raw.wrong(Key::Admin.setting(), reason))
+        }
+        _ => Ok(Some(admin::Settings { address, token })),
+    }
 }
 
 fn settings(values: &Values, listeners: Vec<Listener>) -> Result<Settings, ConfigError> {
@@ -272,5 +292,5 @@ pub fn lab(listen: SocketAddr) -> Config {
         // Nobody attacks the lab: a known secret serves where the system gives none.
         secret: system::secret().unwrap_or(0x5249_4e47_5741_5931),
     };
-    Config { settings, subscribers, net, log: Level::INFO, lab: true }
+    Config { settings, subscribers, net, admin: None, log: Level::INFO, lab: true }
 }

@@ -15,9 +15,11 @@ mod subscriber;
 mod system;
 mod value;
 
+pub use flags::command;
 pub use print::markdown_table;
 pub use subscriber::{check as check_subscriber, peer as contact_address};
 
+use crate::admin;
 use crate::directory::Subscriber;
 use crate::net::NetSettings;
 use crate::settings::Settings;
@@ -36,6 +38,8 @@ pub struct Config {
     /// Those that the configuration names, or the lab's.
     pub subscribers: Vec<Subscriber>,
     pub net: NetSettings,
+    /// `None`: there is no API.
+    pub admin: Option<admin::Settings>,
     /// The least severe that is written to standard error.
     pub log: tracing::Level,
     /// The subscribers are the lab's, because none was configured.

@@ -29,6 +29,7 @@ pub fn expected(setting: &Setting) -> String {
         Kind::Realm => "printable ASCII without quotes and backslashes".to_owned(),
         Kind::Algorithms => "sha-256 and md5, or one of them".to_owned(),
         Kind::Network => "an IP address, or a network with its prefix".to_owned(),
+        Kind::Address => "ADDRESS:PORT or off".to_owned(),
         Kind::Subscriber => "number=, password=, contact=, no-answer= and after=".to_owned(),
     };
     match setting.kind {
@@ -148,6 +149,18 @@ pub fn listen(text: &str) -> Result<SocketAddr, Reason> {
         return Err("port 0 cannot be written into Via".to_owned());
     }
     Ok(address)
+}
+
+/// `ADDRESS:PORT`; `None`: `off`.
+pub fn address(text: &str) -> Result<Option<SocketAddr>, Reason> {
+    match text.parse::<SocketAddr>() {
+        _ if text == "off" => Ok(None),
+        Ok(address) => Ok(Some(address)),
+        Err(_) if text.parse::<IpAddr>().is_ok() || bracketed(text).is_some() => {
+            Err("the port is missing".to_owned())
+        }
+        Err(_) => Err("not an IP address with a port".to_owned()),
+    }
 }
 
 /// The address inside brackets, when `text` is nothing else.
@@ -313,6 +326,20 @@ mod tests {
             ("udp:127.0.0.1:65536", "not an IP address with a port"),
         ] {
             assert_eq!(listen(bad), Err(reason.to_owned()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_has_a_port_or_is_off() {
+        assert_eq!(address("off"), Ok(None));
+        assert_eq!(address("[::1]:0"), Ok(Some("[::1]:0".parse().expect("an address"))));
+        for (bad, reason) in [
+            ("127.0.0.1", "the port is missing"),
+            ("::1", "the port is missing"),
+            ("localhost:80", "not an IP address with a port"),
+            ("on", "not an IP address with a port"),
+        ] {
+            assert_eq!(address(bad), Err(reason.to_owned()), "{bad}");
         }
     }
 

@@ -18,7 +18,7 @@ pub mod udp;
 mod watch;
 
 pub use checks::allowed_cpus;
-pub use server::Server;
+pub use server::{Server, Vitals};
 
 use std::time::Duration;
 

@@ -11,6 +11,9 @@ use std::sync::{Arc, OnceLock};
 /// Letters that may wait for the store: half a second of 30,000 registrations a second.
 pub const LETTERS_MAX: usize = 16_384;
 
+/// Answers that may wait for the API: each is one that it asked for.
+pub const ANSWERS_MAX: usize = 1_024;
+
 /// A letter and the shard that posted it.
 #[derive(Debug)]
 pub struct Envelope {
@@ -23,6 +26,8 @@ pub struct Envelope {
 pub struct Post {
     /// What the store's keeper reads.
     pub letters: Tray<Envelope>,
+    /// What the API asked the shards for.
+    pub answers: Tray<Envelope>,
     /// The shards', once the server has started.
     inboxes: OnceLock<Arc<[Inbox]>>,
     undelivered: AtomicU64,
@@ -31,7 +36,12 @@ pub struct Post {
 impl Default for Post {
     /// A post whose letters nobody reads yet: they come back.
     fn default() -> Post {
-        Post { letters: Tray::new(LETTERS_MAX), inboxes: OnceLock::new(), undelivered: AtomicU64::new(0) }
+        Post {
+            letters: Tray::new(LETTERS_MAX),
+            answers: Tray::new(ANSWERS_MAX),
+            inboxes: OnceLock::new(),
+            undelivered: AtomicU64::new(0),
+        }
     }
 }
 
@@ -43,6 +53,9 @@ impl Post {
     pub fn post(&self, shard: u16, letter: Letter) -> Result<(), Option<Mail>> {
         let sent = match letter {
             Letter::Register { .. } => self.letters.put(Envelope { shard, letter }),
+            Letter::Calls { .. } | Letter::Call { .. } | Letter::HungUp { .. } => {
+                self.answers.put(Envelope { shard, letter })
+            }
         };
         sent.map_err(|envelope| refusal(&envelope.letter))
     }
@@ -81,5 +94,7 @@ fn refusal(letter: &Letter) -> Option<Mail> {
         Letter::Register { ticket, .. } => {
             Some(Mail::Registered { ticket, outcome: Err(Refusal::Unavailable) })
         }
+        // The shard has no use for an answer to its answer.
+        Letter::Calls { .. } | Letter::Call { .. } | Letter::HungUp { .. } => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::post::Post;
 use super::run::{self, Core, Start};
-use super::shared::Shared;
+use super::shared::{Phase, Shared};
 use super::{NetSettings, ServerError, checks, watch};
 use crate::clock::UnixSeconds;
 use crate::directory::Directory;
@@ -27,6 +27,30 @@ pub struct Server {
     executors: Vec<Executor>,
     watch: Option<JoinHandle<()>>,
     addresses: Vec<SocketAddr>,
+}
+
+/// What others may know of a server, for as long as they like; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Vitals(Arc<Shared>);
+
+impl Vitals {
+    /// As [`Server::metrics`].
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.0.metrics()
+    }
+
+    /// As [`Server::calls`].
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.0.calls()
+    }
+
+    /// Whether it was asked to end, or has.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.0.phase() != Phase::Running
+    }
 }
 
 /// How long the shards may take to start; they take milliseconds.
@@ -114,6 +138,12 @@ impl Server {
     #[must_use]
     pub fn calls(&self) -> usize {
         self.shared.calls()
+    }
+
+    /// The same for others to look at.
+    #[must_use]
+    pub fn vitals(&self) -> Vitals {
+        Vitals(Arc::clone(&self.shared))
     }
 
     /// Refuses new calls with 503 from now on. The server ends when its calls are gone or after the drain

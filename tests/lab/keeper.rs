@@ -40,22 +40,22 @@ impl Keeper {
     /// Takes a shard's letter; what comes is to go back to it now.
     pub fn receive(&mut self, shard: usize, letter: Letter, now: UnixSeconds) -> Option<Mail> {
         match self.mood {
-            Mood::Works => Some(self.answer(letter, now)),
+            Mood::Works => self.answer(letter, now),
             Mood::Holds => {
                 self.held.push((shard, letter));
                 None
             }
             Mood::Refuses(refusal) => {
-                let Letter::Register { ticket, .. } = letter;
+                let Letter::Register { ticket, .. } = letter else { return None };
                 Some(Mail::Registered { ticket, outcome: Err(refusal) })
             }
         }
     }
 
-    /// Does what a letter asks for.
-    pub fn answer(&mut self, letter: Letter, now: UnixSeconds) -> Mail {
-        let Letter::Register { ticket, number, change } = letter;
-        Mail::Registered { ticket, outcome: self.change(&number, &change, now) }
+    /// Does what a letter asks for; those that are not for the store go unanswered.
+    pub fn answer(&mut self, letter: Letter, now: UnixSeconds) -> Option<Mail> {
+        let Letter::Register { ticket, number, change } = letter else { return None };
+        Some(Mail::Registered { ticket, outcome: self.change(&number, &change, now) })
     }
 
     fn change(&mut self, number: &str, change: &Change, now: UnixSeconds) -> Result<(), Refusal> {

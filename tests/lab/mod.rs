@@ -170,6 +170,15 @@ impl Lab {
         owner
     }
 
+    /// Hands mail to a shard. Returns the letters that it answers with.
+    pub fn mail(&mut self, number: usize, mail: Mail) -> Vec<Letter> {
+        let shard = &mut self.shards[number];
+        shard.handle_mail(Now::from_ms(self.now_ms), mail);
+        let letters = shard.outbox().letters().collect();
+        self.collect(number);
+        letters
+    }
+
     /// Lets time pass, firing what is due step by step.
     pub fn advance(&mut self, by_ms: u64) {
         self.advance_to(self.now_ms + by_ms);
@@ -237,8 +246,9 @@ impl Lab {
     /// The keeper does what it laid aside.
     pub fn release_letters(&mut self) {
         for (number, letter) in std::mem::take(&mut self.keeper.held) {
-            let mail = self.keeper.answer(letter, self.unix());
-            self.deliver(number, mail);
+            if let Some(mail) = self.keeper.answer(letter, self.unix()) {
+                self.deliver(number, mail);
+            }
         }
     }
 

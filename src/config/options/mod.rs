@@ -59,6 +59,8 @@ pub enum Kind {
     Algorithms,
     /// `ADDRESS` or `ADDRESS/PREFIX`.
     Network,
+    /// `ADDRESS:PORT`, or `off`.
+    Address,
     /// `key=value` pairs of one subscriber.
     Subscriber,
 }
@@ -125,6 +127,8 @@ pub enum Key {
     MaxTransactions,
     RetryAfter,
     DrainTimeout,
+    Admin,
+    AdminTokenFile,
 }
 
 const RUNNING: &str = "Configuration and logging";
@@ -136,6 +140,7 @@ const SECURITY: &str = "Authentication and trust";
 const CALLS: &str = "Calls";
 const TIMERS: &str = "SIP timers (RFC 3261, Table 4)";
 const LIMITS: &str = "Limits and stopping";
+const ADMIN: &str = "Admin API";
 
 /// What most rows share.
 const ROW: Setting = Setting {
@@ -211,7 +216,7 @@ const fn table() -> [Setting; ROWS] {
 pub const NO_ANSWER_SECONDS: Kind = number(5, 180);
 
 const _: () = assert!(ROWS == LAST_KEY as usize + 1, "every Key has its row");
-const LAST_KEY: Key = Key::DrainTimeout;
+const LAST_KEY: Key = Key::AdminTokenFile;
 
 impl Key {
     pub fn setting(self) -> &'static Setting {
@@ -244,7 +249,10 @@ mod tests {
     fn every_example_and_default_is_accepted() {
         let world = World {
             environment: Vec::new(),
-            read_file: &|_| Ok(String::new()),
+            read_file: &|path| {
+                let text = if path.ends_with("token") { "0123456789abcdef" } else { "" };
+                Ok(text.to_owned())
+            },
             cpus_allowed: vec![0, 1, 2, 3],
             secret: 1,
         };

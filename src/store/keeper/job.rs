@@ -92,12 +92,14 @@ impl What {
     }
 }
 
-impl From<Envelope> for Job {
-    fn from(Envelope { shard, letter }: Envelope) -> Job {
+impl Job {
+    /// What a letter asks for; `None`: it is for another service.
+    pub(super) fn of(Envelope { shard, letter }: Envelope) -> Option<Job> {
         match letter {
             Letter::Register { ticket, number, change } => {
-                Job::new(What::Register { shard, ticket, number, change })
+                Some(Job::new(What::Register { shard, ticket, number, change }))
             }
+            Letter::Calls { .. } | Letter::Call { .. } | Letter::HungUp { .. } => None,
         }
     }
 }

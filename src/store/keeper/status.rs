@@ -13,14 +13,17 @@ pub enum Health {
 }
 
 macro_rules! figures {
-    ($($(#[$doc:meta])* $name:ident;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident;)*) => {
         /// What the keeper counted since it was started.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct Figures { $($(#[$doc])* pub $name: u64,)* }
+        pub struct Figures { $($(#[doc = $doc])* pub $name: u64,)* }
 
         impl Figures {
             /// The counters' names, in the order of [`Figures::values`].
             pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),*];
+
+            /// What each of them counts, in one line that begins with a blank.
+            pub const HELP: &'static [&'static str] = &[$(concat!($($doc),*)),*];
 
             /// How many counters there are.
             pub const COUNT: usize = Self::NAMES.len();

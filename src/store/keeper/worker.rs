@@ -127,7 +127,7 @@ impl Worker {
         while jobs.len() < BATCH_MAX
             && let Some(envelope) = self.post.letters.take()
         {
-            jobs.push(envelope.into());
+            jobs.extend(Job::of(envelope));
         }
         jobs
     }
