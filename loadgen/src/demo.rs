@@ -1,5 +1,6 @@
 //! The first thing to try: a server and three phones in one process play the reference call and draw it.
 
+use crate::digest::Algorithm;
 use crate::ladder::{self, Colours};
 use crate::plan::{Flow, Hangup, Plan};
 use crate::report::Report;
@@ -81,12 +82,16 @@ fn plan() -> Result<Plan, String> {
         hangup: Hangup::Target,
         server: server?,
         caller: caller?,
-        callers: 1,
+        caller_sockets: 1,
         callee: callee?,
         target: target?,
-        caller_number: "1003".into(),
-        callee_number: "1004".into(),
+        callers: "1003".parse()?,
+        callees: "1004".parse()?,
         target_number: "1005".into(),
+        numbers: "1003".parse()?,
+        password: None,
+        algorithm: Algorithm::Sha256,
+        expires_s: 3_600,
         rate: 1.0,
         duration_ns: 1_000_000_000,
         calls: 1,
@@ -117,12 +122,12 @@ fn free_address(ip: Ipv4Addr) -> Result<SocketAddrV4, String> {
 fn start(plan: &Plan) -> Result<Server, String> {
     let Config { settings, mut subscribers, mut net, .. } = Config::lab(plan.server.into());
     let phones = [
-        (&plan.caller_number, plan.caller),
-        (&plan.callee_number, plan.callee),
-        (&plan.target_number, plan.target),
+        (plan.callers.to_string(), plan.caller),
+        (plan.callees.to_string(), plan.callee),
+        (plan.target_number.clone(), plan.target),
     ];
     for (number, address) in phones {
-        let Some(subscriber) = subscribers.iter_mut().find(|one| *one.number == **number) else {
+        let Some(subscriber) = subscribers.iter_mut().find(|one| *one.number == *number) else {
             return Err(format!("the lab has no subscriber {number}"));
         };
         *subscriber = subscriber.clone().at(&format!("sip:{number}@{address}"), address.into());

@@ -47,15 +47,14 @@ struct World {
 
 impl World {
     fn new(server: &str, flags: &[&str], lose_one_in: u64) -> World {
-        let fixed = ["loadgen", "--target", server, "--callers", "1", "--caller-address", PHONES[0]];
+        let fixed = ["loadgen", "--target", server, "--caller-sockets", "1", "--caller-address", PHONES[0]];
         let phones = ["--callee-address", PHONES[1], "--target-address", PHONES[2]];
         let all = fixed.iter().chain(&phones).chain(flags);
         let plan: Arc<Plan> = Arc::new(Cli::parse_from(all).options.plan());
         let origin = Origin { run: 0xabcdef, lane: 0 };
-        let line =
-            |socket, number: &str, phone| Line { socket, texts: CalleeTexts::new(number, address(phone)) };
-        let callee = line(1, &plan.callee_number, PHONES[1]);
-        let target = line(2, &plan.target_number, PHONES[2]);
+        let line = |socket, phone| Line { socket, texts: CalleeTexts::new(address(phone)) };
+        let callee = line(1, PHONES[1]);
+        let target = line(2, PHONES[2]);
         World {
             now_ns: MS,
             caller: Caller::new(plan.clone(), origin, &[plan.caller], MS),
