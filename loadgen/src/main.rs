@@ -28,6 +28,8 @@ mod proc;
 mod progress;
 mod recent;
 mod register;
+#[cfg(test)]
+mod register_tests;
 mod register_texts;
 mod report;
 mod run;
