@@ -74,7 +74,8 @@ pub struct Options {
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.138:5060", value_parser = address)]
     pub target_address: SocketAddrV4,
     /// Caller sockets: more of them spread over more of the server's shards.
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub caller_sockets: u16,
     /// Who calls: a number, or a range such as 1000000-1999999 from which each call draws one.
     #[arg(long, value_name = "NUMBERS", default_value = "1003")]
@@ -95,7 +96,8 @@ pub struct Options {
     #[arg(long, value_enum, default_value = "sha-256")]
     pub algorithm: Algorithm,
     /// How long they register for, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub expires: u32,
     /// Generator threads. One plays all phones; two: callers, called; three: callers, callee, target; more of
     /// them share the callers.
@@ -121,8 +123,8 @@ pub struct Options {
     /// Write the report as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Write each latency's percentiles in HdrHistogram's text form: FILE.invite_180.hgrm, FILE.register_200.hgrm
-    /// and so on.
+    /// Write each latency's percentiles in HdrHistogram's text form: FILE.invite_180.hgrm,
+    /// FILE.register_200.hgrm and so on.
     #[arg(long, value_name = "FILE")]
     pub hgrm: Option<PathBuf>,
     /// The server's process: report its CPU time per call.

@@ -28,9 +28,6 @@ mod proc;
 mod progress;
 mod recent;
 mod register;
-#[cfg(test)]
-mod register_tests;
-mod register_texts;
 mod report;
 mod run;
 mod slab;

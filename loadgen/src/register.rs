@@ -1,5 +1,5 @@
-//! Phones that register (RFC 3261 §10.2): each sends REGISTER, answers the challenge, and sends REGISTER again
-//! when its turn comes, with the nonce that it has and the next count.
+//! Phones that register (RFC 3261 §10.2): each sends REGISTER, answers the challenge, and sends REGISTER
+//! again when its turn comes, with the nonce that it has and the next count.
 //!
 //! ```text
 //!           REGISTER          401: credentials (again)        200
@@ -8,12 +8,15 @@
 //!                         └──────▶ (idle, failed)
 //! ```
 
+#[cfg(test)]
+mod tests;
+mod texts;
+
 use crate::call::{Context, Failure, Id, Origin};
 use crate::digest::{self, Challenge, Hash};
 use crate::message;
 use crate::numbers::Number;
 use crate::plan::{Plan, T1_NS, T2_NS};
-use crate::register_texts::{Account, Authorization, RegisterTexts};
 use crate::slab::Handle;
 use crate::tally::Latency;
 use crate::wheel::{Entry, Timer, Wheel};
@@ -21,6 +24,7 @@ use ringway::sip::{HeaderName, Message, Method};
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
+use texts::{Account, Authorization, RegisterTexts};
 
 /// Phones of one thread that register at a time in the first pass.
 const FIRST_AT_A_TIME: usize = 100;
@@ -70,8 +74,8 @@ pub struct Registrants {
 }
 
 impl Registrants {
-    /// Thread `lane` of `lanes` plays every `lanes`th number. `addresses` are the sockets' own: socket n of the
-    /// outbox is the nth.
+    /// Thread `lane` of `lanes` plays every `lanes`th number. `addresses` are the sockets' own: socket n of
+    /// the outbox is the nth.
     pub fn new(
         plan: Arc<Plan>,
         origin: Origin,

@@ -36,7 +36,8 @@ pub struct Subscribers {
     #[arg(long, value_name = "NUMBERS")]
     pub no_answer: Option<Numbers>,
     /// How long they ring before that.
-    #[arg(long, value_name = "SECONDS", requires = "no_answer", value_parser = clap::value_parser!(u32).range(5..=180))]
+    #[arg(long, value_name = "SECONDS", requires = "no_answer")]
+    #[arg(value_parser = clap::value_parser!(u32).range(5..=180))]
     pub after: Option<u32>,
 }
 
