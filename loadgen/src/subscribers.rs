@@ -134,6 +134,7 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
     use clap::Parser;
+    use ringway::store::document;
 
     fn lines(flags: &[&str]) -> Vec<serde_json::Value> {
         let cli = Cli::parse_from(["loadgen", "subscribers"].iter().chain(flags));
@@ -151,24 +152,37 @@ mod tests {
         assert_eq!(lines, expected);
     }
 
+    const EVERYTHING: [&str; 14] = [
+        "--numbers",
+        "1000000-1000002",
+        "--password",
+        "secret-{number}",
+        "--contact",
+        "sip:{number}@127.0.0.136:5060",
+        "--binding",
+        "sip:{number}@127.0.0.7;transport=udp",
+        "--expires",
+        "60",
+        "--no-answer",
+        "2000-2001",
+        "--after",
+        "20",
+    ];
+
+    #[test]
+    fn the_server_reads_every_line() {
+        for line in lines(&EVERYTHING) {
+            let read = document::read_line(&line.to_string(), &[]).expect("a line as the server writes it");
+            assert_eq!(*read.number, *line["number"].as_str().expect("text"));
+            assert!(read.subscriber.credentials.is_some() && read.subscriber.contact.is_some());
+            assert_eq!(read.subscriber.after_ms, Some(20_000));
+            assert_eq!(read.bindings.map(|bindings| bindings.len()), Some(1));
+        }
+    }
+
     #[test]
     fn every_field_is_written_for_each_number() {
-        let lines = lines(&[
-            "--numbers",
-            "1000000-1000002",
-            "--password",
-            "secret-{number}",
-            "--contact",
-            "sip:{number}@127.0.0.136:5060",
-            "--binding",
-            "sip:{number}@127.0.0.7;transport=udp",
-            "--expires",
-            "60",
-            "--no-answer",
-            "2000-2001",
-            "--after",
-            "20",
-        ]);
+        let lines = lines(&EVERYTHING);
         // printf '1000002:ringway:secret-1000002' | sha256sum, md5sum
         let expected = serde_json::json!({
             "number": "1000002",
