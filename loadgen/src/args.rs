@@ -1,12 +1,16 @@
 //! The command line: flags in, a checked [`Plan`] out.
 
+use crate::digest::Algorithm;
+use crate::numbers::Numbers;
 use crate::plan::{Flow, Hangup, Plan};
+use crate::subscribers::Subscribers;
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Plays caller, unanswered callee and target against a SIP server over UDP, and measures what it does.
+/// Plays caller, unanswered callee and target against a SIP server over UDP, or phones that register, and
+/// measures what it does.
 ///
 /// Calls start at a fixed rate whatever the server does, and latencies count from the time at which a call
 /// was meant to start. A call is good only when its whole flow ended well on all legs.
@@ -23,6 +27,8 @@ pub struct Cli {
 pub enum Command {
     /// Starts a server and three phones in this process, plays one forwarded call and draws it.
     Demo,
+    /// Writes subscribers as JSON Lines for `ringway load`.
+    Subscribers(Box<Subscribers>),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -30,7 +36,7 @@ pub struct Options {
     /// The SIP server under test.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5060", value_parser = address)]
     pub target: SocketAddrV4,
-    /// What the three phones play.
+    /// What the phones play.
     #[arg(long, value_enum, default_value = "cfna-408")]
     pub flow: Flow,
     /// Calls per second; with --find-max, the rate to begin with.
@@ -60,21 +66,39 @@ pub struct Options {
     /// The first caller socket; the others take the ports that follow. Port 0: any free ports.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.137:5060", value_parser = address)]
     pub caller_address: SocketAddrV4,
-    /// The callee's socket: where the server finds the callee's number.
+    /// The callee's socket: where the server finds the callees' numbers. Phones that register name it in
+    /// Contact, so that calls to them come here.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.136:5060", value_parser = address)]
     pub callee_address: SocketAddrV4,
     /// The target's socket: where the server finds the target's number.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.138:5060", value_parser = address)]
     pub target_address: SocketAddrV4,
     /// Caller sockets: more of them spread over more of the server's shards.
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub callers: u16,
-    #[arg(long, value_name = "NUMBER", default_value = "1003", value_parser = number)]
-    pub caller_number: String,
-    #[arg(long, value_name = "NUMBER", default_value = "1004", value_parser = number)]
-    pub callee_number: String,
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub caller_sockets: u16,
+    /// Who calls: a number, or a range such as 1000000-1999999 from which each call draws one.
+    #[arg(long, value_name = "NUMBERS", default_value = "1003")]
+    pub callers: Numbers,
+    /// Who is called: a number, or a range from which each call draws one.
+    #[arg(long, value_name = "NUMBERS", default_value = "1004")]
+    pub callees: Numbers,
+    /// The target's number, which the ladder shows: whom the server forwards to is the callee's setting.
     #[arg(long, value_name = "NUMBER", default_value = "1005", value_parser = number)]
     pub target_number: String,
+    /// Who registers, with --flow register: a number, or a range such as 1000000-1000999.
+    #[arg(long, value_name = "NUMBERS", default_value = "1003-1005")]
+    pub numbers: Numbers,
+    /// What those who register answer challenges with; {number} stands for the phone's own.
+    #[arg(long, value_name = "PATTERN")]
+    pub password: Option<String>,
+    /// Which challenge they answer where a server offers both.
+    #[arg(long, value_enum, default_value = "sha-256")]
+    pub algorithm: Algorithm,
+    /// How long they register for, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub expires: u32,
     /// Generator threads. One plays all phones; two: callers, called; three: callers, callee, target; more of
     /// them share the callers.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
@@ -87,6 +111,7 @@ pub struct Options {
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub cpus: Vec<usize>,
     /// Do not check what only a B2BUA promises (Diversion, one To tag, 180 before the answer): for proxies.
+    /// Nor that a registration's 200 names the phone's Contact.
     #[arg(long)]
     pub no_check: bool,
     /// Exit with 0 even when calls failed.
@@ -98,7 +123,8 @@ pub struct Options {
     /// Write the report as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Write each latency's percentiles in HdrHistogram's text form: FILE.invite_180.hgrm and so on.
+    /// Write each latency's percentiles in HdrHistogram's text form: FILE.invite_180.hgrm,
+    /// FILE.register_200.hgrm and so on.
     #[arg(long, value_name = "FILE")]
     pub hgrm: Option<PathBuf>,
     /// The server's process: report its CPU time per call.
@@ -107,8 +133,8 @@ pub struct Options {
     /// Play one call and draw it as a ladder.
     #[arg(long, conflicts_with_all = ["find_max", "rate", "calls", "threads"])]
     pub ladder: bool,
-    /// Search the highest rate at which fewer than 1 call in 10,000 fails and the p99 of INVITE to 180 stays
-    /// under 50 ms.
+    /// Search the highest rate at which fewer than 1 call in 10,000 fails and the p99 of INVITE to 180, or of
+    /// REGISTER to 200, stays under 50 ms.
     #[arg(long, conflicts_with_all = ["calls", "duration"])]
     pub find_max: bool,
     /// How long each step of --find-max lasts, at least 5s.
@@ -124,12 +150,16 @@ impl Options {
             hangup: self.hangup,
             server: self.target,
             caller: self.caller_address,
-            callers: self.callers.max(u16::from(self.threads)),
+            caller_sockets: self.caller_sockets.max(u16::from(self.threads)),
             callee: self.callee_address,
             target: self.target_address,
-            caller_number: self.caller_number.clone(),
-            callee_number: self.callee_number.clone(),
+            callers: self.callers.clone(),
+            callees: self.callees.clone(),
             target_number: self.target_number.clone(),
+            numbers: self.numbers.clone(),
+            password: self.password.clone(),
+            algorithm: self.algorithm,
+            expires_s: self.expires,
             rate: self.rate,
             duration_ns: ns(self.duration),
             calls: self.calls.unwrap_or(u64::MAX),
@@ -189,11 +219,9 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 fn number(text: &str) -> Result<String, String> {
-    let is_user = |c: char| c.is_ascii_alphanumeric() || "-_.!~*'()&=+$,;?/".contains(c);
-    if !text.is_empty() && text.chars().all(is_user) {
-        Ok(text.to_owned())
-    } else {
-        Err("the user part of a SIP URI: digits, letters, + - . _".into())
+    match text.parse::<Numbers>()?.count() {
+        1 => Ok(text.to_owned()),
+        _ => Err("one number; ranges are for --callers, --callees and --numbers".into()),
     }
 }
 

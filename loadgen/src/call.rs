@@ -88,6 +88,11 @@ pub enum Failure {
     UnexpectedCancel(Who),
     UnexpectedInvite,
     ByeStatus(u16),
+    NoRegisterAnswer,
+    RegisterStatus(u16),
+    NoChallenge,
+    ContactMissing,
+    NobodyIdle,
 }
 
 /// One of the three phones.
@@ -142,6 +147,11 @@ impl std::fmt::Display for Failure {
             Failure::UnexpectedCancel(who) => write!(f, "unexpected: CANCEL to the {who}"),
             Failure::UnexpectedInvite => write!(f, "unexpected: INVITE to the target in a flow without it"),
             Failure::ByeStatus(status) => write!(f, "unexpected status: {status} to BYE"),
+            Failure::NoRegisterAnswer => write!(f, "timeout: no final response to REGISTER"),
+            Failure::RegisterStatus(status) => write!(f, "unexpected status: {status} to REGISTER"),
+            Failure::NoChallenge => write!(f, "wrong header: 401 without a challenge that can be answered"),
+            Failure::ContactMissing => write!(f, "wrong header: 200 to REGISTER without the phone's Contact"),
+            Failure::NobodyIdle => write!(f, "not begun: every number still waited for its last answer"),
         }
     }
 }

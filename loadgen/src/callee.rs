@@ -205,7 +205,7 @@ impl Callee {
         leg.state = State::Ringing;
         leg.party = party;
         leg.call = message::marked_call(invite.body()).filter(|call| call.origin.run == origin.run);
-        leg.failure = check_invite(plan, party, invite);
+        leg.failure = check_invite(plan, party, leg.call, invite);
         leg.timer = Timer::default();
         leg.since_ns = ctx.now_ns;
         leg.interval_ns = 0;
@@ -454,9 +454,9 @@ impl Callee {
     }
 }
 
-/// What is wrong with the INVITE that reached `party`: a forwarded one names the diverting number first and
-/// why it diverts (RFC 5806; SIP_RULES 10).
-fn check_invite(plan: &Plan, party: Party, invite: &Message<'_>) -> Option<Failure> {
+/// What is wrong with the INVITE that reached `party` for a call of ours, if its mark names one: a forwarded
+/// one names the diverting number first and why it diverts (RFC 5806; SIP_RULES 10).
+fn check_invite(plan: &Plan, party: Party, call: Option<Id>, invite: &Message<'_>) -> Option<Failure> {
     if party == Party::Callee {
         return None;
     }
@@ -470,9 +470,12 @@ fn check_invite(plan: &Plan, party: Party, invite: &Message<'_>) -> Option<Failu
     else {
         return Some(Failure::DiversionMissing);
     };
-    let number = plan.callee_number.as_bytes();
+    let is_callee = |number: &[u8]| match call {
+        Some(call) => number == plan.callee_of(call).as_bytes(),
+        None => plan.callees.contains(number),
+    };
     let names_callee = |diversion: &NameAddr<'_>| {
-        Uri::parse(diversion.uri).is_ok_and(|uri| uri.user == number)
+        Uri::parse(diversion.uri).is_ok_and(|uri| is_callee(uri.user))
             && diversion.param("reason").is_some_and(|reason| reason.eq_ignore_ascii_case(b"no-answer"))
     };
     let is_right = NameAddr::parse(diversion).is_ok_and(|diversion| names_callee(&diversion));

@@ -1,12 +1,13 @@
 //! The first thing to try: a server and three phones in one process play the reference call and draw it.
 
+use crate::digest::Algorithm;
 use crate::ladder::{self, Colours};
 use crate::plan::{Flow, Hangup, Plan};
 use crate::report::Report;
 use crate::run::{self, Outcome, Progress, Watch};
 use crate::tally::Latency;
 use ringway::config::Config;
-use ringway::directory::Directory;
+use ringway::directory::{Directory, Subscriber};
 use ringway::net::Server;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::sync::Arc;
@@ -35,7 +36,7 @@ Next, the server by itself, and calls through it from a second terminal:
 /// One line: what kept the server or the phones from starting.
 pub fn demo(colours: Colours) -> Result<bool, String> {
     let plan = Arc::new(plan()?);
-    let server = start(&plan)?;
+    let server = start(&plan, phones(&plan)?)?;
     println!(
         "One call through ringway: a server (S) and three phones, in one process, over UDP on loopback.\n"
     );
@@ -81,12 +82,16 @@ fn plan() -> Result<Plan, String> {
         hangup: Hangup::Target,
         server: server?,
         caller: caller?,
-        callers: 1,
+        caller_sockets: 1,
         callee: callee?,
         target: target?,
-        caller_number: "1003".into(),
-        callee_number: "1004".into(),
+        callers: "1003".parse()?,
+        callees: "1004".parse()?,
         target_number: "1005".into(),
+        numbers: "1003".parse()?,
+        password: None,
+        algorithm: Algorithm::Sha256,
+        expires_s: 3_600,
         rate: 1.0,
         duration_ns: 1_000_000_000,
         calls: 1,
@@ -113,21 +118,64 @@ fn free_address(ip: Ipv4Addr) -> Result<SocketAddrV4, String> {
     })
 }
 
-/// A server with one shard that knows the three phones.
-fn start(plan: &Plan) -> Result<Server, String> {
-    let Config { settings, mut subscribers, mut net, .. } = Config::lab(plan.server.into());
+/// The three phones, as the lab knows them.
+fn phones(plan: &Plan) -> Result<Vec<Subscriber>, String> {
+    let mut subscribers = Config::lab(plan.server.into()).subscribers;
     let phones = [
-        (&plan.caller_number, plan.caller),
-        (&plan.callee_number, plan.callee),
-        (&plan.target_number, plan.target),
+        (plan.callers.to_string(), plan.caller),
+        (plan.callees.to_string(), plan.callee),
+        (plan.target_number.clone(), plan.target),
     ];
     for (number, address) in phones {
-        let Some(subscriber) = subscribers.iter_mut().find(|one| *one.number == **number) else {
+        let Some(subscriber) = subscribers.iter_mut().find(|one| *one.number == *number) else {
             return Err(format!("the lab has no subscriber {number}"));
         };
         *subscriber = subscriber.clone().at(&format!("sip:{number}@{address}"), address.into());
     }
+    Ok(subscribers)
+}
+
+/// A server with one shard.
+fn start(plan: &Plan, subscribers: Vec<Subscriber>) -> Result<Server, String> {
+    let Config { settings, mut net, .. } = Config::lab(plan.server.into());
     net.cpus.truncate(1);
     Server::start(Arc::new(settings), Directory::of(subscribers), net, Arc::default())
         .map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each forwarded INVITE must name in Diversion the very number that its call drew.
+    #[test]
+    fn forwarded_calls_go_to_the_numbers_that_they_drew() {
+        let address = |ip| SocketAddrV4::new(ip, 0);
+        let free = |ip: Ipv4Addr| {
+            let socket = UdpSocket::bind(address(ip)).expect("a free port of loopback");
+            let port = socket.local_addr().expect("its address").port();
+            SocketAddrV4::new(ip, port)
+        };
+        let mut plan = plan().expect("a plan");
+        (plan.server, plan.callee, plan.target) = (free(SERVER), free(CALLEE), free(TARGET));
+        (plan.caller, plan.caller_sockets) = (address(CALLER), 4);
+        plan.callers = "3000-3099".parse().expect("a range");
+        plan.callees = "2000-2099".parse().expect("a range");
+        (plan.calls, plan.rate) = (200, 1_000.0);
+        (plan.ring_ns, plan.target_ring_ns, plan.hold_ns) = (0, 0, 0);
+        let at = |number: &str, address: SocketAddrV4| {
+            Subscriber::new(number).at(&format!("sip:{number}@{address}"), address.into())
+        };
+        let callers = (0..100).map(|place| at(&plan.callers.nth(place).to_string(), plan.caller));
+        let callees = (0..100).map(|place| {
+            let callee = at(&plan.callees.nth(place).to_string(), plan.callee);
+            Subscriber { no_answer: Some("1005".into()), ..callee }
+        });
+        let subscribers = callers.chain(callees).chain([at("1005", plan.target)]).collect();
+        let server = start(&plan, subscribers).expect("a server");
+        let watch = Watch { progress: Progress::Silent, server_pid: None, trace: false };
+        let outcome = run::run(&Arc::new(plan), watch).expect("a run");
+        server.drain();
+        assert_eq!((outcome.tally.good, outcome.tally.failed), (200, 0), "{:?}", outcome.tally.failures);
+    }
 }

@@ -4,15 +4,14 @@ use crate::os;
 use crate::plan::Plan;
 use crate::report::{Report, grouped};
 use crate::run::{self, Outcome, Watch};
-use crate::tally::Latency;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 /// A rate is sustained when fewer calls fail than this share …
 const FAILED_SHARE: f64 = 1e-4;
-/// … and 99 % of the callers hear ringing within this time.
-const RINGING_P99_MS: f64 = 50.0;
+/// … and 99 % of the callers hear ringing, or of the phones are registered, within this time.
+const P99_MS: f64 = 50.0;
 /// A thread that is busier than this is at its limit.
 const BUSY: f64 = 0.95;
 /// More late calls than this share, and the rate was not the one asked for.
@@ -42,9 +41,8 @@ pub enum Verdict {
 
 impl Verdict {
     pub fn of(report: &Report) -> Verdict {
-        let ringing = report.latency(Latency::Ringing);
-        let rings = ringing.count > 0;
-        let is_slow = rings && ringing.p99 >= RINGING_P99_MS;
+        let heard = report.judged();
+        let is_slow = heard.count > 0 && heard.p99 >= P99_MS;
         if report.failed_share() < FAILED_SHARE && !is_slow && report.calls_started > 0 {
             return Verdict::Sustained;
         }
@@ -153,17 +151,25 @@ impl Search {
 /// # Errors
 /// What kept a step from running.
 pub fn find_max(plan: &Plan, step_ns: u64, watch: Watch) -> Result<Option<(Report, Outcome)>, String> {
+    let judged = plan.flow.latencies().1;
     println!(
         "{} against {}, steps of {} s. Sustained means:\n\
-         fewer than 1 in 10,000 calls fail, and the p99 of INVITE → 180 stays under {} ms.\n",
+         fewer than 1 in 10,000 {}s fail, and the p99 of {} stays under {} ms.\n",
         plan.flow.name(),
         plan.server,
         step_ns / 1_000_000_000,
-        RINGING_P99_MS
+        plan.flow.unit(),
+        judged.title(),
+        P99_MS
     );
     println!(
-        "{:>10}{:>12}{:>9}{:>13}{:>10}{:>12}",
-        "calls/s", "achieved", "failed", "p99 →180 ms", "generator", "server µs"
+        "{:>15}{:>12}{:>9}{:>13}{:>10}{:>12}",
+        format!("{}s/s", plan.flow.unit()),
+        "achieved",
+        "failed",
+        format!("p99 {} ms", judged.short()),
+        "generator",
+        "server µs"
     );
     let mut search = Search::new(plan.rate);
     let mut latest = None;
@@ -198,9 +204,10 @@ pub fn find_max(plan: &Plan, step_ns: u64, watch: Watch) -> Result<Option<(Repor
         _ => "the server was the limit",
     };
     println!(
-        "highest sustained rate: {} calls/s, {} calls per hour, tested twice; {limit}\n",
+        "highest sustained rate: {} {unit}s/s, {} {unit}s per hour, tested twice; {limit}\n",
         grouped(rate, 0),
-        grouped(rate * 3600.0, 0)
+        grouped(rate * 3600.0, 0),
+        unit = plan.flow.unit()
     );
     Ok(latest)
 }
@@ -209,11 +216,11 @@ fn row(report: &Report, verdict: Verdict) -> String {
     let busiest = report.generator.busy.iter().copied().fold(0.0, f64::max);
     let server = report.server_cpu_us_per_call.map_or("–".into(), |us| format!("{us:.1}"));
     format!(
-        "{:>10}{:>12}{:>9}{:>13.3}{:>10}{server:>12}   {}",
+        "{:>15}{:>12}{:>9}{:>13.3}{:>10}{server:>12}   {}",
         grouped(report.rate_asked, 0),
         grouped(report.rate_achieved, 0),
         report.calls_failed,
-        report.latency(Latency::Ringing).p99,
+        report.judged().p99,
         format!("{:.0} %", busiest * 100.0),
         verdict.text()
     )
@@ -224,6 +231,7 @@ mod tests {
     use super::*;
     use crate::args::Cli;
     use crate::report::tests::outcome;
+    use crate::tally::Latency;
     use clap::Parser;
 
     /// Searches a server that sustains every rate up to `capacity`; the rates tried and the one found.

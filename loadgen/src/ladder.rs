@@ -83,9 +83,9 @@ impl Ladder<'_> {
     fn heading(&mut self) {
         let plan = self.plan;
         let names = [
-            (format!("A {}", plan.caller_number), plan.caller.ip().to_string()),
+            (format!("A {}", plan.callers), plan.caller.ip().to_string()),
             ("S server".to_owned(), plan.server.to_string()),
-            (format!("B {}", plan.callee_number), plan.callee.ip().to_string()),
+            (format!("B {}", plan.callees), plan.callee.ip().to_string()),
             (format!("C {}", plan.target_number), plan.target.ip().to_string()),
         ];
         let mut first = Row::new();

@@ -5,11 +5,13 @@ use crate::call::{Context, Id, LegReport, Origin};
 use crate::callee::{Callee, Line};
 use crate::caller::Caller;
 use crate::message::CalleeTexts;
+use crate::originator::Originator;
 use crate::os::{self, BATCH, Poller, Receiver, Sender};
 use crate::outbox::Outbox;
 use crate::pacer::Pacer;
-use crate::plan::{Party, Plan};
+use crate::plan::{Flow, Party, Plan};
 use crate::proc::{self, ThreadTime};
+use crate::register::Registrants;
 use crate::tally::Tally;
 use crate::trace::Trace;
 use crossbeam::queue::ArrayQueue;
@@ -21,6 +23,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Time for all threads to be ready before the first call is due.
+const RUN_UP_NS: u64 = 20_000_000;
 /// Calls that may be started before the sockets are looked at again.
 const STARTS_PER_PASS: usize = 32;
 /// A caller's thread looks at its mailbox this often when nothing else wakes it.
@@ -39,6 +43,10 @@ pub struct Shared {
     /// One mailbox per thread, for what called parties on other threads report.
     pub mailboxes: Vec<ArrayQueue<LegReport>>,
     pub gauges: Vec<Gauges>,
+    /// Threads with callers that are not ready for the first call.
+    pub preparing: AtomicUsize,
+    /// When the first call is due; 0: not all are ready.
+    pub start_ns: AtomicU64,
     /// Threads with callers that still have calls.
     pub calling: AtomicUsize,
     /// A leg came without its call's mark.
@@ -54,8 +62,8 @@ pub struct Gauges {
     pub good: AtomicU64,
     pub failed: AtomicU64,
     pub live: AtomicU64,
-    /// The last whole second's p99 of INVITE → 180, in microseconds.
-    pub ringing_p99_us: AtomicU64,
+    /// The last whole second's p99 of what the server is judged by, in microseconds.
+    pub recent_p99_us: AtomicU64,
 }
 
 impl Shared {
@@ -78,6 +86,9 @@ pub struct Equipment {
 /// What a thread brings home.
 pub struct Harvest {
     pub tally: Tally,
+    /// What was done before the first call, and how long that took.
+    pub prepared: Tally,
+    pub preparing_ns: u64,
     pub pacer: Option<Pacer>,
     /// Shares of the time during which calls were started: running, and waiting for a CPU.
     pub busy: f64,
@@ -108,9 +119,13 @@ pub struct Lane {
     outbox: Outbox,
     index: Index,
     pacer: Option<Pacer>,
-    caller: Option<Caller>,
+    originator: Option<Originator>,
     callee: Option<Callee>,
     tally: Tally,
+    stage: Stage,
+    /// The account of what came before the first call, and how long it took.
+    prepared: Tally,
+    preparing_ns: u64,
     reports: Vec<LegReport>,
     trace: Option<Trace>,
     drain_ns: u64,
@@ -122,6 +137,16 @@ pub struct Lane {
     /// When the callers of all threads were seen to be done.
     quiet_ns: Option<u64>,
     second_ns: u64,
+}
+
+/// Where a thread with callers is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// In what comes before the first call.
+    Preparing,
+    /// Done with that; others are not.
+    Ready,
+    Playing,
 }
 
 struct Paced {
@@ -142,23 +167,33 @@ impl Lane {
         let now_ns = shared.now_ns();
         let mut addresses: Vec<SocketAddrV4> =
             callers.iter().map(local_address).collect::<io::Result<_>>()?;
-        let caller = (!addresses.is_empty()).then(|| Caller::new(plan.clone(), origin, &addresses, now_ns));
+        let originator = (!addresses.is_empty()).then(|| match plan.flow {
+            Flow::Register => Originator::Registrants(Registrants::new(
+                plan.clone(),
+                origin,
+                &addresses,
+                plan.threads,
+                now_ns,
+            )),
+            _ => Originator::Caller(Caller::new(plan.clone(), origin, &addresses, now_ns)),
+        });
         let mut roles = vec![Role::Caller; callers.len()];
         let mut sockets = callers;
-        let mut line = |socket: Option<UdpSocket>, party, number: &str| -> io::Result<Option<Line>> {
+        let mut line = |socket: Option<UdpSocket>, party| -> io::Result<Option<Line>> {
             let Some(socket) = socket else { return Ok(None) };
             addresses.push(local_address(&socket)?);
-            let texts = CalleeTexts::new(number, local_address(&socket)?);
+            let texts = CalleeTexts::new(local_address(&socket)?);
             roles.push(Role::Called(party));
             sockets.push(socket);
             Ok(Some(Line { socket: sockets.len() - 1, texts }))
         };
-        let callee = line(callee, Party::Callee, &plan.callee_number)?;
-        let target = line(target, Party::Target, &plan.target_number)?;
+        let callee = line(callee, Party::Callee)?;
+        let target = line(target, Party::Target)?;
         let is_called = callee.is_some() || target.is_some();
         Ok(Lane {
             number: usize::from(lane),
-            caller,
+            stage: if originator.is_some() { Stage::Preparing } else { Stage::Playing },
+            originator,
             callee: is_called.then(|| Callee::new(plan.clone(), origin, callee, target, now_ns)),
             poller: Poller::new(&sockets)?,
             outbox: Outbox::new(sockets.len()),
@@ -170,6 +205,8 @@ impl Lane {
             index: Index::new(),
             pacer,
             tally: Tally::new(),
+            prepared: Tally::new(),
+            preparing_ns: 0,
             reports: Vec::with_capacity(4 * BATCH),
             trace: trace.then(Trace::default),
             drain_ns: plan.drain_ns,
@@ -187,15 +224,20 @@ impl Lane {
     /// # Errors
     /// What a socket or epoll says when it cannot go on.
     pub fn run(mut self) -> io::Result<Harvest> {
-        let began = ThreadTime::now();
-        let began_ns = self.shared.now_ns();
+        let mut began = ThreadTime::now();
+        let mut began_ns = self.shared.now_ns();
         loop {
             let now_ns = self.shared.now_ns();
-            self.start_calls(now_ns);
+            if self.stage == Stage::Playing {
+                self.start_calls(now_ns);
+            } else if self.prepare(now_ns, began_ns) {
+                (began, began_ns) = (ThreadTime::now(), now_ns);
+            }
             self.handle_timeouts(now_ns);
             self.flush(now_ns);
             self.show(now_ns);
-            if self.paced.is_none() && self.pacer.as_ref().is_none_or(|pacer| pacer.next_ns().is_none()) {
+            let is_paced = self.pacer.as_ref().is_none_or(|pacer| pacer.next_ns().is_none());
+            if self.paced.is_none() && self.stage == Stage::Playing && is_paced {
                 let (busy, starved) = began.shares_since(now_ns.saturating_sub(began_ns));
                 self.paced = Some(Paced { at_ns: now_ns, busy, starved });
             }
@@ -242,6 +284,8 @@ impl Lane {
         Harvest {
             cpu_ns: began.ran_ns_since(),
             tally: self.tally,
+            prepared: self.prepared,
+            preparing_ns: self.preparing_ns,
             pacer: self.pacer,
             busy,
             starved,
@@ -250,8 +294,40 @@ impl Lane {
         }
     }
 
+    /// Does what comes before the first call. Whether that call's time is set and its account begins.
+    fn prepare(&mut self, now_ns: u64, began_ns: u64) -> bool {
+        let (Some(pacer), Some(originator)) = (&mut self.pacer, &mut self.originator) else { return false };
+        if os::interrupted() {
+            pacer.stop();
+            originator.end_preparation();
+        }
+        if self.stage == Stage::Preparing {
+            let (out, tally, reports) = (&mut self.outbox, &mut self.tally, &mut self.reports);
+            if !originator.prepare(&mut Context { now_ns, out, tally, reports }) {
+                return false;
+            }
+            self.stage = Stage::Ready;
+            self.preparing_ns = now_ns - began_ns;
+            if self.shared.preparing.fetch_sub(1, Ordering::Relaxed) == 1 {
+                self.shared.start_ns.store(now_ns + RUN_UP_NS, Ordering::Relaxed);
+            }
+        }
+        let start_ns = self.shared.start_ns.load(Ordering::Relaxed);
+        if start_ns == 0 {
+            return false;
+        }
+        self.stage = Stage::Playing;
+        pacer.postpone(start_ns);
+        self.prepared = std::mem::replace(&mut self.tally, Tally::new());
+        if self.prepared.started > 0 && self.prepared.good == 0 {
+            // Nothing works: what follows would only say so again.
+            pacer.stop();
+        }
+        true
+    }
+
     fn start_calls(&mut self, now_ns: u64) {
-        let (Some(pacer), Some(caller)) = (&mut self.pacer, &mut self.caller) else { return };
+        let (Some(pacer), Some(originator)) = (&mut self.pacer, &mut self.originator) else { return };
         if os::interrupted() {
             pacer.stop();
         }
@@ -261,11 +337,11 @@ impl Lane {
         while started < STARTS_PER_PASS
             && let Some(intended_ns) = pacer.take(now_ns)
         {
-            caller.start(&mut ctx, intended_ns);
+            originator.start(&mut ctx, intended_ns);
             started += 1;
         }
         if started > 0 {
-            caller.turn();
+            originator.turn();
         }
     }
 
@@ -275,11 +351,11 @@ impl Lane {
         if let Some(callee) = &mut self.callee {
             callee.handle_timeout(&mut ctx);
         }
-        if let Some(caller) = &mut self.caller {
+        if let Some(originator) = &mut self.originator {
             if self.shared.unmarked.load(Ordering::Relaxed) {
-                caller.expect_no_reports(&mut ctx);
+                originator.expect_no_reports(&mut ctx);
             }
-            caller.handle_timeout(&mut ctx);
+            originator.handle_timeout(&mut ctx);
         }
         self.deliver(now_ns);
     }
@@ -307,8 +383,10 @@ impl Lane {
             let message = self.index.message(buffer);
             let mut ctx =
                 Context { now_ns, out: &mut self.outbox, tally: &mut self.tally, reports: &mut self.reports };
-            match (self.roles[socket], &mut self.caller, &mut self.callee) {
-                (Role::Caller, Some(caller), _) => caller.handle_message(&mut ctx, socket, source, &message),
+            match (self.roles[socket], &mut self.originator, &mut self.callee) {
+                (Role::Caller, Some(originator), _) => {
+                    originator.handle_message(&mut ctx, socket, source, &message);
+                }
                 (Role::Called(party), _, Some(callee)) => {
                     callee.handle_message(&mut ctx, party, source, &message);
                 }
@@ -345,10 +423,10 @@ impl Lane {
     }
 
     fn report(&mut self, now_ns: u64, report: LegReport) {
-        let Some(caller) = &mut self.caller else { return };
+        let Some(originator) = &mut self.originator else { return };
         let mut ctx =
             Context { now_ns, out: &mut self.outbox, tally: &mut self.tally, reports: &mut self.reports };
-        caller.handle_report(&mut ctx, report);
+        originator.handle_report(&mut ctx, report);
     }
 
     fn flush(&mut self, now_ns: u64) {
@@ -366,7 +444,7 @@ impl Lane {
     }
 
     fn live(&self) -> usize {
-        self.caller.as_ref().map_or(0, Caller::live)
+        self.originator.as_ref().map_or(0, Originator::live)
     }
 
     /// Publishes the counters.
@@ -378,9 +456,9 @@ impl Lane {
         gauges.live.store(self.live() as u64, Ordering::Relaxed);
         if now_ns.saturating_sub(self.second_ns) >= SECOND_NS {
             self.second_ns = now_ns;
-            let p99 = self.tally.recent_ringing.value_at_quantile(0.99);
-            gauges.ringing_p99_us.store(p99, Ordering::Relaxed);
-            self.tally.recent_ringing.reset();
+            let p99 = self.tally.recent.value_at_quantile(0.99);
+            gauges.recent_p99_us.store(p99, Ordering::Relaxed);
+            self.tally.recent.reset();
         }
     }
 
@@ -391,7 +469,7 @@ impl Lane {
         }
         if !self.callers_done && self.are_calls_over(now_ns) {
             self.callers_done = true;
-            if self.caller.is_some() {
+            if self.originator.is_some() {
                 self.shared.calling.fetch_sub(1, Ordering::Relaxed);
             }
         }
@@ -406,27 +484,28 @@ impl Lane {
 
     /// Whether this thread's own calls are over. Those that outlive the drain time are given up.
     fn are_calls_over(&mut self, now_ns: u64) -> bool {
-        let Some(caller) = &mut self.caller else { return true };
+        let Some(originator) = &mut self.originator else { return true };
         let Some(paced) = &self.paced else { return false };
-        if caller.live() > 0 && now_ns < paced.at_ns + self.drain_ns {
+        if originator.live() > 0 && now_ns < paced.at_ns + self.drain_ns {
             return false;
         }
         let mut ctx =
             Context { now_ns, out: &mut self.outbox, tally: &mut self.tally, reports: &mut self.reports };
-        caller.abandon(&mut ctx);
+        originator.abandon(&mut ctx);
         true
     }
 
     /// How long nothing needs to be done unless a datagram comes.
     fn sleep_ns(&self, now_ns: u64) -> u64 {
         let timers = [
-            self.pacer.as_ref().and_then(Pacer::next_ns),
-            self.caller.as_ref().and_then(Caller::next_ns),
+            self.pacer.as_ref().filter(|_| self.stage == Stage::Playing).and_then(Pacer::next_ns),
+            self.originator.as_ref().and_then(Originator::next_ns),
             self.callee.as_ref().and_then(Callee::next_ns),
         ];
         let next_ns = timers.into_iter().flatten().min().unwrap_or(u64::MAX);
-        let longest_ns = match (&self.caller, &self.callee) {
+        let longest_ns = match (&self.originator, &self.callee) {
             (Some(_), None) => MAILBOX_NS,
+            (Some(_), _) if self.stage == Stage::Ready => MAILBOX_NS,
             _ => LONGEST_SLEEP_NS,
         };
         next_ns.saturating_sub(now_ns).min(longest_ns)

@@ -11,11 +11,14 @@ mod call;
 mod callee;
 mod caller;
 mod demo;
+mod digest;
 mod find_max;
 mod hgrm;
 mod ladder;
 mod lane;
 mod message;
+mod numbers;
+mod originator;
 mod os;
 mod outbox;
 mod pacer;
@@ -24,10 +27,13 @@ mod plan;
 mod proc;
 mod progress;
 mod recent;
+mod register;
 mod report;
 mod run;
 mod slab;
+mod subscribers;
 mod tally;
+mod template;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -37,14 +43,13 @@ mod wheel;
 use args::{Cli, Command, Options};
 use clap::Parser;
 use ladder::Colours;
-use plan::Plan;
+use plan::{Flow, Plan};
 use report::Report;
 use run::{Outcome, Progress, Watch};
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use tally::Latency;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -59,6 +64,7 @@ fn main() -> ExitCode {
     os::catch_interrupt();
     let result = match (cli.command, &cli.options) {
         (Some(Command::Demo), _) => demo::demo(colours()),
+        (Some(Command::Subscribers(wanted)), _) => subscribers::print(&wanted),
         (None, options) if options.ladder => draw(options),
         (None, options) if options.find_max => search(options),
         (None, options) => load(options),
@@ -81,12 +87,16 @@ fn load(options: &Options) -> Result<bool, String> {
     let report = Report::new(&plan, &outcome);
     print!("{}", report.text());
     write_files(options, &report, &outcome)?;
-    Ok(report.calls_failed == 0 || options.allow_failures)
+    let first_failed = report.first_pass.as_ref().map_or(0, |first| first.failed);
+    Ok(report.calls_failed + first_failed == 0 || options.allow_failures)
 }
 
 /// Plays one call and draws it.
 fn draw(options: &Options) -> Result<bool, String> {
-    let plan = Arc::new(Plan { calls: 1, callers: 1, rate: 1.0, ..options.plan() });
+    let plan = Arc::new(Plan { calls: 1, caller_sockets: 1, rate: 1.0, ..options.plan() });
+    if plan.flow == Flow::Register {
+        return Err("--ladder draws calls; choose another --flow than register".into());
+    }
     ping::ping(&plan)?;
     let outcome = run::run(&plan, Watch { progress: Progress::Silent, ..options.watch() })?;
     demo::show(&plan, &outcome, colours());
@@ -118,10 +128,10 @@ fn write_files(options: &Options, report: &Report, outcome: &Outcome) -> Result<
         write_file(path, &(json + "\n"))?;
     }
     if let Some(path) = &options.hgrm {
-        for latency in Latency::ALL {
+        for latency in options.flow.latencies().0 {
             let mut name = path.clone().into_os_string();
             name.push(format!(".{}.hgrm", latency.key()));
-            write_file(Path::new(&name), &hgrm::text(outcome.tally.latency(latency)))?;
+            write_file(Path::new(&name), &hgrm::text(outcome.tally.latency(*latency)))?;
         }
     }
     Ok(())

@@ -2,11 +2,14 @@
 //! where RFC 3261 wants them.
 
 use crate::call::{ID_LENGTH, Id};
+use crate::numbers::Number;
 use crate::plan::Plan;
+use crate::template::{Mark, Template};
 use ringway::sip::name_addr::split_list;
 use ringway::sip::write::Writer;
 use ringway::sip::{HeaderName, Message, NameAddr, Uri};
 use std::net::{IpAddr, SocketAddrV4};
+use std::sync::Arc;
 
 /// The caller's CSeq number for INVITE, ACK and CANCEL; its BYE takes the next one.
 const CALLER_CSEQ: &str = "39";
@@ -31,56 +34,43 @@ const ALLOW: &str =
 
 const EMPTY_BODY: &[u8] = b"Content-Length: 0\r\n\r\n";
 
-/// Text with holes for one [`Id`].
-struct Template {
-    bytes: Vec<u8>,
-    holes: Vec<usize>,
+/// What the holes of a caller's messages are: its call's [`Id`], its own number, the called one.
+fn marks(plan: &Plan) -> [Mark<'static>; 3] {
+    [("{id}", ID_LENGTH), ("{caller}", plan.callers.length()), ("{callee}", plan.callees.length())]
 }
 
-impl Template {
-    /// Every `{id}` in `text` is a hole.
-    fn new(text: &str) -> Template {
-        let mut template = Template { bytes: Vec::new(), holes: Vec::new() };
-        for (i, piece) in text.split("{id}").enumerate() {
-            if i > 0 {
-                template.holes.push(template.bytes.len());
-                template.bytes.extend_from_slice(&[b'0'; ID_LENGTH]);
-            }
-            template.bytes.extend_from_slice(piece.as_bytes());
-        }
-        template
-    }
+/// What fills them.
+struct Fillings {
+    id: [u8; ID_LENGTH],
+    caller: Number,
+    callee: Number,
+}
 
+impl Fillings {
     #[inline]
-    fn render(&self, out: &mut Vec<u8>, id: Id) {
-        let start = out.len();
-        let hex = id.hex();
-        out.extend_from_slice(&self.bytes);
-        for hole in &self.holes {
-            out[start + hole..][..ID_LENGTH].copy_from_slice(&hex);
-        }
+    fn parts(&self) -> [&[u8]; 3] {
+        [&self.id, self.caller.as_bytes(), self.callee.as_bytes()]
     }
 }
 
 /// A caller's messages; one per socket, whose address stands in them.
 pub struct CallerTexts {
+    plan: Arc<Plan>,
     invite: Template,
     cancel: Template,
     /// `INVITE`'s Request-URI.
-    request_uri: Vec<u8>,
+    request_uri: Template,
     /// Via up to the branch.
     via: Vec<u8>,
-    /// From up to the tag, with the line end of Via or To before it.
-    from: Vec<u8>,
+    from: Template,
     call_id_host: Vec<u8>,
-    contact: Vec<u8>,
+    contact: Template,
 }
 
 impl CallerTexts {
-    pub fn new(plan: &Plan, local: SocketAddrV4) -> CallerTexts {
-        let server = plan.server;
-        let (ip, number) = (local.ip(), &plan.caller_number);
-        let request_uri = format!("sip:{}@{server};transport=udp", plan.callee_number);
+    pub fn new(plan: &Arc<Plan>, local: SocketAddrV4) -> CallerTexts {
+        let (server, ip) = (plan.server, local.ip());
+        let request_uri = format!("sip:{{callee}}@{server};transport=udp");
         let sdp = format!(
             "v=0\r\no=ZED3 5525 5525 IN IP4 {ip}\r\ns=ZED3\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
              m=audio 6510 RTP/AVP 4 18 8 0 3 101\r\na=rtpmap:4 G723/8000\r\na=rtpmap:18 G729/8000\r\n\
@@ -91,12 +81,10 @@ impl CallerTexts {
         let cookie = String::from_utf8_lossy(COOKIE);
         let branch = char::from(INVITE_BRANCH);
         let via = format!("Via: SIP/2.0/UDP {local};rport;branch={cookie}");
-        let from = format!("From: \"{number}\" <sip:{number}@{server};user=phone>;tag=");
-        let contact = format!("Contact: <sip:{number}@{local}>\r\n");
-        let dialog = format!(
-            "{via}{{id}}{branch}\r\n{from}{{id}}\r\nTo: <sip:{}@{server}>\r\nCall-ID: {{id}}@{ip}\r\n",
-            plan.callee_number
-        );
+        let from = format!("From: \"{{caller}}\" <sip:{{caller}}@{server};user=phone>;tag={{id}}\r\n");
+        let contact = format!("Contact: <sip:{{caller}}@{local}>\r\n");
+        let dialog =
+            format!("{via}{{id}}{branch}\r\n{from}To: <sip:{{callee}}@{server}>\r\nCall-ID: {{id}}@{ip}\r\n");
         let invite = format!(
             "INVITE {request_uri} SIP/2.0\r\n{dialog}CSeq: {CALLER_CSEQ} INVITE\r\n{contact}\
              Max-Forwards: 30\r\n{ALLOW}Content-Type: application/sdp\r\nContent-Length: {sdp_bytes}\r\n\r\n\
@@ -106,23 +94,30 @@ impl CallerTexts {
             "CANCEL {request_uri} SIP/2.0\r\n{dialog}CSeq: {CALLER_CSEQ} CANCEL\r\nMax-Forwards: 30\r\n\
              Content-Length: 0\r\n\r\n"
         );
+        let template = |text: &str| Template::new(text, &marks(plan));
         CallerTexts {
-            invite: Template::new(&invite),
-            cancel: Template::new(&cancel),
-            request_uri: request_uri.into_bytes(),
+            invite: template(&invite),
+            cancel: template(&cancel),
+            request_uri: template(&request_uri),
             via: via.into_bytes(),
-            from: from.into_bytes(),
+            from: template(&from),
             call_id_host: format!("@{ip}\r\n").into_bytes(),
-            contact: contact.into_bytes(),
+            contact: template(&contact),
+            plan: plan.clone(),
         }
     }
 
+    #[inline]
+    fn fillings(&self, id: Id) -> Fillings {
+        Fillings { id: id.hex(), caller: self.plan.caller_of(id), callee: self.plan.callee_of(id) }
+    }
+
     pub fn invite(&self, out: &mut Vec<u8>, id: Id) {
-        self.invite.render(out, id);
+        self.invite.render(out, &self.fillings(id).parts());
     }
 
     pub fn cancel(&self, out: &mut Vec<u8>, id: Id) {
-        self.cancel.render(out, id);
+        self.cancel.render(out, &self.fillings(id).parts());
     }
 
     /// ACK for a response other than 2xx: part of the INVITE's transaction (RFC 3261 §17.1.1.3).
@@ -151,11 +146,15 @@ impl CallerTexts {
         response: &Message<'_>,
         in_dialog: bool,
     ) {
-        let hex = id.hex();
+        let fillings = self.fillings(id);
+        let (parts, hex) = (fillings.parts(), &fillings.id);
+        Writer::new(out).raw(method.as_bytes()).raw(b" ");
+        match contact_uri(response).filter(|_| in_dialog) {
+            Some(uri) => out.extend_from_slice(uri),
+            None => self.request_uri.render(out, &parts),
+        }
         let mut writer = Writer::new(out);
-        let uri = if in_dialog { contact_uri(response) } else { None };
-        writer.raw(method.as_bytes()).raw(b" ").raw(uri.unwrap_or(&self.request_uri));
-        writer.raw(b" SIP/2.0\r\n").raw(&self.via).raw(&hex).raw(&[branch]).raw(b"\r\n");
+        writer.raw(b" SIP/2.0\r\n").raw(&self.via).raw(hex).raw(&[branch]).raw(b"\r\n");
         if in_dialog && response.has(HeaderName::RecordRoute) {
             // The caller's route set is the Record-Route turned round (RFC 3261 §12.1.2).
             let routes = RouteSet::of(response);
@@ -163,11 +162,13 @@ impl CallerTexts {
                 writer.header(HeaderName::Route, route);
             }
         }
-        writer.raw(&self.from).raw(&hex).raw(b"\r\n");
+        self.from.render(out, &parts);
+        let mut writer = Writer::new(out);
         writer.header(HeaderName::To, response.header(HeaderName::To).unwrap_or_default());
-        writer.raw(b"Call-ID: ").raw(&hex).raw(&self.call_id_host);
+        writer.raw(b"Call-ID: ").raw(hex).raw(&self.call_id_host);
         writer.raw(b"CSeq: ").raw(cseq.as_bytes()).raw(b" ").raw(method.as_bytes()).raw(b"\r\n");
-        writer.raw(&self.contact).raw(b"Max-Forwards: 30\r\n").raw(EMPTY_BODY);
+        self.contact.render(out, &parts);
+        Writer::new(out).raw(b"Max-Forwards: 30\r\n").raw(EMPTY_BODY);
     }
 }
 
@@ -182,13 +183,14 @@ pub fn caller_next_hop(response: &Message<'_>) -> Option<SocketAddrV4> {
 /// A called party's messages; one per socket.
 pub struct CalleeTexts {
     via: Vec<u8>,
-    contact: Vec<u8>,
+    /// Contact from behind the number on.
+    contact_host: Vec<u8>,
     /// Content-Type to the end of the answer's SDP.
     answer: Vec<u8>,
 }
 
 impl CalleeTexts {
-    pub fn new(number: &str, local: SocketAddrV4) -> CalleeTexts {
+    pub fn new(local: SocketAddrV4) -> CalleeTexts {
         let ip = local.ip();
         let sdp = format!(
             "v=0\r\no=ZED3 5605 5605 IN IP4 {ip}\r\ns=ZED3\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
@@ -199,7 +201,7 @@ impl CalleeTexts {
         let cookie = String::from_utf8_lossy(COOKIE);
         CalleeTexts {
             via: format!("Via: SIP/2.0/UDP {local};rport;branch={cookie}").into_bytes(),
-            contact: format!("Contact: <sip:{number}@{local}>\r\n").into_bytes(),
+            contact_host: format!("@{local}>\r\n").into_bytes(),
             answer: answer.into_bytes(),
         }
     }
@@ -219,7 +221,14 @@ impl CalleeTexts {
             )
         });
         let to = invite.header(HeaderName::To).unwrap_or_default();
-        writer.raw(b"To: ").raw(to).raw(b";tag=").raw(&id.hex()).raw(b"\r\n").raw(&self.contact);
+        writer.raw(b"To: ").raw(to).raw(b";tag=").raw(&id.hex()).raw(b"\r\n");
+        self.contact(&mut writer, invite);
+    }
+
+    /// Whoever is called answers by the number that was called.
+    fn contact(&self, writer: &mut Writer<'_>, invite: &Message<'_>) {
+        let number = Uri::parse(invite.request_uri()).map_or(&b""[..], |uri| uri.user);
+        writer.raw(b"Contact: <sip:").raw(number).raw(&self.contact_host);
     }
 
     /// A response to INVITE; `head` is what [`CalleeTexts::head`] wrote. A 200 carries the answer.
@@ -241,7 +250,8 @@ impl CalleeTexts {
         writer.raw(b"From: ").raw(to).raw(b";tag=").raw(&hex).raw(b"\r\n");
         writer.header(HeaderName::To, invite.header(HeaderName::From).unwrap_or_default());
         writer.header(HeaderName::CallId, invite.call_id());
-        writer.raw(b"CSeq: ").raw(CALLEE_BYE_CSEQ.as_bytes()).raw(b" BYE\r\n").raw(&self.contact);
+        writer.raw(b"CSeq: ").raw(CALLEE_BYE_CSEQ.as_bytes()).raw(b" BYE\r\n");
+        self.contact(&mut writer, invite);
         writer.raw(b"Max-Forwards: 30\r\n").raw(EMPTY_BODY);
     }
 }

@@ -56,6 +56,11 @@ impl Pacer {
         Some(intended_ns)
     }
 
+    /// All calls come so much later.
+    pub fn postpone(&mut self, by_ns: u64) {
+        self.start_ns += by_ns;
+    }
+
     /// Makes no more calls.
     pub fn stop(&mut self) {
         self.calls = self.next;

@@ -34,7 +34,7 @@ pub fn ping(plan: &Plan) -> Result<(), String> {
          From: <sip:{number}@{server}>;tag={tag}\r\nTo: <sip:{server}>\r\nCall-ID: ping{tag}@{ip}\r\n\
          CSeq: 1 OPTIONS\r\nContact: <sip:{number}@{local}>\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
         server = plan.server,
-        number = plan.caller_number,
+        number = plan.callers.nth(0),
         tag = format_args!("{:x}{:x}", std::process::id(), local.port()),
         ip = address.ip(),
     );

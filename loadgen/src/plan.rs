@@ -1,5 +1,9 @@
 //! What is to be played: plain values, already checked by `args`.
 
+use crate::call::Id;
+use crate::digest::Algorithm;
+use crate::numbers::{Number, Numbers};
+use crate::tally::Latency;
 use std::net::SocketAddrV4;
 
 /// How a call goes.
@@ -17,6 +21,8 @@ pub enum Flow {
     Busy,
     /// The caller gives up while the callee rings; it must get 487.
     Cancel,
+    /// No calls: phones register, all of them once, then in turn at the rate asked for.
+    Register,
 }
 
 /// Who sends BYE.
@@ -60,12 +66,22 @@ pub struct Plan {
     pub server: SocketAddrV4,
     /// The first caller socket; the others follow on the next ports.
     pub caller: SocketAddrV4,
-    pub callers: u16,
+    pub caller_sockets: u16,
     pub callee: SocketAddrV4,
     pub target: SocketAddrV4,
-    pub caller_number: String,
-    pub callee_number: String,
+    /// Each call draws a caller and a callee from these.
+    pub callers: Numbers,
+    pub callees: Numbers,
+    /// What the ladder calls the target.
     pub target_number: String,
+    /// Who registers.
+    pub numbers: Numbers,
+    /// What they answer challenges with; `{number}` stands for the phone's own.
+    pub password: Option<String>,
+    /// The challenge to answer where a server offers several.
+    pub algorithm: Algorithm,
+    /// How long they register for, in seconds.
+    pub expires_s: u32,
     /// Calls per second.
     pub rate: f64,
     pub duration_ns: u64,
@@ -95,6 +111,7 @@ impl Flow {
             Flow::Answer => "answer",
             Flow::Busy => "busy",
             Flow::Cancel => "cancel",
+            Flow::Register => "register",
         }
     }
 
@@ -106,10 +123,23 @@ impl Flow {
     /// The final status that the caller must see.
     pub fn expected_final(self) -> u16 {
         match self {
-            Flow::Cfna408 | Flow::CfnaTimer | Flow::Answer => 200,
+            Flow::Cfna408 | Flow::CfnaTimer | Flow::Answer | Flow::Register => 200,
             Flow::Busy => 486,
             Flow::Cancel => 487,
         }
+    }
+
+    /// What is measured, and of that what the caller hears first: a server is judged by it.
+    pub fn latencies(self) -> (&'static [Latency], Latency) {
+        match self {
+            Flow::Register => (&[Latency::Register], Latency::Register),
+            _ => (&Latency::OF_CALLS, Latency::Ringing),
+        }
+    }
+
+    /// What is counted.
+    pub fn unit(self) -> &'static str {
+        if self == Flow::Register { "registration" } else { "call" }
     }
 
     /// Whether the caller must hear ringing before the final response.
@@ -124,7 +154,7 @@ impl Flow {
             (Party::Callee, Flow::Cfna408) => Part::Rejects(408),
             (Party::Callee, Flow::Busy) => Part::Rejects(486),
             (Party::Callee, Flow::CfnaTimer | Flow::Cancel) => Part::Rings,
-            (Party::Callee, Flow::Answer) | (Party::Target, _) => Part::Answers,
+            (Party::Callee, Flow::Answer | Flow::Register) | (Party::Target, _) => Part::Answers,
         }
     }
 }
@@ -142,6 +172,18 @@ impl Plan {
         let by_rate_ns = (self.rate / self.threads as f64 * 25.0).min(LONGEST_NS);
         let default_ns = if by_rate_ns < SHORTEST_NS { 0 } else { by_rate_ns as u64 };
         self.poll_ns.unwrap_or(default_ns)
+    }
+
+    /// The number that a call's caller has.
+    #[inline]
+    pub fn caller_of(&self, call: Id) -> Number {
+        self.callers.drawn_by(call, 0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// The number that a call is for.
+    #[inline]
+    pub fn callee_of(&self, call: Id) -> Number {
+        self.callees.drawn_by(call, 0x3c6e_f372_fe94_f82a)
     }
 
     /// How long a party rings before it does its part.

@@ -1,17 +1,20 @@
 //! The final report: as text for people, as JSON for machines.
 
-use crate::plan::Plan;
+use crate::plan::{Flow, Plan};
 use crate::run::Outcome;
-use crate::tally::{Latency, Retransmissions};
+use crate::tally::{Latency, Registration, Retransmissions, Tally};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// What a run measured. Rates are calls per second, times are in milliseconds unless named otherwise.
+/// What a run measured. Rates are calls per second, times are in milliseconds unless named otherwise. Where
+/// phones register, a registration is what a call is elsewhere.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     pub flow: &'static str,
+    /// What the figures count.
+    pub unit: &'static str,
     pub target: String,
     pub seconds: f64,
     pub rate_asked: f64,
@@ -22,6 +25,9 @@ pub struct Report {
     pub calls_good: u64,
     pub calls_failed: u64,
     pub failures: BTreeMap<String, u64>,
+    /// Where phones register: what they met, and what came before the figures above.
+    pub registration: Option<Registration>,
+    pub first_pass: Option<FirstPass>,
     pub retransmissions_own: Retransmissions,
     pub retransmissions_peer: Retransmissions,
     pub calls_are_being_forwarded: u64,
@@ -36,6 +42,16 @@ pub struct Report {
     pub latencies: BTreeMap<&'static str, Percentiles>,
     pub generator: Generator,
     pub server_cpu_us_per_call: Option<f64>,
+}
+
+/// How every phone registered once, as fast as the server let it.
+#[derive(Clone, Debug, Serialize)]
+pub struct FirstPass {
+    pub seconds: f64,
+    pub registered: u64,
+    pub failed: u64,
+    pub failures: BTreeMap<String, u64>,
+    pub challenges: u64,
 }
 
 /// A latency's distribution in milliseconds.
@@ -93,8 +109,10 @@ impl Report {
         let own_s = ringing_s + if tally.answered > 0 { plan.hold_ns as f64 / 1e9 } else { 0.0 };
         let achieving_s = (outcome.achieving_ns as f64 / 1e9 - own_s).max(offering_s);
         let rate_achieved = calls_good as f64 / achieving_s.max(1e-9);
+        let registers = plan.flow == Flow::Register;
         Report {
             flow: plan.flow.name(),
+            unit: plan.flow.unit(),
             target: plan.server.to_string(),
             seconds: offering_s,
             rate_asked: plan.rate,
@@ -104,7 +122,15 @@ impl Report {
             calls_started: tally.started,
             calls_good,
             calls_failed: tally.started - calls_good.min(tally.started),
-            failures: tally.failures.iter().map(|(failure, count)| (failure.to_string(), *count)).collect(),
+            failures: failures(tally),
+            registration: registers.then_some(tally.registration),
+            first_pass: registers.then(|| FirstPass {
+                seconds: outcome.preparing_ns as f64 / 1e9,
+                registered: outcome.prepared.good,
+                failed: outcome.prepared.failed,
+                failures: failures(&outcome.prepared),
+                challenges: outcome.prepared.registration.challenges,
+            }),
             retransmissions_own: tally.own,
             retransmissions_peer: tally.peer,
             calls_are_being_forwarded: tally.being_forwarded,
@@ -115,7 +141,10 @@ impl Report {
             datagrams_received: tally.datagrams_received,
             datagrams_refused: tally.datagrams_refused,
             datagrams_dropped: tally.datagrams_dropped,
-            latencies: Latency::ALL
+            latencies: plan
+                .flow
+                .latencies()
+                .0
                 .iter()
                 .map(|latency| (latency.key(), Percentiles::of(tally.latency(*latency))))
                 .collect(),
@@ -138,6 +167,12 @@ impl Report {
         self.latencies.get(latency.key()).copied().unwrap_or_default()
     }
 
+    /// The latency that a server is judged by.
+    pub fn judged(&self) -> Percentiles {
+        let of = if self.registration.is_some() { Latency::Register } else { Latency::Ringing };
+        self.latency(of)
+    }
+
     /// Failed calls per call started.
     pub fn failed_share(&self) -> f64 {
         self.calls_failed as f64 / self.calls_started.max(1) as f64
@@ -155,15 +190,17 @@ impl Report {
         writeln!(out, "{} against {}, {:.1} s", self.flow, self.target, self.seconds)?;
         writeln!(
             out,
-            "\nrate        asked {}/s   offered {}/s   achieved {}/s = {} calls per hour",
+            "\nrate        asked {}/s   offered {}/s   achieved {}/s = {} {}s per hour",
             grouped(self.rate_asked, 0),
             grouped(self.rate_offered, 1),
             grouped(self.rate_achieved, 1),
-            grouped(self.calls_per_hour, 0)
+            grouped(self.calls_per_hour, 0),
+            self.unit
         )?;
         writeln!(
             out,
-            "calls       {} started   {} good   {} failed",
+            "{:<11} {} started   {} good   {} failed",
+            if self.registration.is_some() { "registered" } else { "calls" },
             grouped(self.calls_started as f64, 0),
             grouped(self.calls_good as f64, 0),
             grouped(self.calls_failed as f64, 0)
@@ -171,19 +208,22 @@ impl Report {
         for (failure, count) in &self.failures {
             writeln!(out, "  {:>9} {failure}", grouped(*count as f64, 0))?;
         }
+        self.write_registration(out)?;
         writeln!(out, "resent      by us: {}", resent(&self.retransmissions_own))?;
-        writeln!(out, "            by the server: {}", resent(&self.retransmissions_peer))?;
+        if self.registration.is_none() {
+            writeln!(out, "            by the server: {}", resent(&self.retransmissions_peer))?;
+        }
         self.write_datagrams(out)?;
         self.write_generator(out)?;
         if let Some(us) = self.server_cpu_us_per_call {
-            writeln!(out, "server      {us:.1} µs of CPU per call")?;
+            writeln!(out, "server      {us:.1} µs of CPU per {}", self.unit)?;
         }
         writeln!(
             out,
             "\n{:<28}{:>10}{:>10}{:>10}{:>10}{:>10}",
             "latency in ms", "p50", "p90", "p99", "p99.9", "max"
         )?;
-        for latency in Latency::ALL {
+        for latency in [Latency::OF_CALLS.as_slice(), &[Latency::Register]].concat() {
             let Percentiles { count, p50, p90, p99, p999, max } = self.latency(latency);
             if count > 0 {
                 let title = latency.title();
@@ -193,20 +233,47 @@ impl Report {
         Ok(())
     }
 
+    fn write_registration(&self, out: &mut String) -> std::fmt::Result {
+        let (Some(first), Some(own)) = (&self.first_pass, &self.registration) else { return Ok(()) };
+        writeln!(
+            out,
+            "challenges  {} answered   {} of them stale   {} began with the nonce they had",
+            grouped(own.challenges as f64, 0),
+            grouped(own.stale as f64, 0),
+            grouped(own.nonce_kept as f64, 0)
+        )?;
+        if own.late_answers > 0 {
+            writeln!(out, "            {} answers came too late or again", own.late_answers)?;
+        }
+        writeln!(
+            out,
+            "first pass  {} registered   {} failed   {} challenges answered   in {:.3} s",
+            grouped(first.registered as f64, 0),
+            grouped(first.failed as f64, 0),
+            grouped(first.challenges as f64, 0),
+            first.seconds
+        )?;
+        for (failure, count) in &first.failures {
+            writeln!(out, "  {:>9} {failure}", grouped(*count as f64, 0))?;
+        }
+        Ok(())
+    }
+
     fn write_datagrams(&self, out: &mut String) -> std::fmt::Result {
         let total = self.datagrams_sent + self.datagrams_received;
         write!(
             out,
-            "datagrams   {} sent   {} received   {:.1} per call",
+            "datagrams   {} sent   {} received   {:.1} per {}",
             grouped(self.datagrams_sent as f64, 0),
             grouped(self.datagrams_received as f64, 0),
-            total as f64 / self.calls_started.max(1) as f64
+            total as f64 / self.calls_started.max(1) as f64,
+            self.unit
         )?;
         let rare = [
             (self.datagrams_refused, "refused by the kernel"),
             (self.datagrams_dropped, "dropped because our sockets were full"),
             (self.bad_messages, "not acceptable SIP"),
-            (self.strays, "of no call of this run"),
+            (self.strays, "of nothing in this run"),
         ];
         for (count, what) in rare.iter().filter(|(count, _)| *count > 0) {
             write!(out, "   {count} {what}")?;
@@ -229,13 +296,15 @@ impl Report {
         let Generator { busy, starved, poll_us, cpu_us_per_call, lag_max_ms, late_calls } = &self.generator;
         writeln!(
             out,
-            "generator   {cpu_us_per_call:.1} µs of CPU per call   busy {}   without a CPU {}",
+            "generator   {cpu_us_per_call:.1} µs of CPU per {}   busy {}   without a CPU {}",
+            self.unit,
             shares(busy),
             shares(starved)
         )?;
         writeln!(
             out,
-            "            latest call {lag_max_ms:.3} ms late   {} over 10 ms late   looks at its sockets {}",
+            "            latest {} {lag_max_ms:.3} ms late   {} over 10 ms late   looks at its sockets {}",
+            self.unit,
             grouped(*late_calls as f64, 0),
             if *poll_us > 0.0 { format!("every {poll_us:.0} µs") } else { "at once".into() }
         )
@@ -252,11 +321,22 @@ fn resent(count: &Retransmissions) -> String {
     if count.total() == 0 {
         return "0".into();
     }
-    let Retransmissions { invite, cancel, bye, answer, rejection } = count;
-    format!(
-        "{} (INVITE {invite}, CANCEL {cancel}, BYE {bye}, 200 {answer}, other final responses {rejection})",
-        count.total()
-    )
+    let Retransmissions { invite, cancel, bye, answer, rejection, register } = *count;
+    let kinds = [
+        ("INVITE", invite),
+        ("CANCEL", cancel),
+        ("BYE", bye),
+        ("200", answer),
+        ("other final responses", rejection),
+        ("REGISTER", register),
+    ];
+    let seen = kinds.iter().filter(|(_, count)| *count > 0);
+    let kinds: Vec<String> = seen.map(|(kind, count)| format!("{kind} {count}")).collect();
+    format!("{} ({})", count.total(), kinds.join(", "))
+}
+
+fn failures(tally: &Tally) -> BTreeMap<String, u64> {
+    tally.failures.iter().map(|(failure, count)| (failure.to_string(), *count)).collect()
 }
 
 /// A number with a comma between thousands.
@@ -298,6 +378,8 @@ pub mod tests {
         }
         Outcome {
             tally,
+            prepared: Tally::new(),
+            preparing_ns: 0,
             threads: vec![ThreadLoad { busy: 0.25, starved: 0.0, cpu_ns: 250_000_000 }],
             lag_max_ns: 1_500_000,
             late: 0,

@@ -4,7 +4,7 @@ use crate::call::LegReport;
 use crate::lane::{Equipment, Gauges, Harvest, Lane, Shared};
 use crate::os;
 use crate::pacer::Pacer;
-use crate::plan::Plan;
+use crate::plan::{Flow, Plan};
 use crate::proc;
 use crate::tally::Tally;
 use crate::trace::Trace;
@@ -12,12 +12,10 @@ use crossbeam::queue::ArrayQueue;
 use std::io;
 use std::net::{SocketAddrV4, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Time for all threads to be ready before the first call is due.
-const RUN_UP_NS: u64 = 20_000_000;
 const MAILBOX_REPORTS: usize = 1 << 16;
 
 /// Where progress goes.
@@ -51,6 +49,9 @@ pub struct ThreadLoad {
 /// What a run gave.
 pub struct Outcome {
     pub tally: Tally,
+    /// What was done before the first call, and how long that took.
+    pub prepared: Tally,
+    pub preparing_ns: u64,
     pub threads: Vec<ThreadLoad>,
     /// How late a call left at worst, and how many left late.
     pub lag_max_ns: u64,
@@ -66,21 +67,27 @@ pub struct Outcome {
 /// The sockets of a run, bound before anything starts.
 pub struct Sockets {
     callers: Vec<UdpSocket>,
-    callee: UdpSocket,
-    target: UdpSocket,
+    /// Where the flow has calls.
+    callee: Option<UdpSocket>,
+    target: Option<UdpSocket>,
 }
 
 impl Sockets {
     /// # Errors
     /// A line that names the socket, the reason and the cure.
     pub fn bind(plan: &Plan) -> Result<Sockets, String> {
-        let callers = (0..plan.callers)
+        let callers = (0..plan.caller_sockets)
             .map(|n| {
                 let port = if plan.caller.port() == 0 { 0 } else { plan.caller.port().saturating_add(n) };
                 bind("caller", SocketAddrV4::new(*plan.caller.ip(), port))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Sockets { callers, callee: bind("callee", plan.callee)?, target: bind("target", plan.target)? })
+        let called = |who, address| match plan.flow {
+            Flow::Register => Ok(None),
+            _ => bind(who, address).map(Some),
+        };
+        let callee = called("callee", plan.callee)?;
+        Ok(Sockets { callers, callee, target: called("target", plan.target)? })
     }
 }
 
@@ -106,8 +113,7 @@ fn bind(who: &str, address: SocketAddrV4) -> Result<UdpSocket, String> {
 pub fn run(plan: &Arc<Plan>, watch: Watch) -> Result<Outcome, String> {
     let sockets = Sockets::bind(plan)?;
     let epoch = Instant::now();
-    let start_ns = RUN_UP_NS;
-    let mut lanes = equip(plan, sockets, start_ns);
+    let mut lanes = equip(plan, sockets);
     for lane in &mut lanes {
         lane.trace = watch.trace;
     }
@@ -117,16 +123,26 @@ pub fn run(plan: &Arc<Plan>, watch: Watch) -> Result<Outcome, String> {
         run: run_number(),
         mailboxes: lanes.iter().map(|_| ArrayQueue::<LegReport>::new(MAILBOX_REPORTS)).collect(),
         gauges: lanes.iter().map(|_| Gauges::default()).collect(),
+        preparing: AtomicUsize::new(calling),
+        start_ns: AtomicU64::new(0),
         calling: AtomicUsize::new(calling),
         unmarked: AtomicBool::new(false),
         aborted: AtomicBool::new(false),
     });
-    let server_before = watch.server_pid.and_then(proc::process_cpu_us);
+    let mut server_before = watch.server_pid.and_then(proc::process_cpu_us);
     if let (Some(pid), None) = (watch.server_pid, server_before) {
         return Err(format!("no process {pid}; give the server's number with --server-pid"));
     }
     let threads: Vec<_> = lanes.into_iter().map(|lane| spawn(plan, &shared, lane)).collect();
-    crate::progress::watch(&shared, watch.progress, || threads.iter().all(|thread| thread.is_finished()));
+    let mut is_preparing = true;
+    crate::progress::watch(&shared, watch.progress, plan.flow, || {
+        if is_preparing && shared.start_ns.load(Ordering::Relaxed) > 0 {
+            // What the server did before the first call is not the calls'.
+            is_preparing = false;
+            server_before = watch.server_pid.and_then(proc::process_cpu_us);
+        }
+        threads.iter().all(|thread| thread.is_finished())
+    });
     let mut harvests = Vec::new();
     for thread in threads {
         match thread.join() {
@@ -135,7 +151,7 @@ pub fn run(plan: &Arc<Plan>, watch: Watch) -> Result<Outcome, String> {
         }
     }
     let server_after = watch.server_pid.and_then(proc::process_cpu_us);
-    let mut outcome = sum(harvests, start_ns);
+    let mut outcome = sum(harvests, shared.start_ns.load(Ordering::Relaxed));
     outcome.server_cpu_us = server_before.zip(server_after).map(|(before, after)| after - before);
     Ok(outcome)
 }
@@ -148,10 +164,14 @@ fn run_number() -> u32 {
 }
 
 /// Shares roles, sockets and calls out to the threads.
-fn equip(plan: &Plan, sockets: Sockets, start_ns: u64) -> Vec<Equipment> {
+fn equip(plan: &Plan, sockets: Sockets) -> Vec<Equipment> {
     // Called parties cannot be split by socket: a server sends to each from one socket. So they get threads
     // of their own, and the callers, whose sockets are many, share what is left.
-    let caller_lanes = if plan.threads > 2 { plan.threads - 2 } else { 1 };
+    let caller_lanes = match plan.flow {
+        Flow::Register => plan.threads,
+        _ if plan.threads > 2 => plan.threads - 2,
+        _ => 1,
+    };
     let mut lanes: Vec<Equipment> = (0..plan.threads)
         .map(|lane| Equipment {
             lane: lane as u8,
@@ -160,7 +180,7 @@ fn equip(plan: &Plan, sockets: Sockets, start_ns: u64) -> Vec<Equipment> {
             target: None,
             pacer: (lane < caller_lanes).then(|| {
                 let (lane, lanes) = (lane as u64, caller_lanes as u64);
-                Pacer::new(start_ns, plan.rate, plan.calls, plan.duration_ns, lane, lanes)
+                Pacer::new(0, plan.rate, plan.calls, plan.duration_ns, lane, lanes)
             }),
             cpu: (!plan.cpus.is_empty()).then(|| plan.cpus[lane % plan.cpus.len()]),
             trace: false,
@@ -170,8 +190,8 @@ fn equip(plan: &Plan, sockets: Sockets, start_ns: u64) -> Vec<Equipment> {
         lanes[n % caller_lanes].callers.push(socket);
     }
     let last = plan.threads - 1;
-    lanes[last].target = Some(sockets.target);
-    lanes[if plan.threads > 2 { last - 1 } else { last }].callee = Some(sockets.callee);
+    lanes[last].target = sockets.target;
+    lanes[if plan.threads > 2 { last - 1 } else { last }].callee = sockets.callee;
     lanes
 }
 
@@ -193,6 +213,8 @@ fn spawn(
 fn sum(harvests: Vec<Harvest>, start_ns: u64) -> Outcome {
     let mut outcome = Outcome {
         tally: Tally::new(),
+        prepared: Tally::new(),
+        preparing_ns: 0,
         threads: Vec::new(),
         lag_max_ns: 0,
         late: 0,
@@ -203,6 +225,8 @@ fn sum(harvests: Vec<Harvest>, start_ns: u64) -> Outcome {
     };
     for harvest in harvests {
         outcome.tally.add(&harvest.tally);
+        outcome.prepared.add(&harvest.prepared);
+        outcome.preparing_ns = outcome.preparing_ns.max(harvest.preparing_ns);
         outcome.threads.push(ThreadLoad {
             busy: harvest.busy,
             starved: harvest.starved,

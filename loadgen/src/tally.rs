@@ -18,10 +18,14 @@ pub enum Latency {
     Answer,
     /// From a phone's BYE to its 200.
     Bye,
+    /// From the REGISTER's intended time to the 200, the answer to a challenge included.
+    Register,
 }
 
 impl Latency {
-    pub const ALL: [Latency; 4] = [Latency::Trying, Latency::Ringing, Latency::Answer, Latency::Bye];
+    /// In the order of a call.
+    pub const OF_CALLS: [Latency; 4] = [Latency::Trying, Latency::Ringing, Latency::Answer, Latency::Bye];
+    const COUNT: usize = Latency::Register as usize + 1;
 
     /// What stands in the report.
     pub fn title(self) -> &'static str {
@@ -30,6 +34,16 @@ impl Latency {
             Latency::Ringing => "INVITE → 180",
             Latency::Answer => "INVITE → 200 less ringing",
             Latency::Bye => "BYE → 200",
+            Latency::Register => "REGISTER → 200",
+        }
+    }
+
+    /// What stands where there is little room.
+    pub fn short(self) -> &'static str {
+        match self {
+            Latency::Trying => "→100",
+            Latency::Ringing => "→180",
+            Latency::Answer | Latency::Bye | Latency::Register => "→200",
         }
     }
 
@@ -40,6 +54,7 @@ impl Latency {
             Latency::Ringing => "invite_180",
             Latency::Answer => "invite_200",
             Latency::Bye => "bye_200",
+            Latency::Register => "register_200",
         }
     }
 }
@@ -54,11 +69,12 @@ pub struct Retransmissions {
     pub answer: u64,
     /// Other final responses to INVITE.
     pub rejection: u64,
+    pub register: u64,
 }
 
 impl Retransmissions {
     pub fn total(&self) -> u64 {
-        self.invite + self.cancel + self.bye + self.answer + self.rejection
+        self.invite + self.cancel + self.bye + self.answer + self.rejection + self.register
     }
 
     fn add(&mut self, other: &Retransmissions) {
@@ -67,6 +83,28 @@ impl Retransmissions {
         self.bye += other.bye;
         self.answer += other.answer;
         self.rejection += other.rejection;
+        self.register += other.register;
+    }
+}
+
+/// What registrations were like, good ones and others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Registration {
+    /// That began with the nonce of an earlier one.
+    pub nonce_kept: u64,
+    /// 401s that were answered with credentials, and those of them that said `stale=true`.
+    pub challenges: u64,
+    pub stale: u64,
+    /// Responses to a REGISTER whose phone waited for them no more.
+    pub late_answers: u64,
+}
+
+impl Registration {
+    fn add(&mut self, other: &Registration) {
+        self.nonce_kept += other.nonce_kept;
+        self.challenges += other.challenges;
+        self.stale += other.stale;
+        self.late_answers += other.late_answers;
     }
 }
 
@@ -84,6 +122,7 @@ pub struct Tally {
     pub unmarked_failures: u64,
     pub own: Retransmissions,
     pub peer: Retransmissions,
+    pub registration: Registration,
     /// 181 Call Is Being Forwarded that callers saw.
     pub being_forwarded: u64,
     /// Messages that belong to no call of this run.
@@ -98,9 +137,9 @@ pub struct Tally {
     /// Ringing that the phones added to answered calls.
     pub added_ns: u64,
     pub answered: u64,
-    latencies: [Histogram<u64>; 4],
-    /// →180 of the present second, for the progress line.
-    pub recent_ringing: Histogram<u64>,
+    latencies: [Histogram<u64>; Latency::COUNT],
+    /// What a server is judged by, of the present second, for the progress line.
+    pub recent: Histogram<u64>,
 }
 
 fn histogram() -> Histogram<u64> {
@@ -120,6 +159,7 @@ impl Tally {
             unmarked_failures: 0,
             own: Retransmissions::default(),
             peer: Retransmissions::default(),
+            registration: Registration::default(),
             being_forwarded: 0,
             strays: 0,
             bad_messages: 0,
@@ -130,7 +170,7 @@ impl Tally {
             added_ns: 0,
             answered: 0,
             latencies: std::array::from_fn(|_| histogram()),
-            recent_ringing: histogram(),
+            recent: histogram(),
         }
     }
 
@@ -138,8 +178,8 @@ impl Tally {
     pub fn record(&mut self, latency: Latency, ns: u64) {
         let us = (ns / 1_000).max(1);
         self.latencies[latency as usize].saturating_record(us);
-        if latency == Latency::Ringing {
-            self.recent_ringing.saturating_record(us);
+        if matches!(latency, Latency::Ringing | Latency::Register) {
+            self.recent.saturating_record(us);
         }
     }
 
@@ -184,6 +224,7 @@ impl Tally {
         self.unmarked_failures += other.unmarked_failures;
         self.own.add(&other.own);
         self.peer.add(&other.peer);
+        self.registration.add(&other.registration);
         self.being_forwarded += other.being_forwarded;
         self.strays += other.strays;
         self.bad_messages += other.bad_messages;

@@ -43,19 +43,20 @@ struct World {
     strips_marks: bool,
     /// In-dialog requests that came through the proxy by its Record-Route.
     routed: usize,
+    /// What went to the proxy.
+    seen: Vec<String>,
 }
 
 impl World {
     fn new(server: &str, flags: &[&str], lose_one_in: u64) -> World {
-        let fixed = ["loadgen", "--target", server, "--callers", "1", "--caller-address", PHONES[0]];
+        let fixed = ["loadgen", "--target", server, "--caller-sockets", "1", "--caller-address", PHONES[0]];
         let phones = ["--callee-address", PHONES[1], "--target-address", PHONES[2]];
         let all = fixed.iter().chain(&phones).chain(flags);
         let plan: Arc<Plan> = Arc::new(Cli::parse_from(all).options.plan());
         let origin = Origin { run: 0xabcdef, lane: 0 };
-        let line =
-            |socket, number: &str, phone| Line { socket, texts: CalleeTexts::new(number, address(phone)) };
-        let callee = line(1, &plan.callee_number, PHONES[1]);
-        let target = line(2, &plan.target_number, PHONES[2]);
+        let line = |socket, phone| Line { socket, texts: CalleeTexts::new(address(phone)) };
+        let callee = line(1, PHONES[1]);
+        let target = line(2, PHONES[2]);
         World {
             now_ns: MS,
             caller: Caller::new(plan.clone(), origin, &[plan.caller], MS),
@@ -69,6 +70,7 @@ impl World {
             random: 0x9e37_79b9_7f4a_7c15,
             strips_marks: false,
             routed: 0,
+            seen: Vec::new(),
         }
     }
 
@@ -130,6 +132,7 @@ impl World {
 
     /// A stateless record-routing proxy (RFC 3261 §16.11): Via on, Via off, its own Route off.
     fn proxy(&mut self, text: &str) {
+        self.seen.push(text.to_owned());
         let (start, rest) = text.split_once("\r\n").expect("a start line");
         if start.starts_with("SIP/2.0") {
             let (own, rest) = rest.split_once("\r\n").expect("our Via");
@@ -196,12 +199,13 @@ impl World {
     }
 }
 
-const SIMPLE_FLOWS: [&[&str]; 5] = [
+const SIMPLE_FLOWS: [&[&str]; 6] = [
     &["--flow", "answer"],
     &["--flow", "answer", "--hangup", "caller", "--ring", "20ms", "--hold", "30ms"],
     &["--flow", "answer", "--ring", "2s", "--hold", "1s"],
     &["--flow", "busy"],
     &["--flow", "cancel", "--ring", "20ms"],
+    &["--flow", "answer", "--callers", "1000-1999", "--callees", "+49000-+49999"],
 ];
 
 #[test]
@@ -279,4 +283,37 @@ fn a_silent_server_fails_every_call_after_the_timeout() {
     world.play(3);
     assert_eq!(world.tally.failures.get(&Failure::NoResponse), Some(&3));
     assert_eq!(world.tally.own.invite, 9, "at 0.5, 1.5 and 3.5 s");
+}
+
+/// The user part of the URI that stands behind `before`.
+fn user<'a>(text: &'a str, before: &str) -> &'a str {
+    let rest = text.split_once(before).unwrap_or_else(|| panic!("no `{before}` in {text}")).1;
+    rest.split_once('@').expect("a user part").0
+}
+
+#[test]
+fn a_call_keeps_the_two_numbers_that_it_drew() {
+    let range = ["--callers", "1000-1999", "--callees", "+49000-+49999"];
+    for flow in [["--flow", "answer", "--hangup", "caller"], ["--flow", "cancel", "--ring", "20ms"]] {
+        let mut world = World::new(PROXY, &[&flow[..], &range].concat(), 0);
+        world.play(50);
+        let mut calls: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
+        let requests = world.seen.iter().filter(|text| !text.starts_with("SIP/2.0"));
+        for text in requests.clone() {
+            let call = text.split_once("Call-ID: ").expect("Call-ID").1.split('@').next().expect("its start");
+            let numbers = (user(text, "From: \"").split('<').nth(1), user(text, "To: <sip:"));
+            let caller = numbers.0.and_then(|uri| uri.strip_prefix("sip:")).expect("a SIP URI");
+            assert_eq!(*calls.entry(call).or_insert((caller, numbers.1)), (caller, numbers.1), "{text}");
+            let uri = text.split(' ').nth(1).expect("a Request-URI");
+            assert_eq!(user(uri, "sip:"), numbers.1, "{text}");
+            if !text.starts_with("CANCEL") {
+                assert_eq!(user(text, "Contact: <sip:"), caller, "{text}");
+            }
+            assert!(caller.len() == 4 && caller.starts_with('1'), "{caller}");
+            assert!(numbers.1.len() == 6 && numbers.1.starts_with("+49"), "{}", numbers.1);
+        }
+        let drawn: std::collections::BTreeSet<_> = calls.values().collect();
+        assert!(calls.len() == 50 && drawn.len() > 40, "{drawn:?}");
+        assert_eq!(requests.count(), 150);
+    }
 }

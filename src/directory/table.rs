@@ -134,14 +134,15 @@ impl Table {
         there
     }
 
-    /// Makes sure that one more entry leaves half of the table empty: else a new one takes its place, twice
-    /// as large as what is there, without the entries that are gone.
+    /// Makes sure that one more entry leaves half of the table empty: else a new one takes its place, with
+    /// room for what is there and half as much again, without the entries that are gone.
     fn make_room(&self, guard: &Guard) {
         let old = self.current(guard);
         if (self.used.load(Relaxed) + 1) * 2 <= old.slots.len() {
             return;
         }
-        let count = ((self.len() + 1) * 4).next_power_of_two().max(PLACES_MIN);
+        // At most two thirds of what it may hold: room to go on, and no more than twice the table before.
+        let count = ((self.len() + 1) * 3).next_power_of_two().max(PLACES_MIN);
         let new = Places::new(count);
         let mut used = 0;
         for slot in &old.slots {
