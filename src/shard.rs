@@ -14,7 +14,7 @@ use crate::outbox::{ListenerId, Outbox};
 use crate::registrar::Registrar;
 use crate::settings::Settings;
 use crate::signalling::{Request, Signalling};
-use crate::sip::{Index, Method, scan};
+use crate::sip::{Index, Message, Method, Status, scan};
 use crate::timer::Wheel;
 use crate::transaction::{AnswerTo, Arrival, ServerKey, Transactions};
 use std::net::SocketAddr;
@@ -228,6 +228,10 @@ fn handle_request(
     let Some(key) = ServerKey::of(&on.context.mint, message, looked_for) else { return };
     match on.transactions.receive_request(&mut on.context, key, (message, request.source)) {
         Arrival::Absorbed => {}
+        // Before it is asked for credentials, which its twin has used (RFC 3261 §8.2.2.2).
+        Arrival::New(key) if begins_call(message) && on.transactions.is_merged(key) => {
+            on.refuse(request, Status::LOOP_DETECTED);
+        }
         Arrival::New(key) => {
             let Some(caller) = guard.identify(on, request) else { return };
             match method {
@@ -237,4 +241,9 @@ fn handle_request(
             }
         }
     }
+}
+
+/// Whether it is an INVITE outside a dialog.
+fn begins_call(message: &Message<'_>) -> bool {
+    message.method() == Method::Invite && message.to_tag().is_empty()
 }

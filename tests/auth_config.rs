@@ -130,5 +130,7 @@ fn the_check_says_who_is_asked() {
                     MD5; trusts 192.0.2.0/24";
     assert!(text.contains(expected), "{text}");
     let text = printed(&["--check-config", "--auth=required", "--auth-algorithms=sha-256"], "");
-    assert!(text.contains("everyone has to authenticate, in realm \"ringway\" by SHA-256\n"), "{text}");
+    assert!(
+        text.contains("everyone has to authenticate, in realm \"ringway\" by SHA-256; 3 without a password")
+    );
 }

@@ -218,6 +218,19 @@ fn an_invite_that_is_repeated_is_one_call() {
 }
 
 #[test]
+fn an_invite_that_comes_by_another_way_too_is_merged_and_not_challenged() {
+    let mut lab = guarded(&[A], |_| {});
+    let invite = Invite::new(&mut lab, A, C.number);
+    let caller = authenticated(&mut lab, invite);
+    lab.expect(A, "100 INVITE");
+    let c = Leg::expect(&mut lab, C);
+    let other = "SIP/2.0/UDP 127.0.0.99:5060;rport;branch=z9hG4bKother".into();
+    let twin = Invite { via: other, ..caller.invite.clone() };
+    refused(&mut lab, &twin, 482);
+    refuse_and_finish(lab, &caller, &c);
+}
+
+#[test]
 fn the_password_is_that_of_the_realm() {
     let mut lab = guarded(&[A], |setup| setup.settings.auth.realm = "elsewhere".into());
     let invite = Invite::new(&mut lab, A, C.number);

@@ -71,7 +71,7 @@ fn mail_for_a_register_that_was_given_up_is_not_taken_for_the_next() {
     // The next one has the same place in the table.
     phone.send(&mut lab, CONTACT, &[]);
     let (shard, letter) = lab.keeper.held.remove(0);
-    let mail = lab.keeper.answer(letter, lab.unix());
+    let mail = lab.keeper.answer(letter, lab.unix()).expect("an answer");
     lab.deliver(shard, mail);
     lab.expect_nothing();
     lab.release_letters();
@@ -123,7 +123,7 @@ fn a_subscriber_that_is_taken_away_after_its_change_is_told_of_no_bindings() {
     lab.keeper.mood = Mood::Holds;
     phone.send(&mut lab, CONTACT, &[]);
     let (shard, letter) = lab.keeper.held.remove(0);
-    let mail = lab.keeper.answer(letter, lab.unix());
+    let mail = lab.keeper.answer(letter, lab.unix()).expect("an answer");
     lab.keeper.remove("1004");
     lab.deliver(shard, mail);
     assert!(!lab.expect(B, "200 REGISTER").has("Contact"));

@@ -82,9 +82,6 @@ impl Calls {
         (draining, caller): (bool, Caller<'_>),
     ) {
         let settings = Arc::clone(&on.context.settings);
-        if on.transactions.is_merged(key) {
-            return on.refuse(request, Status::LOOP_DETECTED);
-        }
         let directory = Arc::clone(&on.context.directory);
         let view = directory.read();
         let admitted = admit(&settings, &view, &request.message)

@@ -322,7 +322,6 @@ fn new_call(
             return Err(status);
         }
     };
-    let sequence = context.mint.record_sequence();
     let caller = identity.name_of(user_of(message.header(HeaderName::From).unwrap_or_default()));
     let late_offer = message.body().is_empty();
     let reliability = Reliability::of(message);
@@ -366,7 +365,7 @@ fn new_call(
         relays: Vec::new(),
         reinvite: None,
         chain: Chain { count: received_diversions(message), ..Chain::default() },
-        record_id: RecordId::new(caller, stamp(context), sequence),
+        record_id: RecordId::new(caller, stamp(context), context.mint.record_sequence()),
         started_at: context.now,
         first_leg: None,
         current: None,

@@ -5,7 +5,6 @@ use super::layer::{Raw, Values};
 use super::options::{Kind, Places, Setting, TABLE};
 use super::subscriber::{Entry, PASSWORD};
 use super::value::cpu_list;
-use crate::auth;
 use crate::directory::Subscriber;
 use std::fmt::Write;
 
@@ -27,12 +26,13 @@ pub fn summary(config: &Config) -> String {
         1 => format!("1 shard, on CPU {cpus}"),
         _ => format!("{shards} shards, on CPUs {cpus}"),
     });
-    lines.push(authentication(&config.settings.auth));
+    lines.push(authentication(config));
     lines.push(subscribers(config));
     lines.join("\n")
 }
 
-fn authentication(auth: &auth::Settings) -> String {
+fn authentication(config: &Config) -> String {
+    let auth = &config.settings.auth;
     let who = match auth.required {
         true => "everyone has to authenticate",
         false => "only numbers with a password have to authenticate",
@@ -42,6 +42,10 @@ fn authentication(auth: &auth::Settings) -> String {
     if !auth.trusted.is_empty() {
         let networks: Vec<_> = auth.trusted.iter().map(ToString::to_string).collect();
         let _ = write!(text, "; trusts {}", networks.join(", "));
+    }
+    let without = config.subscribers.iter().filter(|subscriber| subscriber.credentials.is_none()).count();
+    if auth.required && without > 0 {
+        let _ = write!(text, "; {without} without a password can be called only");
     }
     text
 }
