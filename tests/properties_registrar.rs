@@ -122,7 +122,8 @@ proptest! {
 
     #[test]
     fn one_more_than_allowed_is_refused(ports in 1..6_u16) {
-        let contacts = (0..ports).map(|port| (format!("sip:a@192.0.2.1:{}", 5_060 + port), None, 60)).collect();
+        let contact = |port| (format!("sip:a@192.0.2.1:{}", 5_060 + port), None, 60);
+        let contacts = (0..ports).map(contact).collect();
         let result = apply(&[], &change(1, (1, 1), Some(contacts)), LIMITS, UnixSeconds(1));
         match usize::from(ports) <= LIMITS.contacts_max {
             true => prop_assert_eq!(result.map(|bindings| bindings.len()), Ok(ports.into())),

@@ -21,7 +21,7 @@ for target in "$@"; do
     log=$target_dir/found/$target.log
     # What was compared tells little of a state machine, and keeping track of it costs most of the time.
     case $target in
-        shard* | transaction) options=(-max_len=2048 -use_value_profile=0) ;;
+        shard* | transaction | register) options=(-max_len=2048 -use_value_profile=0) ;;
         *) options=(-max_len=1024 -use_value_profile=1) ;;
     esac
     status=0

@@ -22,6 +22,7 @@ pub mod keep;
 pub mod list;
 mod peers;
 mod promises;
+pub mod register;
 pub mod reply;
 mod requests;
 mod responses;

@@ -103,6 +103,8 @@ fn inputs(target: &str, is_uri: bool, text: &[u8]) -> Vec<Vec<u8>> {
         ("write", _) => vec![[&[0; 5], text].concat()],
         ("reply", _) => vec![[&[0, 1, 2, 100, 0][..], text].concat()],
         ("transaction", _) => vec![[&[0][..], &length, text].concat()],
+        // Three bytes of settings, then: this datagram from the first source.
+        ("register", _) => vec![[&[0, 0, 0, 2][..], &length, text, &[0]].concat()],
         // Three bytes of settings, then: this datagram, from the first peer, to the first shard.
         ("shard" | "shards", _) => vec![[&[1, 6, 0, 0, 0][..], &length, text, &[0, 3, 3, 3]].concat()],
         _ => Vec::new(),

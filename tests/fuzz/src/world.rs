@@ -247,6 +247,8 @@ impl World {
         let sent: Vec<(SocketAddr, Vec<u8>)> =
             datagrams.map(|datagram| (datagram.destination, outbox.bytes(datagram).to_vec())).collect();
         outbox.clear();
+        // Nobody keeps what is registered here.
+        outbox.letters().for_each(drop);
         for (to, bytes) in sent {
             self.sent_count += 1;
             self.show("to", to, &bytes);
@@ -283,7 +285,9 @@ impl World {
         let is_remembered = self.shards.iter().all(|shard| shard.metrics().transactions_not_kept == 0);
         // A CANCEL has no memory of its own: with its INVITE's it is forgotten.
         let is_cancel = message.cseq().is_some_and(|cseq| cseq.method == Method::Cancel);
-        if request.is_one && is_remembered && !is_cancel {
+        // Who asks for bindings again is told what they are by then, and the time of day.
+        let is_fetch = message.method() == Method::Register && status.is_success();
+        if request.is_one && is_remembered && !is_cancel && !is_fetch {
             check_answer(self.now_ms, request, status.code(), bytes);
             check_reliable(&self.promises, request, &message, bytes);
         }
