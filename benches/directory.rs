@@ -86,7 +86,7 @@ fn binding(number: u64, cseq: u32, has_instance: bool) -> Binding {
     let extras = || Box::new(Extras { instance: instance[..46].into(), reg_id: 1, ..Extras::default() });
     Binding {
         uri: uri.into(),
-        destination: SocketAddr::from(([198, 51, 100, 107], 50_600)),
+        destination: SocketAddr::from(([198, 51, 100, 107], 50_600)).into(),
         listener: ListenerId(0),
         q: Q_MAX,
         expires_at: UnixSeconds(1_800_000_000 + u64::from(cseq)),

@@ -40,7 +40,7 @@ fn change(
 ) -> Change {
     let binding = |(uri, extras, lifetime_s): (String, Option<Extras>, u64)| Binding {
         uri: uri.into(),
-        destination: "192.0.2.1:5060".parse().unwrap(),
+        destination: std::net::SocketAddr::from(([192, 0, 2, 1], 5060)).into(),
         listener: ListenerId(0),
         q: 1_000,
         expires_at: UnixSeconds(if lifetime_s == 0 { 0 } else { now + lifetime_s }),

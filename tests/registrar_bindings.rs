@@ -21,7 +21,7 @@ fn a_phone_that_registers_is_bound_and_told_until_when() {
     assert!(!answer.has("Path") && !answer.has("Require"));
     let [binding] = &lab.keeper.bindings("1004")[..] else { panic!("one binding") };
     assert_eq!(&*binding.uri, "sip:1004@127.0.0.136:5060");
-    assert_eq!((binding.destination, binding.listener), (B.address, ListenerId(0)));
+    assert_eq!((binding.destination.address(), binding.listener), (B.address, ListenerId(0)));
     assert_eq!((binding.q, binding.cseq), (Q_MAX, 1));
     assert_eq!(binding.expires_at, UnixSeconds(STARTED.0 + 3_600));
     assert_eq!(binding.extras, None);

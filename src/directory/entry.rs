@@ -1,5 +1,6 @@
 //! One number: its subscriber's settings and its bindings.
 
+use super::Destination;
 use crate::clock::UnixSeconds;
 use crate::outbox::ListenerId;
 use std::net::SocketAddr;
@@ -58,7 +59,7 @@ pub struct Binding {
     pub uri: Box<str>,
     /// Where requests to it are sent: the first Path, the address that the REGISTER came from (RFC 3581), or
     /// the URI's own.
-    pub destination: SocketAddr,
+    pub destination: Destination,
     /// The listener by which it registered.
     pub listener: ListenerId,
     /// In thousandths.
@@ -69,6 +70,8 @@ pub struct Binding {
     pub cseq: u32,
     pub extras: Option<Box<Extras>>,
 }
+
+const _: () = assert!(size_of::<Binding>() == 64, "there is one for every phone");
 
 /// What few bindings have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -140,8 +143,9 @@ impl Entry {
         });
         let live = move || self.bindings.iter().filter(move |binding| now < binding.expires_at);
         let is_first = move |binding: &&Binding| {
-            let is_same =
-                |other: &Location<'_>| (other.uri, other.destination) == (&*binding.uri, binding.destination);
+            let is_same = |other: &Location<'_>| {
+                (other.uri, other.destination) == (&*binding.uri, binding.destination.address())
+            };
             let better = live().filter(|other| (other.q, binding.place()) > (binding.q, other.place()));
             !contact.iter().any(is_same) && !better.map(Binding::location).any(|other| is_same(&other))
         };
@@ -158,7 +162,7 @@ impl Binding {
     fn location(&self) -> Location<'_> {
         Location {
             uri: &self.uri,
-            destination: self.destination,
+            destination: self.destination.address(),
             listener: Some(self.listener),
             path: self.extras.as_ref().map_or("", |extras| &extras.path),
             q: self.q,

@@ -3,9 +3,11 @@
 //! One writer, the store's keeper, changes it; any number of shards read it meanwhile without a lock and
 //! without waiting. A reader sees a record whole, as it was before a change or after it.
 
+mod destination;
 mod entry;
 mod table;
 
+pub use destination::Destination;
 pub use entry::{Binding, Credentials, Entry, Extras, Location, Q_MAX, StaticContact, Subscriber};
 
 use std::sync::Arc;

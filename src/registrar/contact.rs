@@ -54,7 +54,7 @@ pub(super) fn binding(settings: &Settings, common: &Common<'_>, contact: &[u8]) 
     let extras = Extras { path: common.path.clone(), instance: instance.into(), reg_id };
     Ok(Binding {
         uri: text.into(),
-        destination,
+        destination: destination.into(),
         listener: common.listener,
         q: q(address.param("q"))?,
         expires_at,

@@ -249,7 +249,7 @@ impl<'a> BindingDocument<'a> {
         let extras = binding.extras.as_deref();
         BindingDocument {
             uri: Cow::Borrowed(&binding.uri),
-            destination: binding.destination,
+            destination: binding.destination.address(),
             listener: listeners.get(usize::from(binding.listener.0)).copied(),
             q: f64::from(binding.q) / f64::from(Q_MAX),
             expires_at: binding.expires_at.0,
@@ -276,7 +276,7 @@ impl<'a> BindingDocument<'a> {
         };
         Ok(Binding {
             uri: self.uri.as_ref().into(),
-            destination: self.destination,
+            destination: self.destination.into(),
             listener: listener(self.listener, self.destination, listeners),
             // From 0 to 1,000, checked above.
             q: (self.q * f64::from(Q_MAX)).round() as u16,
@@ -381,7 +381,7 @@ mod tests {
         subscriber.after_ms = Some(20_000);
         let binding = Binding {
             uri: "sip:1004@[2001:db8::7];ob".into(),
-            destination: "[2001:db8::7]:5060".parse().unwrap(),
+            destination: SocketAddr::new("2001:db8::7".parse().unwrap(), 5060).into(),
             listener: ListenerId(1),
             q: 507,
             expires_at: UnixSeconds(1_767_225_600),

@@ -42,7 +42,7 @@ const fn at(host: u8) -> SocketAddr {
 pub fn binding(peer: Peer, q: u16) -> Binding {
     Binding {
         uri: format!("sip:{}@{};line={}", peer.number, peer.address, peer.name).into(),
-        destination: peer.address,
+        destination: peer.address.into(),
         listener: ListenerId(0),
         q,
         expires_at: UnixSeconds(STARTED.0 + 3_600),
