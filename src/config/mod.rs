@@ -11,6 +11,7 @@ mod flags;
 mod layer;
 mod options;
 mod print;
+mod store;
 mod subscriber;
 mod system;
 mod value;
@@ -23,6 +24,7 @@ use crate::admin;
 use crate::directory::Subscriber;
 use crate::net::NetSettings;
 use crate::settings::Settings;
+use crate::store::Settings as StoreSettings;
 use layer::{Layer, Values};
 use options::Key;
 use std::ffi::OsString;
@@ -38,6 +40,7 @@ pub struct Config {
     /// Those that the configuration names, or the lab's.
     pub subscribers: Vec<Subscriber>,
     pub net: NetSettings,
+    pub store: StoreSettings,
     /// `None`: there is no API.
     pub admin: Option<admin::Settings>,
     /// The least severe that is written to standard error.

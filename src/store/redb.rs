@@ -47,8 +47,8 @@ impl Redb {
     /// Opens the store of a directory; both are made when they are missing.
     ///
     /// # Errors
-    /// The directory cannot be used, another process has the file, it is damaged, or it is of another realm or
-    /// a later version.
+    /// The directory cannot be used, another process has the file, it is damaged, or it is of another realm
+    /// or a later version.
     pub fn open(directory: &Path, settings: &Settings) -> Result<Redb, StoreError> {
         let path = directory.join(FILE);
         make_directory(directory)?;
@@ -76,7 +76,8 @@ impl Redb {
         let mut options = OpenOptions::new();
         // Made here, for nobody else is to read the hashes in it. It is made by the first start alone: later
         // a missing file is a loss, not a new beginning.
-        let file = options.read(true).write(true).create(is_new).truncate(false).mode(0o600).open(&self.path);
+        options.read(true).write(true).create(is_new).truncate(false).mode(0o600);
+        let file = options.open(&self.path);
         drop(file.map_err(|error| self.error(&format!("cannot be opened: {error}")))?);
         let mut builder = Builder::new();
         builder.set_cache_size(self.cache_bytes).set_check_integrity_on_open(true);
