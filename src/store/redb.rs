@@ -123,7 +123,7 @@ impl Redb {
             Ok(format) if format <= FORMAT => {}
             Ok(format) => {
                 return Err(self.error(&format!(
-                    "a later ringway wrote it (format {format}; this one reads up to {FORMAT}); start that one"
+                    "a later ringway wrote it (format {format}; this one reads {FORMAT}); start that one"
                 )));
             }
             Err(_) => return Err(self.error("it is not a store of ringway's; give another --data-dir")),
@@ -131,8 +131,8 @@ impl Redb {
         match stored == realm {
             true => Ok(()),
             false => Err(self.error(&format!(
-                "its passwords are hashed with the realm \"{stored}\", not \"{realm}\"; give --realm {stored}, \
-                 or load the subscribers anew into another --data-dir"
+                "its passwords are hashed with the realm \"{stored}\", not \"{realm}\"; give --realm \
+                 {stored}, or load the subscribers anew into another --data-dir"
             ))),
         }
     }

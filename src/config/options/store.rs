@@ -21,8 +21,8 @@ pub const ROWS: &[Setting] = &[
         example: "redis://127.0.0.1:6379",
         topic: STORE,
         help: "Where subscribers and bindings are kept: redb in the file of --data-dir, a Redis or Valkey \
-               server that several nodes share, or memory, which ends with the process; without it redb where \
-               there is a --data-dir, else memory, on loopback only",
+               server that several nodes share, or memory, which ends with the process; without it redb \
+               where there is a --data-dir, else memory, on loopback only",
         ..ROW
     },
     Setting {

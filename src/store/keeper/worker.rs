@@ -27,7 +27,7 @@ const CHANGES_MAX: usize = 1_024;
 /// A change that other nodes come before so often is refused.
 const CONFLICTS_MAX: u8 = 8;
 
-/// How often the thread wakes with nothing to do: to look for what has expired, and after a store that failed.
+/// How often the thread wakes with nothing to do: to look for what has expired, and after a failed store.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Ticks in which every entry is looked at once.
