@@ -239,7 +239,7 @@ impl Keeper {
         };
         let heard = Arc::clone(&changes);
         heard.open();
-        store.watch(Arc::new(move |change| drop(heard.put(change))))?;
+        store.watch(writer.directory(), Arc::new(move |change| drop(heard.put(change))))?;
         handle.requests.open();
         post.letters.open();
         let worker = Worker {

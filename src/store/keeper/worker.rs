@@ -286,10 +286,8 @@ impl Worker {
     /// A step of the sweep; a store that failed is tried.
     fn tick(&mut self) {
         self.ticked_at = Instant::now();
-        if matches!(self.status.health(), Health::Down(_)) {
-            let result = self.store.recover();
-            self.note(&result);
-        }
+        let result = self.store.recover();
+        self.note(&result);
         let now = UnixSeconds(self.clock.unix().as_secs());
         // The table has two to four places for an entry.
         let places = self.directory.len() * 4 / SWEEP_TICKS + EXPIRED_PER_TICK_MAX;
