@@ -37,11 +37,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 const REST_MAX: Duration = Duration::from_secs(1);
 
 /// Writes one number. Keys: its own. Arguments: the revision that it is based on, or nothing; the new one;
-/// for both parts what to do (keep, put, remove) and the text; the number. Returns 1 when it is written, also
-/// when it was before, and 0 when another revision is there.
+/// for both parts what to do (keep, put, remove) and the text; the number. Returns 1 when it is written, 0
+/// when another revision is there.
 const WRITE: &str = r"
 local revision = redis.call('HGET', KEYS[1], 'revision') or '0'
-if revision == ARGV[2] then return 1 end
 if ARGV[1] ~= '' and revision ~= ARGV[1] then return 0 end
 for part, at in pairs({subscriber = 3, bindings = 5}) do
   if ARGV[at] == 'put' then redis.call('HSET', KEYS[1], part, ARGV[at + 1]) end
