@@ -7,7 +7,7 @@ use ringway::net::Server;
 use ringway::net::post::Post;
 use ringway::registrar::Limits;
 use ringway::store::keeper::{self, Keeper};
-use ringway::store::{self, Place, StoreError};
+use ringway::store::{self, Place, StoreError, lines};
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -34,6 +34,8 @@ fn main() -> ExitCode {
             say(text.trim_end());
             ExitCode::SUCCESS
         }
+        Ok(Action::Dump { store, file }) => finish(lines::dump(&store, &file)),
+        Ok(Action::Load { store, file, replace }) => finish(lines::load(&store, &file, replace)),
         Ok(Action::Start(config)) => match serve(*config) {
             Ok(code) => code,
             Err(error) => fail(EXIT_FAILED, &error.to_string()),
@@ -55,6 +57,17 @@ fn ctl() -> ExitCode {
         variable: &|name| std::env::var(name).ok(),
     };
     ExitCode::from(ringway::ctl::run(std::env::args_os().skip(2), &mut around))
+}
+
+/// Says what a subcommand did; not on standard output, where a dump may go.
+fn finish(done: Result<String, StoreError>) -> ExitCode {
+    match done {
+        Ok(done) => {
+            let _ = writeln!(std::io::stderr(), "{done}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(EXIT_FAILED, &error.to_string()),
+    }
 }
 
 /// Runs a server to its end; the exit code of one that ended as it was asked to.

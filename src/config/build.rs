@@ -44,6 +44,18 @@ pub fn config(values: &mut Values, world: &World<'_>) -> Result<Config, ConfigEr
     Ok(Config { settings, subscribers, net, store, admin, log, lab })
 }
 
+/// The settings of a store that no server is started for.
+pub fn store_alone(values: &Values) -> Result<StoreSettings, ConfigError> {
+    let listeners = listeners(values)?;
+    match store::settings(values, &listeners)? {
+        store if store.place == Place::Memory => Err(ConfigError::new(format!(
+            "a store in memory is gone with its process; name another one by --data-dir or --store {}",
+            Key::Store.setting().example
+        ))),
+        store => Ok(store),
+    }
+}
+
 /// Nobody is left unasked who comes from another machine.
 fn auth(values: &Values, listeners: &[Listener]) -> Result<auth::Settings, ConfigError> {
     let outside = listeners.iter().any(|listener| !listener.address.ip().is_loopback());

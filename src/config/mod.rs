@@ -55,6 +55,10 @@ pub struct Config {
 pub enum Action {
     /// Start a server.
     Start(Box<Config>),
+    /// Write what a store holds to a file.
+    Dump { store: StoreSettings, file: String },
+    /// Read a file into a store; `replace`: what it does not have is removed.
+    Load { store: StoreSettings, file: String, replace: bool },
     /// Print this and exit with success: help, version, a checked or printed configuration.
     Print(String),
 }
@@ -121,13 +125,21 @@ impl Config {
         args: impl IntoIterator<Item = OsString>,
         world: &World<'_>,
     ) -> Result<Action, ConfigError> {
-        let flags = match flags::read(args)? {
-            flags::Flags::Options(layer) => layer,
+        let (subcommand, flags) = match flags::read(args)? {
+            flags::Flags::Options(layer) => (None, layer),
+            flags::Flags::Command(subcommand, layer) => (Some(subcommand), layer),
             flags::Flags::Text(text) => return Ok(Action::Print(text)),
         };
         let environment = environment::read(&world.environment)?;
         let file = read_file(&flags, &environment, world)?;
         let mut values = Values::merge([file, environment, flags]);
+        if let Some(subcommand) = subcommand {
+            let store = build::store_alone(&values)?;
+            return Ok(match subcommand {
+                flags::Subcommand::Dump { file } => Action::Dump { store, file },
+                flags::Subcommand::Load { file, replace } => Action::Load { store, file, replace },
+            });
+        }
         let config = build::config(&mut values, world)?;
         Ok(if values.switch(Key::PrintConfig)? {
             Action::Print(print::as_toml(&values))

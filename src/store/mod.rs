@@ -6,6 +6,7 @@
 
 pub mod document;
 pub mod keeper;
+pub mod lines;
 mod memory;
 mod redb;
 mod redis;
