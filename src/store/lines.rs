@@ -60,8 +60,8 @@ pub fn dump(settings: &Settings, file: &str) -> Result<String, StoreError> {
     Ok(done)
 }
 
-/// Reads a file's lines into a store; a line replaces its number's subscriber, and its bindings if it has any.
-/// Returns what was done, in words.
+/// Reads a file's lines into a store; a line replaces its number's subscriber, and its bindings if it has
+/// any. Returns what was done, in words.
 ///
 /// # Errors
 /// The store cannot be opened or written to, or a line makes no sense: the lines before it are loaded.
