@@ -111,8 +111,9 @@ impl Phone {
     fn register(&self, number: usize, cseq: u32) {
         let address = self.address;
         let text = format!(
-            "REGISTER sip:{address} SIP/2.0\r\nVia: SIP/2.0/UDP {address};branch=z9hG4bK{number}x{cseq};rport\r\n\
-             Max-Forwards: 70\r\nFrom: <sip:{number}@{address}>;tag=t{number}\r\nTo: <sip:{number}@{address}>\r\n\
+            "REGISTER sip:{address} SIP/2.0\r\n\
+             Via: SIP/2.0/UDP {address};branch=z9hG4bK{number}x{cseq};rport\r\nMax-Forwards: 70\r\n\
+             From: <sip:{number}@{address}>;tag=t{number}\r\nTo: <sip:{number}@{address}>\r\n\
              Call-ID: {number}@{address}\r\nCSeq: {cseq} REGISTER\r\nContact: <sip:{number}@{address}>\r\n\
              Expires: 3600\r\nContent-Length: 0\r\n\r\n"
         );

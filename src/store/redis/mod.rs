@@ -2,7 +2,7 @@
 //!
 //! | key | what |
 //! |---|---|
-//! | `ringway:{NUMBER}` | a hash: `subscriber` and `bindings`, as [`super::document`] has them, and `revision` |
+//! | `ringway:{NUMBER}` | a hash: `subscriber`, `bindings` (see [`super::document`]) and `revision` |
 //! | `ringway:meta` | a hash: `format` and `realm` |
 //! | `ringway:changes` | a channel: `REVISION NUMBER` for each change; revision 0: the number is gone |
 //!
