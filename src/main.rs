@@ -1,13 +1,17 @@
 //! Arguments → configuration → server → wait for its end.
 
 use ringway::config::{Action, Config, ConfigError, World};
-use ringway::directory::Directory;
+use ringway::directory::Subscriber;
 use ringway::metrics::Metrics;
 use ringway::net::Server;
+use ringway::net::post::Post;
+use ringway::registrar::Limits;
+use ringway::store::keeper::{self, Keeper};
+use ringway::store::{self, Place, StoreError, lines};
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -18,6 +22,9 @@ const EXIT_USAGE: u8 = 2;
 /// How often the main thread looks whether the server has ended.
 const POLL: Duration = Duration::from_millis(100);
 
+/// Numbers that are in the store and in the configuration: so many are named in the log.
+const SHADOWED_NAMED_MAX: usize = 8;
+
 fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|first| first == "ctl") {
         return ctl();
@@ -27,6 +34,8 @@ fn main() -> ExitCode {
             say(text.trim_end());
             ExitCode::SUCCESS
         }
+        Ok(Action::Dump { store, file }) => finish(lines::dump(&store, &file)),
+        Ok(Action::Load { store, file, replace }) => finish(lines::load(&store, &file, replace)),
         Ok(Action::Start(config)) => match serve(*config) {
             Ok(code) => code,
             Err(error) => fail(EXIT_FAILED, &error.to_string()),
@@ -50,6 +59,17 @@ fn ctl() -> ExitCode {
     ExitCode::from(ringway::ctl::run(std::env::args_os().skip(2), &mut around))
 }
 
+/// Says what a subcommand did; not on standard output, where a dump may go.
+fn finish(done: Result<String, StoreError>) -> ExitCode {
+    match done {
+        Ok(done) => {
+            let _ = writeln!(std::io::stderr(), "{done}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(EXIT_FAILED, &error.to_string()),
+    }
+}
+
 /// Runs a server to its end; the exit code of one that ended as it was asked to.
 fn serve(config: Config) -> Result<ExitCode, Box<dyn std::error::Error>> {
     tracing_subscriber::fmt().with_max_level(config.log).with_writer(std::io::stderr).init();
@@ -57,8 +77,10 @@ fn serve(config: Config) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let signals = signals::Blocked::new()?;
     let summary = config.summary();
     let drain_timeout = config.net.drain_timeout;
-    let directory = Directory::of(config.subscribers);
-    let server = Server::start(Arc::new(config.settings), directory, config.net, Arc::default())?;
+    let limits = Limits::of(&config.settings);
+    let (keeper, post) = open_store(&config.store, config.subscribers, limits)?;
+    let directory = Arc::clone(keeper.handle().directory());
+    let server = Server::start(Arc::new(config.settings), directory, config.net, post)?;
     say(&format!("ringway {}", env!("CARGO_PKG_VERSION")));
     say(&summary);
     say("try: cargo run --release -p loadgen -- demo");
@@ -82,9 +104,39 @@ fn serve(config: Config) -> Result<ExitCode, Box<dyn std::error::Error>> {
     }
     let metrics = server.metrics();
     let ended = server.join();
+    // After the shards: what they posted last becomes durable too.
+    keeper.stop();
     say(&totals(&metrics));
     ended?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the store, reads it, and starts its keeper.
+fn open_store(
+    settings: &store::Settings,
+    configured: Vec<Subscriber>,
+    limits: Limits,
+) -> Result<(Keeper, Arc<Post>), StoreError> {
+    let begin = Instant::now();
+    let mut store = store::open(settings)?;
+    let loaded = keeper::load(&mut *store, configured)?;
+    if settings.place != Place::Memory {
+        tracing::info!(
+            "read {} subscribers and {} bindings in {} ms",
+            loaded.stored,
+            loaded.bindings,
+            begin.elapsed().as_millis()
+        );
+    }
+    for number in loaded.shadowed.iter().take(SHADOWED_NAMED_MAX) {
+        tracing::warn!("{number} is in the store and in the configuration; the configuration's is served");
+    }
+    if loaded.shadowed.len() > SHADOWED_NAMED_MAX {
+        tracing::warn!("so are {} more", loaded.shadowed.len() - SHADOWED_NAMED_MAX);
+    }
+    let post = Arc::new(Post::default());
+    let keeper = Keeper::start(store, loaded.writer, Arc::clone(&post), limits)?;
+    Ok((keeper, post))
 }
 
 fn totals(metrics: &Metrics) -> String {

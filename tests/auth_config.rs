@@ -42,7 +42,7 @@ fn passwords_are_asked_for_unless_every_listener_is_on_loopback() {
     assert!(!started(&["--listen=udp:127.0.0.1:5060", "--listen=udp:[::1]:5060"], "").settings.auth.required);
     assert!(started(&["--auth=required"], "").settings.auth.required);
     for listen in ["--listen=udp:192.0.2.1:5060", "--listen=udp:0.0.0.0:5060"] {
-        let args = [listen, "--listen=udp:127.0.0.1:5070", "--advertise=192.0.2.1", PHONE];
+        let args = [listen, "--listen=udp:127.0.0.1:5070", "--advertise=192.0.2.1", "--store=memory", PHONE];
         assert!(started(&args, "").settings.auth.required, "{listen}");
     }
 }

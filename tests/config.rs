@@ -4,6 +4,7 @@
 use ringway::config::{Action, Config, World};
 use ringway::directory::{StaticContact, Subscriber};
 use ringway::settings::{AckPolicy, LateAnswer, Settings, Timers};
+use ringway::store::Place;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
@@ -100,9 +101,50 @@ fn without_subscribers_on_loopback_the_lab_is_served() {
 
 #[test]
 fn without_subscribers_elsewhere_nothing_is_served() {
-    let error = refused_flags(&["--listen", "udp:192.0.2.10:5060"]);
+    let error = refused_flags(&["--listen", "udp:192.0.2.10:5060", "--store=memory"]);
     assert!(error.contains("no subscriber is configured"), "{error}");
     assert!(error.contains("give --subscriber number=1004,contact=sip:1004@192.0.2.136:5060"), "{error}");
+}
+
+#[test]
+fn what_outlives_the_process_has_a_place() {
+    let place = |args: &[&str]| {
+        let phone = "--subscriber=number=1,contact=sip:1@192.0.2.1";
+        let outside = ["--listen=udp:192.0.2.9:5060", phone];
+        started(run(&[args, &outside].concat(), &[], "")).store.place
+    };
+    assert_eq!(place(&["--store=memory"]), Place::Memory);
+    for args in [&["--data-dir=/d"][..], &["--data-dir=/d", "--store=redb"]] {
+        assert_eq!(place(args), Place::Directory("/d".into()));
+    }
+    let url = "redis://127.0.0.1:6379/1";
+    assert_eq!(place(&["--store", url]), Place::Redis(url.to_owned()));
+    // A store may have all the subscribers there are.
+    let config = started(run(&["--data-dir=/d", "--listen=udp:192.0.2.9:5060"], &[], ""));
+    assert!(!config.lab && config.subscribers.is_empty());
+    assert!(config.summary().contains("keeps subscribers in /d"), "{}", config.summary());
+    let config = started(run(&[], &[], ""));
+    assert_eq!(config.store.place, Place::Memory);
+    assert!(config.summary().contains("--data-dir keeps them"), "{}", config.summary());
+
+    let error = refused_flags(&["--listen=udp:192.0.2.9:5060"]);
+    assert!(error.contains("udp:192.0.2.9:5060") && error.contains("give --data-dir"), "{error}");
+    assert!(refused_flags(&["--store=redb"]).contains("give --data-dir"));
+    let error = refused_flags(&["--data-dir=/d", "--store", url]);
+    assert!(error.contains("give one of the two"), "{error}");
+    for store in ["sqlite", "redis://", "rediss://127.0.0.1", "redis://127.0.0.1/x"] {
+        let error = refused_flags(&["--store", store]);
+        assert!(error.contains(store) && error.contains("expected redb, memory"), "{error}");
+    }
+}
+
+#[test]
+fn the_password_in_a_stores_url_is_never_shown() {
+    let args = ["--store=redis://user:secret@127.0.0.1/", "--check-config"];
+    for what in ["--check-config", "--print-config"] {
+        let Ok(Action::Print(text)) = run(&[args[0], what], &[], "") else { panic!("{what}") };
+        assert!(text.contains("redis://user:…@127.0.0.1/") && !text.contains("secret"), "{text}");
+    }
 }
 
 #[test]
@@ -213,7 +255,7 @@ fn a_shard_has_a_cpu_of_its_own() {
 fn listeners_are_advertised_as_others_reach_them() {
     let phone = "number=1,contact=sip:1@192.0.2.1";
     let sent_by = |args: &[&str]| {
-        let args: Vec<&str> = args.iter().copied().chain(["--subscriber", phone]).collect();
+        let args: Vec<&str> = args.iter().copied().chain(["--store=memory", "--subscriber", phone]).collect();
         run(&args, &[], "").map(|action| {
             started(Ok(action))
                 .settings
@@ -491,6 +533,7 @@ fn what_is_printed_reads_back_to_the_same_values() {
         "--receive-buffer=65536",
         "--t1=0500",
         "--log=warn",
+        "--data-dir=data \"of\" ringway",
         "--subscriber=number=1,contact=sip:1@192.0.2.1,no-answer=2,after=007",
         "--subscriber=number=2,contact=sip:2@192.0.2.2:5062",
     ];

@@ -60,7 +60,7 @@ fn a_call_is_seen_from_its_beginning_to_its_end() {
     assert_eq!(call.stage, Stage::Trying);
     assert_eq!((&*call.caller, &*call.called), ("1003", "1004"));
     assert_eq!(call.source, A.address);
-    assert_eq!(call.diverted_by, []);
+    assert!(call.diverted_by.is_empty());
     assert_eq!(*call.record_id, *b.invite.one("Record-ID"));
     assert_eq!(call.started_at, UnixSeconds(STARTED.0 + 5));
     assert_eq!(call.answered_at, None);
@@ -73,7 +73,7 @@ fn a_call_is_seen_from_its_beginning_to_its_end() {
     let c = Leg::expect(&mut lab, C);
     let call = only_call(&mut lab);
     assert_eq!((&*call.caller, &*call.called), ("1003", "1005"));
-    assert_eq!(call.diverted_by, ["1004".into()]);
+    assert_eq!(call.diverted_by, [Box::<str>::from("1004")]);
     let (b_address, c_address) = (B.address.to_string(), C.address.to_string());
     assert_eq!(stages(&call), [(b_address, Stage::Ending), (c_address.clone(), Stage::Trying)]);
     b.cancelled(&mut lab);

@@ -57,23 +57,23 @@ check_tools() {
     fi
 }
 
-# The SIPp scenarios are the only thing that runs without: they are skipped by name.
-install_sipp() {
-    local as_root=()
-    command -v sipp >/dev/null && return
+# install COMMAND PACKAGE WHAT: what some tests need; they are skipped by name without it.
+install() {
+    local command=$1 package=$2 what=$3 as_root=()
+    command -v "$command" >/dev/null && return
     if [ "$(id -u)" -ne 0 ]; then
         if ! sudo -n true 2>/dev/null; then
-            note skipped "SIPp scenarios: neither root nor sudo; run: apt-get install sip-tester"
+            note skipped "$what: neither root nor sudo; run: apt-get install $package"
             return
         fi
         as_root=(sudo -n)
     fi
-    printf '\n== installing sip-tester\n'
+    printf '\n== installing %s\n' "$package"
     "${as_root[@]}" apt-get update -q >"$log" 2>&1
     if ! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -q --no-install-recommends sip-tester >>"$log" 2>&1; then
+        apt-get install -y -q --no-install-recommends "$package" >>"$log" 2>&1; then
         tail -n 5 "$log"
-        note skipped "SIPp scenarios: apt-get install sip-tester failed"
+        note skipped "$what: apt-get install $package failed"
     fi
 }
 
@@ -105,7 +105,8 @@ note_tests() {
 }
 
 check_tools
-install_sipp
+install sipp sip-tester "SIPp scenarios"
+install redis-server redis-server "stores on a Redis server"
 check_memlock
 step "format" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings

@@ -3,11 +3,12 @@
 use super::layer::{Raw, Values};
 use super::options::Key;
 use super::value::{self, Advertised, cpu_list};
-use super::{Config, ConfigError, World, subscriber, system};
+use super::{Config, ConfigError, World, store, subscriber, system};
 use crate::directory::Subscriber;
 use crate::limits::{LISTENERS_MAX, SHARDS_MAX};
 use crate::net::NetSettings;
 use crate::settings::{AckPolicy, LateAnswer, Listener, Media, Registration, Settings, Timers};
+use crate::store::{Place, Settings as StoreSettings};
 use crate::{admin, auth};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -18,7 +19,9 @@ use tracing::Level;
 /// values, so that they are printed too.
 pub fn config(values: &mut Values, world: &World<'_>) -> Result<Config, ConfigError> {
     let listeners = listeners(values)?;
-    let lab = values.subscribers.is_empty();
+    let store = store::settings(values, &listeners)?;
+    // Whoever names a store has subscribers of their own, or will have.
+    let lab = values.subscribers.is_empty() && store.place == Place::Memory;
     if lab {
         if let Some(outside) = listeners.iter().find(|listener| !listener.address.ip().is_loopback()) {
             return Err(ConfigError::new(format!(
@@ -38,7 +41,19 @@ pub fn config(values: &mut Values, world: &World<'_>) -> Result<Config, ConfigEr
     let net = net(values, world)?;
     let settings = Settings { auth, ..settings(values, listeners)? };
     let admin = admin(values, world)?;
-    Ok(Config { settings, subscribers, net, admin, log, lab })
+    Ok(Config { settings, subscribers, net, store, admin, log, lab })
+}
+
+/// The settings of a store that no server is started for.
+pub fn store_alone(values: &Values) -> Result<StoreSettings, ConfigError> {
+    let listeners = listeners(values)?;
+    match store::settings(values, &listeners)? {
+        store if store.place == Place::Memory => Err(ConfigError::new(format!(
+            "a store in memory is gone with its process; name another one by --data-dir or --store {}",
+            Key::Store.setting().example
+        ))),
+        store => Ok(store),
+    }
 }
 
 /// Nobody is left unasked who comes from another machine.
@@ -115,6 +130,7 @@ fn registration(values: &Values) -> Result<Registration, ConfigError> {
         // The default is above the largest --min-expires.
         expires_max_s: max_s,
         expires_default_s: values.count(Key::DefaultExpires)?.clamp(min_s, max_s),
+        store_timeout_ms: values.count(Key::StoreTimeout)?,
         ..Registration::default()
     })
 }
@@ -292,5 +308,12 @@ pub fn lab(listen: SocketAddr) -> Config {
         // Nobody attacks the lab: a known secret serves where the system gives none.
         secret: system::secret().unwrap_or(0x5249_4e47_5741_5931),
     };
-    Config { settings, subscribers, net, admin: None, log: Level::INFO, lab: true }
+    let store = StoreSettings {
+        place: Place::Memory,
+        timeout: Duration::from_secs(2),
+        cache_bytes: 64 << 20,
+        realm: auth::REALM.to_owned(),
+        listeners: vec![listen],
+    };
+    Config { settings, subscribers, net, store, admin: None, log: Level::INFO, lab: true }
 }

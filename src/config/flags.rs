@@ -1,11 +1,11 @@
 //! The command line: clap's command, made from the table, and what it read.
 
 use super::layer::{Layer, Origin};
-use super::options::{Kind, Places, TABLE, nearest};
+use super::options::{Key, Kind, Places, Setting, TABLE, nearest};
 use super::{ConfigError, shown};
 use clap::builder::ValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::ffi::OsString;
 
 const ABOUT: &str = "A SIP front proxy for call forwarding, above all on no answer";
@@ -20,14 +20,31 @@ none.
 With no subscriber and every listener on loopback, the lab's phones are served: 1003 at 127.0.0.137, 1004 \
 at 127.0.0.136 (forwards to 1005) and 1005 at 127.0.0.138, all on port 5060.
 
+`ringway dump` and `ringway load` write and read all that a store holds, while no server has it open.
+
 Exit codes: 0 good, 1 could not start or go on, 2 wrong options.";
+
+/// A file's name that stands for standard input or output.
+pub const STANDARD: &str = "-";
+
+const FILE: &str = "file";
+const REPLACE: &str = "replace";
 
 /// What the command line asks for.
 pub enum Flags {
     /// Options.
     Options(Layer),
+    /// A subcommand, and the options that it was given.
+    Command(Subcommand, Layer),
     /// `--help` or `--version`: the text to print.
     Text(String),
+}
+
+/// What else than serving can be asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subcommand {
+    Dump { file: String },
+    Load { file: String, replace: bool },
 }
 
 /// Reads the command line; the first argument is the program's name.
@@ -39,8 +56,24 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Flags, ConfigErr
         }
         Err(error) => return Err(one_line(&error)),
     };
+    let Some((name, matches)) = matches.subcommand() else {
+        return Ok(Flags::Options(layer(&matches, TABLE.iter())?));
+    };
+    let file = matches.get_one::<String>(FILE).cloned().unwrap_or_else(|| STANDARD.to_owned());
+    let subcommand = match name {
+        "dump" => Subcommand::Dump { file },
+        _ => Subcommand::Load { file, replace: matches.get_flag(REPLACE) },
+    };
+    Ok(Flags::Command(subcommand, layer(matches, of_subcommands())?))
+}
+
+/// The options that were given.
+fn layer<'a>(
+    matches: &ArgMatches,
+    settings: impl Iterator<Item = &'a Setting>,
+) -> Result<Layer, ConfigError> {
     let mut layer = Layer::default();
-    for setting in TABLE {
+    for setting in settings {
         if setting.places == Places::FlagOnly {
             layer.push(setting, &matches.get_flag(setting.name).to_string(), Origin::Flag)?;
             continue;
@@ -49,33 +82,66 @@ pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Flags, ConfigErr
             layer.push(setting, text, Origin::Flag)?;
         }
     }
-    Ok(Flags::Options(layer))
+    Ok(layer)
+}
+
+/// The options that say where the store is and what it holds.
+fn of_subcommands() -> impl Iterator<Item = &'static Setting> {
+    let keys =
+        [Key::Config, Key::Listen, Key::Realm, Key::DataDir, Key::Store, Key::StoreTimeout, Key::StoreCache];
+    keys.into_iter().map(Key::setting)
 }
 
 /// The clap command: one argument per row of the table.
 pub fn command() -> Command {
-    let args = TABLE.iter().map(|setting| {
-        let arg = Arg::new(setting.name).long(setting.name).help(help(setting)).help_heading(setting.topic);
-        if setting.places == Places::FlagOnly {
-            return arg.action(ArgAction::SetTrue);
-        }
-        let action = if setting.repeatable { ArgAction::Append } else { ArgAction::Set };
-        let arg = arg.action(action).value_name(setting.form).value_parser(ValueParser::string());
-        match setting.kind {
-            Kind::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
-            _ => arg.num_args(1).allow_hyphen_values(true),
-        }
-    });
     Command::new("ringway")
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
         .after_help(AFTER_HELP)
         .max_term_width(100)
-        .args(args)
+        .args(TABLE.iter().map(arg))
+        .args_conflicts_with_subcommands(true)
+        .disable_help_subcommand(true)
+        .subcommand(
+            Command::new("dump")
+                .about("Write what the store of a server that does not run holds, as JSON lines")
+                .arg(file("The file to write; - or none: standard output"))
+                .args(of_subcommands().map(arg)),
+        )
+        .subcommand(
+            Command::new("load")
+                .about("Read JSON lines, as dump writes them, into the store of a server that does not run")
+                .arg(file("The file to read; -: standard input").required(true))
+                .arg(
+                    Arg::new(REPLACE)
+                        .long(REPLACE)
+                        .action(ArgAction::SetTrue)
+                        .help("Remove the subscribers that the lines do not have"),
+                )
+                .args(of_subcommands().map(arg)),
+        )
+}
+
+/// The argument of one row.
+fn arg(setting: &'static Setting) -> Arg {
+    let arg = Arg::new(setting.name).long(setting.name).help(help(setting)).help_heading(setting.topic);
+    if setting.places == Places::FlagOnly {
+        return arg.action(ArgAction::SetTrue);
+    }
+    let action = if setting.repeatable { ArgAction::Append } else { ArgAction::Set };
+    let arg = arg.action(action).value_name(setting.form).value_parser(ValueParser::string());
+    match setting.kind {
+        Kind::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        _ => arg.num_args(1).allow_hyphen_values(true),
+    }
+}
+
+fn file(help: &'static str) -> Arg {
+    Arg::new(FILE).value_name("FILE").value_parser(ValueParser::string()).help(help)
 }
 
 /// The option's help with unit and default.
-fn help(setting: &super::options::Setting) -> String {
+fn help(setting: &Setting) -> String {
     let mut notes = Vec::new();
     if setting.repeatable {
         notes.push("may be repeated".to_owned());

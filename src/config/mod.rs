@@ -11,6 +11,7 @@ mod flags;
 mod layer;
 mod options;
 mod print;
+mod store;
 mod subscriber;
 mod system;
 mod value;
@@ -18,11 +19,13 @@ mod value;
 pub use flags::command;
 pub use print::markdown_table;
 pub use subscriber::{check as check_subscriber, peer as contact_address};
+pub use value::without_password;
 
 use crate::admin;
 use crate::directory::Subscriber;
 use crate::net::NetSettings;
 use crate::settings::Settings;
+use crate::store::Settings as StoreSettings;
 use layer::{Layer, Values};
 use options::Key;
 use std::ffi::OsString;
@@ -38,6 +41,7 @@ pub struct Config {
     /// Those that the configuration names, or the lab's.
     pub subscribers: Vec<Subscriber>,
     pub net: NetSettings,
+    pub store: StoreSettings,
     /// `None`: there is no API.
     pub admin: Option<admin::Settings>,
     /// The least severe that is written to standard error.
@@ -51,6 +55,10 @@ pub struct Config {
 pub enum Action {
     /// Start a server.
     Start(Box<Config>),
+    /// Write what a store holds to a file.
+    Dump { store: StoreSettings, file: String },
+    /// Read a file into a store; `replace`: what it does not have is removed.
+    Load { store: StoreSettings, file: String, replace: bool },
     /// Print this and exit with success: help, version, a checked or printed configuration.
     Print(String),
 }
@@ -117,13 +125,21 @@ impl Config {
         args: impl IntoIterator<Item = OsString>,
         world: &World<'_>,
     ) -> Result<Action, ConfigError> {
-        let flags = match flags::read(args)? {
-            flags::Flags::Options(layer) => layer,
+        let (subcommand, flags) = match flags::read(args)? {
+            flags::Flags::Options(layer) => (None, layer),
+            flags::Flags::Command(subcommand, layer) => (Some(subcommand), layer),
             flags::Flags::Text(text) => return Ok(Action::Print(text)),
         };
         let environment = environment::read(&world.environment)?;
         let file = read_file(&flags, &environment, world)?;
         let mut values = Values::merge([file, environment, flags]);
+        if let Some(subcommand) = subcommand {
+            let store = build::store_alone(&values)?;
+            return Ok(match subcommand {
+                flags::Subcommand::Dump { file } => Action::Dump { store, file },
+                flags::Subcommand::Load { file, replace } => Action::Load { store, file, replace },
+            });
+        }
         let config = build::config(&mut values, world)?;
         Ok(if values.switch(Key::PrintConfig)? {
             Action::Print(print::as_toml(&values))

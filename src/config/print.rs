@@ -4,8 +4,9 @@ use super::Config;
 use super::layer::{Raw, Values};
 use super::options::{Kind, Places, Setting, TABLE};
 use super::subscriber::{Entry, PASSWORD};
-use super::value::cpu_list;
+use super::value::{cpu_list, without_password};
 use crate::directory::Subscriber;
+use crate::store::Place;
 use std::fmt::Write;
 
 /// Forwarding subscribers that the summary names one by one.
@@ -27,6 +28,7 @@ pub fn summary(config: &Config) -> String {
         _ => format!("{shards} shards, on CPUs {cpus}"),
     });
     lines.push(authentication(config));
+    lines.push(store(&config.store.place));
     lines.push(subscribers(config));
     lines.join("\n")
 }
@@ -50,9 +52,21 @@ fn authentication(config: &Config) -> String {
     text
 }
 
+fn store(place: &Place) -> String {
+    match place {
+        Place::Memory => {
+            "warning: bindings and changes are kept in memory and gone at the end; --data-dir keeps them"
+                .to_owned()
+        }
+        Place::Directory(directory) => format!("keeps subscribers in {}", directory.display()),
+        Place::Redis(url) => format!("keeps subscribers on {}", without_password(url)),
+    }
+}
+
 fn subscribers(config: &Config) -> String {
     let all = &config.subscribers;
     let mut text = match (all.len(), config.lab) {
+        (0, _) => return "no subscriber is configured".to_owned(),
         (1, false) => "1 subscriber".to_owned(),
         (count, false) => format!("{count} subscribers"),
         (count, true) => format!("{count} subscribers, the lab's because none is configured"),
@@ -90,6 +104,10 @@ pub fn as_toml(values: &Values) -> String {
                 let origin = origins(raws);
                 let files: Vec<_> = raws.iter().map(|raw| quoted(&raw.text)).collect();
                 format!("# --{} {}  # {origin}", setting.name, files.join(" "))
+            }
+            (Places::Everywhere, [raw]) if without_password(&raw.text) != raw.text => {
+                let (shown, origin) = (quoted(&without_password(&raw.text)), origins(&[raw.clone()]));
+                format!("# {} = {shown}  # {origin}; its password is not shown", setting.name)
             }
             (Places::Everywhere, raws) => {
                 format!("{} = {}  # {}", setting.name, toml_value(setting, raws), origins(raws))

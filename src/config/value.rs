@@ -29,6 +29,7 @@ pub fn expected(setting: &Setting) -> String {
         Kind::Realm => "printable ASCII without quotes and backslashes".to_owned(),
         Kind::Algorithms => "sha-256 and md5, or one of them".to_owned(),
         Kind::Network => "an IP address, or a network with its prefix".to_owned(),
+        Kind::Store => "redb, memory, or the URL of a Redis server".to_owned(),
         Kind::Address => "ADDRESS:PORT or off".to_owned(),
         Kind::Subscriber => "number=, password=, contact=, no-answer= and after=".to_owned(),
     };
@@ -263,6 +264,40 @@ pub fn algorithms(text: &str) -> Result<Vec<Algorithm>, Reason> {
 /// `ADDRESS` or `ADDRESS/PREFIX`.
 pub fn network(text: &str) -> Result<Network, Reason> {
     text.parse().map_err(str::to_owned)
+}
+
+/// What `--store` names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreName {
+    Memory,
+    Redb,
+    Redis(String),
+}
+
+/// `redb`, `memory` or `redis://…`.
+pub fn store(text: &str) -> Result<StoreName, Reason> {
+    match text {
+        "memory" => Ok(StoreName::Memory),
+        "redb" => Ok(StoreName::Redb),
+        _ if text.starts_with("rediss:") => Err("TLS to a Redis server is not offered".to_owned()),
+        _ if text.starts_with("redis:") || text.starts_with("unix:") || text.starts_with("redis+unix:") => {
+            match redis::parse_redis_url(text).is_some_and(|_| redis::Client::open(text).is_ok()) {
+                true => Ok(StoreName::Redis(text.to_owned())),
+                false => Err("not the URL of a Redis server".to_owned()),
+            }
+        }
+        _ => Err("no such store".to_owned()),
+    }
+}
+
+/// A store's URL without its password.
+pub fn without_password(url: &str) -> String {
+    let hidden = |(scheme, rest): (&str, &str)| {
+        let (login, host) = rest.rsplit_once('@')?;
+        let (user, _) = login.split_once(':')?;
+        Some(format!("{scheme}://{user}:…@{host}"))
+    };
+    url.split_once("://").and_then(hidden).unwrap_or_else(|| url.to_owned())
 }
 
 #[cfg(test)]

@@ -12,10 +12,10 @@
 //!  "revision": 1767222000000000}
 //! ```
 //!
-//! Only `number` must stand in a line; of a binding `uri`, `destination` and `expires_at` must. Left out, `q`
-//! is 1 and the rest is none. `ha1` is H(number ":" realm ":" password) for each algorithm (RFC 7616 §3.4.2);
-//! `expires_at` counts seconds since 1970; `call_id` stands for the REGISTER's Call-ID; `listener` is the
-//! address that the REGISTER came in by; `revision` is written by dump and not looked at by load.
+//! Only `number` must stand in a line; of a binding `uri`, `destination` and `expires_at` must. Left out,
+//! `q` is 1 and the rest is none. `ha1` is H(number ":" realm ":" password) for each algorithm (RFC 7616
+//! §3.4.2); `expires_at` counts seconds since 1970; `call_id` stands for the REGISTER's Call-ID; `listener`
+//! is the address that the REGISTER came in by; `revision` is written by dump and not looked at by load.
 //!
 //! A store keeps the subscriber's part and the bindings' part apart, since a REGISTER changes the latter
 //! alone; each has its own `revision`, and the number is their key. Fields that a later version adds are
@@ -449,14 +449,14 @@ mod tests {
             (r#"{"number":"1004","contact":"tel:1"}"#, "contact"),
             (r#"{"number":"1004","ha1":{"sha256":"00","md5":""}}"#, "64 hexadecimal digits"),
             (
-                r#"{"number":"1004","bindings":[{"uri":"x","destination":"1.2.3.4:5","expires_at":1,"z":1}]}"#,
+                r#"{"number":"1","bindings":[{"uri":"x","destination":"1.2.3.4:5","expires_at":1,"z":1}]}"#,
                 "\"z\"",
             ),
             (
-                r#"{"number":"1004","bindings":[{"uri":"x","destination":"1.2.3.4:5","expires_at":1,"q":2}]}"#,
+                r#"{"number":"1","bindings":[{"uri":"x","destination":"1.2.3.4:5","expires_at":1,"q":2}]}"#,
                 "q 2",
             ),
-            (r#"{"number":"1004","bindings":[{"uri":" ","destination":"1.2.3.4:5","expires_at":1}]}"#, "uri"),
+            (r#"{"number":"1","bindings":[{"uri":" ","destination":"1.2.3.4:5","expires_at":1}]}"#, "uri"),
         ] {
             let refused = read_line(line, &[]).expect_err(line);
             assert!(refused.contains(part), "{line}: {refused}");

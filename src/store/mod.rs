@@ -6,16 +6,20 @@
 
 pub mod document;
 pub mod keeper;
+pub mod lines;
 mod memory;
 mod redb;
+mod redis;
 
+pub use self::redb::Redb;
+pub use self::redis::Redis;
 pub use memory::Memory;
-pub use redb::Redb;
 
-use crate::directory::{Binding, Subscriber};
+use crate::directory::{Binding, Directory, Subscriber};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The version of what is stored; a store with a higher one is refused.
@@ -115,14 +119,18 @@ pub trait Store: Send {
         Ok(())
     }
 
-    /// What others change in the store; `None`: nobody else writes to it.
-    fn watch(&mut self, _watcher: Watcher) -> Result<(), StoreError> {
+    /// From now on tells `watcher` of the numbers that other nodes may have changed: those whose revision is
+    /// not the directory's. A store that nobody else writes to has nothing to tell.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    fn watch(&mut self, _directory: Arc<Directory>, _watcher: Watcher) -> Result<(), StoreError> {
         Ok(())
     }
 }
 
 /// Told of numbers that another node may have changed.
-pub type Watcher = std::sync::Arc<dyn Fn(Change) + Send + Sync>;
+pub type Watcher = Arc<dyn Fn(Change) + Send + Sync>;
 
 /// Another node changed a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,6 +160,6 @@ pub fn open(settings: &Settings) -> Result<Box<dyn Store>, StoreError> {
     Ok(match &settings.place {
         Place::Memory => Box::<Memory>::default(),
         Place::Directory(directory) => Box::new(Redb::open(directory, settings)?),
-        Place::Redis(_) => return Err(StoreError("not yet".to_owned())),
+        Place::Redis(url) => Box::new(Redis::open(url, settings)?),
     })
 }

@@ -47,8 +47,8 @@ impl Redb {
     /// Opens the store of a directory; both are made when they are missing.
     ///
     /// # Errors
-    /// The directory cannot be used, another process has the file, it is damaged, or it is of another realm or
-    /// a later version.
+    /// The directory cannot be used, another process has the file, it is damaged, or it is of another realm
+    /// or a later version.
     pub fn open(directory: &Path, settings: &Settings) -> Result<Redb, StoreError> {
         let path = directory.join(FILE);
         make_directory(directory)?;
@@ -76,7 +76,8 @@ impl Redb {
         let mut options = OpenOptions::new();
         // Made here, for nobody else is to read the hashes in it. It is made by the first start alone: later
         // a missing file is a loss, not a new beginning.
-        let file = options.read(true).write(true).create(is_new).truncate(false).mode(0o600).open(&self.path);
+        options.read(true).write(true).create(is_new).truncate(false).mode(0o600);
+        let file = options.open(&self.path);
         drop(file.map_err(|error| self.error(&format!("cannot be opened: {error}")))?);
         let mut builder = Builder::new();
         builder.set_cache_size(self.cache_bytes).set_check_integrity_on_open(true);
@@ -122,7 +123,7 @@ impl Redb {
             Ok(format) if format <= FORMAT => {}
             Ok(format) => {
                 return Err(self.error(&format!(
-                    "a later ringway wrote it (format {format}; this one reads up to {FORMAT}); start that one"
+                    "a later ringway wrote it (format {format}; this one reads {FORMAT}); start that one"
                 )));
             }
             Err(_) => return Err(self.error("it is not a store of ringway's; give another --data-dir")),
@@ -130,8 +131,8 @@ impl Redb {
         match stored == realm {
             true => Ok(()),
             false => Err(self.error(&format!(
-                "its passwords are hashed with the realm \"{stored}\", not \"{realm}\"; give --realm {stored}, \
-                 or load the subscribers anew into another --data-dir"
+                "its passwords are hashed with the realm \"{stored}\", not \"{realm}\"; give --realm \
+                 {stored}, or load the subscribers anew into another --data-dir"
             ))),
         }
     }

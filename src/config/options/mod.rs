@@ -59,6 +59,8 @@ pub enum Kind {
     Algorithms,
     /// `ADDRESS` or `ADDRESS/PREFIX`.
     Network,
+    /// A store's name or URL.
+    Store,
     /// `ADDRESS:PORT`, or `off`.
     Address,
     /// `key=value` pairs of one subscriber.
@@ -127,6 +129,10 @@ pub enum Key {
     MaxTransactions,
     RetryAfter,
     DrainTimeout,
+    DataDir,
+    Store,
+    StoreTimeout,
+    StoreCache,
     Admin,
     AdminTokenFile,
 }
@@ -140,6 +146,7 @@ const SECURITY: &str = "Authentication and trust";
 const CALLS: &str = "Calls";
 const TIMERS: &str = "SIP timers (RFC 3261, Table 4)";
 const LIMITS: &str = "Limits and stopping";
+const STORE: &str = "Store";
 const ADMIN: &str = "Admin API";
 
 /// What most rows share.
@@ -258,10 +265,18 @@ mod tests {
         };
         // A phone that the examples' listeners reach and whose number the examples leave free.
         let others = ["--subscriber=number=1,contact=sip:1@192.0.2.1", "--listen=udp:192.0.2.60:5060"];
+        // Where one example goes another one may have to stand beside it.
+        let beside = |setting: &Setting, text: &str| match (setting.key, text) {
+            (Key::Store, "") => "--data-dir=store",
+            (Key::DataDir, _) if !text.is_empty() => "--log=info",
+            (Key::Store, _) => "--log=info",
+            _ => "--store=memory",
+        };
         for setting in TABLE.iter().filter(|setting| setting.places != Places::FlagOnly) {
             for text in [setting.example, setting.default] {
                 let flag = format!("--{}={text}", setting.name);
-                let args = ["ringway", flag.as_str()].into_iter().chain(others);
+                let args =
+                    ["ringway", flag.as_str()].into_iter().chain(others).chain([beside(setting, text)]);
                 let is_set = !text.is_empty() || setting.kind != Kind::Subscriber;
                 let result = Config::from_args(args.map(Into::into), &world);
                 assert!(!is_set || result.is_ok(), "{flag}: {result:?}");

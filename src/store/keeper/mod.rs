@@ -28,15 +28,15 @@ use worker::{Clock, Worker};
 /// Requests that may wait for the keeper.
 const REQUESTS_MAX: usize = 1_024;
 
-/// Other nodes' changes that may wait for the keeper; what is more is found when everything is looked through.
+/// Other nodes' changes that may wait for the keeper; more are found when everything is looked through.
 const CHANGES_MAX: usize = 65_536;
 
 /// What a service asks the keeper for.
 pub enum Request {
     /// Write a subscriber. Its bindings stay.
     Put { subscriber: Subscriber, expected: Expected },
-    /// Change a subscriber's settings. `edit` may be called several times, each time with the subscriber as it
-    /// is then; the number it has does not change.
+    /// Change a subscriber's settings. `edit` may be called several times, each time with the subscriber as
+    /// it is then; its number does not change.
     Change { number: Box<str>, edit: Box<dyn Fn(&mut Subscriber) + Send> },
     /// Take a subscriber away, with its bindings.
     Remove { number: Box<str> },
@@ -239,7 +239,7 @@ impl Keeper {
         };
         let heard = Arc::clone(&changes);
         heard.open();
-        store.watch(Arc::new(move |change| drop(heard.put(change))))?;
+        store.watch(writer.directory(), Arc::new(move |change| drop(heard.put(change))))?;
         handle.requests.open();
         post.letters.open();
         let worker = Worker {

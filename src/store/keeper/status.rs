@@ -91,11 +91,13 @@ impl Status {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns whether it changed.
+    /// Returns whether it went up or down. The first reason for being down is kept: what follows comes of it.
     pub(super) fn set_health(&self, health: Health) -> bool {
         let mut kept = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = *kept != health;
-        *kept = health;
+        let changed = (*kept == Health::Up) != (health == Health::Up);
+        if changed {
+            *kept = health;
+        }
         changed
     }
 

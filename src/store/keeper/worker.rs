@@ -27,7 +27,7 @@ const CHANGES_MAX: usize = 1_024;
 /// A change that other nodes come before so often is refused.
 const CONFLICTS_MAX: u8 = 8;
 
-/// How often the thread wakes with nothing to do: to look for what has expired, and after a store that failed.
+/// How often the thread wakes with nothing to do: to look for what has expired, and after a failed store.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Ticks in which every entry is looked at once.
@@ -286,10 +286,8 @@ impl Worker {
     /// A step of the sweep; a store that failed is tried.
     fn tick(&mut self) {
         self.ticked_at = Instant::now();
-        if matches!(self.status.health(), Health::Down(_)) {
-            let result = self.store.recover();
-            self.note(&result);
-        }
+        let result = self.store.recover();
+        self.note(&result);
         let now = UnixSeconds(self.clock.unix().as_secs());
         // The table has two to four places for an entry.
         let places = self.directory.len() * 4 / SWEEP_TICKS + EXPIRED_PER_TICK_MAX;

@@ -1,0 +1,146 @@
+//! Several nodes on one Redis server, and a server that goes away, stands still or talks nonsense.
+#![cfg(feature = "server")]
+
+mod stores;
+
+use ringway::directory::Subscriber;
+use ringway::net::post::Post;
+use ringway::registrar::Limits;
+use ringway::store::keeper::{self, Expected, Health, Keeper, Refused, Request};
+use ringway::store::{self, Place};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use stores::{RedisServer, settings, subscriber, wait_until};
+
+fn node(place: &Place) -> Keeper {
+    let mut store = store::open(&settings(place.clone())).expect("it opens");
+    let loaded = keeper::load(&mut *store, vec![Subscriber::new("1000")]).expect("it reads");
+    let limits = Limits { contacts_max: 10 };
+    Keeper::start(store, loaded.writer, Arc::new(Post::default()), limits).expect("a thread")
+}
+
+fn put(number: &str) -> Request {
+    Request::Put { subscriber: subscriber(number), expected: Expected::Anything }
+}
+
+fn has(keeper: &Keeper, number: &str) -> bool {
+    keeper.handle().directory().read().get(number.as_bytes()).is_some()
+}
+
+#[test]
+fn another_nodes_change_arrives_within_a_second() {
+    let Some(server) = RedisServer::start("another_nodes_change_arrives_within_a_second") else { return };
+    let nodes = [node(&server.place()), node(&server.place())];
+    // The first change may come before the other one listens; then it is found when it looks through all.
+    nodes[0].handle().ask_and_wait(put("1")).expect("added");
+    wait_until("the other node", || has(&nodes[1], "1"));
+    for round in 2..12 {
+        let number = round.to_string();
+        nodes[round % 2].handle().ask_and_wait(put(&number)).expect("added");
+        let begin = Instant::now();
+        wait_until("the other node", || has(&nodes[1 - round % 2], &number));
+        assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    }
+    let removal = Request::Remove { number: "2".into() };
+    nodes[1].handle().ask_and_wait(removal).expect("removed");
+    wait_until("the removal", || !has(&nodes[0], "2"));
+}
+
+#[test]
+fn nodes_that_change_a_number_at_once_lose_no_change() {
+    let Some(server) = RedisServer::start("nodes_that_change_a_number_at_once") else { return };
+    let nodes = [node(&server.place()), node(&server.place())];
+    nodes[0].handle().ask_and_wait(put("7")).expect("added");
+    wait_until("the other node", || has(&nodes[1], "7"));
+    // Each adds 1 to a number's timer, from 20 s on.
+    let edit = || Request::Change {
+        number: "7".into(),
+        edit: Box::new(|subscriber| subscriber.after_ms = subscriber.after_ms.map(|ms| ms + 1_000)),
+    };
+    std::thread::scope(|scope| {
+        for node in &nodes {
+            scope.spawn(|| {
+                for _ in 0..40 {
+                    while node.handle().ask_and_wait(edit()) == Err(Refused::Unavailable) {}
+                }
+            });
+        }
+    });
+    let after = |node: &Keeper| {
+        let handle = node.handle();
+        let view = handle.directory().read();
+        view.get(b"7").and_then(|entry| entry.subscriber.after_ms)
+    };
+    wait_until("both nodes", || nodes.iter().all(|node| after(node) == Some(20_000 + 80 * 1_000)));
+}
+
+#[test]
+fn without_the_server_writes_are_refused_and_come_back_by_themselves() {
+    let Some(mut server) = RedisServer::start("without_the_server_writes_are_refused") else { return };
+    let node = node(&server.place());
+    let handle = node.handle();
+    handle.ask_and_wait(put("1")).expect("added");
+    server.kill();
+    assert_eq!(handle.ask_and_wait(put("2")), Err(Refused::Unavailable));
+    assert!(matches!(handle.health(), Health::Down(_)));
+    let begin = Instant::now();
+    for _ in 0..100 {
+        assert_eq!(handle.ask_and_wait(put("2")), Err(Refused::Unavailable));
+    }
+    assert!(begin.elapsed() < Duration::from_secs(2), "each refusal waited: {:?}", begin.elapsed());
+    assert!(has(&node, "1"), "what is known stays known");
+    assert!(handle.figures().store_refused >= 101 && handle.figures().store_errors > 0);
+    server.run();
+    wait_until("recovery", || handle.ask_and_wait(put("2")).is_ok());
+    assert_eq!(handle.health(), Health::Up);
+}
+
+#[test]
+fn a_server_that_stands_still_holds_a_write_no_longer_than_the_timeout() {
+    let Some(server) = RedisServer::start("a_server_that_stands_still") else { return };
+    let node = node(&server.place());
+    let handle = node.handle();
+    server.signal(libc::SIGSTOP);
+    let begin = Instant::now();
+    assert_eq!(handle.ask_and_wait(put("2")), Err(Refused::Unavailable));
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    server.signal(libc::SIGCONT);
+    wait_until("recovery", || handle.ask_and_wait(put("3")).is_ok());
+}
+
+#[test]
+fn what_was_missed_while_the_server_was_away_is_found() {
+    let Some(mut server) = RedisServer::start("what_was_missed_while_the_server_was_away") else { return };
+    let node = node(&server.place());
+    node.handle().ask_and_wait(put("1")).expect("added");
+    server.kill();
+    assert_eq!(node.handle().ask_and_wait(put("2")), Err(Refused::Unavailable));
+    server.run();
+    {
+        // As another node would, but without a word on the channel.
+        let client = redis::Client::open(server.url()).unwrap();
+        let mut connection = client.get_connection().unwrap();
+        let fields = [("subscriber", "{}"), ("revision", "77")];
+        redis::cmd("HSET").arg("ringway:{9}").arg(&fields).exec(&mut connection).unwrap();
+        redis::cmd("DEL").arg("ringway:{1}").exec(&mut connection).unwrap();
+    }
+    wait_until("what was missed", || has(&node, "9") && !has(&node, "1"));
+    assert!(has(&node, "1000"), "what the configuration has stays");
+}
+
+#[test]
+fn nonsense_is_an_error_not_an_answer() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = Place::Redis(format!("redis://{}/", listener.local_addr().unwrap()));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let Err(error) = store::open(&settings(place)) else { panic!("it must not open") };
+    assert!(error.0.starts_with("redis://127.0.0.1") && !error.0.contains('\n'), "{error}");
+}
