@@ -19,6 +19,7 @@ fn run(args: &[&str], token: &str) -> Result<Config, String> {
     match Config::from_args(args, &world).map_err(|error| error.to_string())? {
         Action::Start(config) => Ok(*config),
         Action::Print(text) => Err(text),
+        other => panic!("{other:?}"),
     }
 }
 
