@@ -305,12 +305,6 @@ fn send_invite(
     sent.map_err(Status::from)
 }
 
-fn record_id(context: &mut Context, invite: &Message<'_>, identity: Identity) -> RecordId {
-    let sequence = context.mint.record_sequence();
-    let caller = identity.name_of(user_of(invite.header(HeaderName::From).unwrap_or_default()));
-    RecordId::new(caller, stamp(context), sequence)
-}
-
 /// The call's record, with everything of the INVITE that later messages need.
 fn new_call(
     context: &mut Context,
@@ -328,6 +322,8 @@ fn new_call(
             return Err(status);
         }
     };
+    let sequence = context.mint.record_sequence();
+    let caller = identity.name_of(user_of(message.header(HeaderName::From).unwrap_or_default()));
     let late_offer = message.body().is_empty();
     let reliability = Reliability::of(message);
     let dialog = caller_dialog(context, request, &tag, (late_offer, reliability));
@@ -370,7 +366,7 @@ fn new_call(
         relays: Vec::new(),
         reinvite: None,
         chain: Chain { count: received_diversions(message), ..Chain::default() },
-        record_id: record_id(context, message, identity),
+        record_id: RecordId::new(caller, stamp(context), sequence),
         started_at: context.now,
         first_leg: None,
         current: None,
