@@ -1,5 +1,6 @@
 //! Arguments → configuration → server → wait for its end.
 
+use ringway::admin::{Admin, Backend};
 use ringway::config::{Action, Config, ConfigError, World};
 use ringway::directory::Subscriber;
 use ringway::metrics::Metrics;
@@ -80,9 +81,15 @@ fn serve(config: Config) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let limits = Limits::of(&config.settings);
     let (keeper, post) = open_store(&config.store, config.subscribers, limits)?;
     let directory = Arc::clone(keeper.handle().directory());
-    let server = Server::start(Arc::new(config.settings), directory, config.net, post)?;
+    let realm = config.settings.auth.realm.clone();
+    let server = Server::start(Arc::new(config.settings), directory, config.net, Arc::clone(&post))?;
+    let backend = Backend::new(keeper.handle(), &server, post, &realm);
+    let admin = config.admin.map(|settings| Admin::start(settings, backend)).transpose()?;
     say(&format!("ringway {}", env!("CARGO_PKG_VERSION")));
     say(&summary);
+    say(&admin
+        .as_ref()
+        .map_or("no admin API".to_owned(), |admin| format!("admin API on http://{}", admin.address())));
     say("try: cargo run --release -p loadgen -- demo");
 
     let mut is_draining = false;
@@ -104,6 +111,7 @@ fn serve(config: Config) -> Result<ExitCode, Box<dyn std::error::Error>> {
     }
     let metrics = server.metrics();
     let ended = server.join();
+    drop(admin);
     // After the shards: what they posted last becomes durable too.
     keeper.stop();
     say(&totals(&metrics));

@@ -1,4 +1,4 @@
-//! `/metrics` as Prometheus reads it: text format 0.0.4, names as its practice wants them, no number in sight.
+//! `/metrics` as Prometheus reads it: text format 0.0.4, names as its practice wants them, nobody's number.
 #![cfg(feature = "server")]
 
 #[expect(dead_code, reason = "each test file uses its part")]

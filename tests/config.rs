@@ -32,14 +32,14 @@ fn run(args: &[&str], environment: &[(&str, &str)], file: &str) -> Result<Action
 fn started(action: Result<Action, String>) -> Config {
     match action.expect("a good configuration") {
         Action::Start(config) => *config,
-        Action::Print(text) => panic!("printed instead of started: {text}"),
+        other => panic!("not started: {other:?}"),
     }
 }
 
 fn printed(action: Result<Action, String>) -> String {
     match action.expect("a good configuration") {
-        Action::Start(_) => panic!("started instead of printed"),
         Action::Print(text) => text,
+        other => panic!("not printed: {other:?}"),
     }
 }
 

@@ -239,7 +239,7 @@ impl Lab {
         let mut server = Process::start(
             Command::new(env!("CARGO_BIN_EXE_ringway"))
                 .args(["--listen", &format!("udp:{SERVER}:{port}"), "--shards", "1", "--max-calls", "100"])
-                .args(["--max-transactions", "1000", "--subscriber"])
+                .args(["--max-transactions", "1000", "--admin", "off", "--subscriber"])
                 .arg(format!("number=1004,contact=sip:1004@{B}:{port},no-answer=1005,after={after}"))
                 .args(["--subscriber", &format!("number=1005,contact=sip:1005@{C}:{port}")])
                 .stdout(Stdio::piped())

@@ -64,6 +64,7 @@ impl Server {
         let (listen, directory) = (format!("udp:{address}"), directory.to_str().unwrap());
         let mut command = ringway(&["--listen", &listen, "--data-dir", directory, "--shards", "1"]);
         command.args(["--max-calls", "1000", "--max-transactions", "100000", "--auth-failures", "0"]);
+        command.args(["--admin", "off"]);
         command.stdout(Stdio::piped());
         // SAFETY: what is prepared calls the kernel alone.
         unsafe {

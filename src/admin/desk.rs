@@ -33,6 +33,11 @@ impl Desk {
         self.post.shards()
     }
 
+    /// Mail of whatever service that no shard had room for.
+    pub fn undelivered(&self) -> u64 {
+        self.post.undelivered()
+    }
+
     /// Asks a shard. `mail` makes the question from its ticket.
     pub async fn ask(&self, shard: u16, mail: impl FnOnce(u64) -> Mail) -> Result<Letter, Problem> {
         let ticket = self.tickets.fetch_add(1, Relaxed);

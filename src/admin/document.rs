@@ -120,7 +120,7 @@ impl SubscriberInput {
         }
         let credentials = match self.password {
             Some(Some(password)) => {
-                is_password(&password).map_err(|reason| wrong("password", reason))?;
+                config::check_password(&password).map_err(|reason| wrong("password", reason))?;
                 Some(Some(Box::new(credentials(number, realm, &password))))
             }
             Some(None) => Some(None),
@@ -249,15 +249,5 @@ const fn stage(stage: Stage) -> &'static str {
         Stage::Answered => "answered",
         Stage::Talking => "talking",
         Stage::Ending => "ending",
-    }
-}
-
-/// A password as people can type it.
-fn is_password(text: &str) -> Result<(), String> {
-    match text {
-        "" => Err("it is empty".to_owned()),
-        text if text.chars().any(char::is_control) => Err("it has a control character".to_owned()),
-        text if text.chars().count() > 128 => Err("it is longer than 128 characters".to_owned()),
-        _ => Ok(()),
     }
 }

@@ -25,6 +25,8 @@ pub async fn metrics(State(backend): State<Backend>) -> impl IntoResponse {
     for ((name, help), value) in names.iter().zip(Figures::HELP).zip(values) {
         counter(&mut text, name, help, value);
     }
+    let help = "Mail to shards that was dropped because too much waited there.";
+    counter(&mut text, "mail_undelivered", help, backend.desk.undelivered());
     let bindings = bindings(&backend).await;
     let is_up = backend.keeper.health() == Health::Up;
     let gauges: [(&str, &str, u64); 8] = [

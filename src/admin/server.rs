@@ -127,9 +127,17 @@ fn routes(backend: Backend) -> Router {
         .with_state(backend)
 }
 
+/// Ends a request that takes too long, and logs one that may change something.
 async fn in_time(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+    let changes = !request.method().is_safe();
+    // Whatever a client puts into a path is escaped there, so it cannot forge a line.
+    let asked = changes.then(|| format!("{} {}", request.method(), request.uri().path()));
+    let response = match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::unavailable("the request took too long").into_response(),
+    };
+    if let Some(asked) = asked {
+        tracing::info!("admin API: {asked}: {}", response.status().as_u16());
     }
+    response
 }

@@ -20,7 +20,8 @@ none.
 With no subscriber and every listener on loopback, the lab's phones are served: 1003 at 127.0.0.137, 1004 \
 at 127.0.0.136 (forwards to 1005) and 1005 at 127.0.0.138, all on port 5060.
 
-`ringway dump` and `ringway load` write and read all that a store holds, while no server has it open.
+`ringway dump` and `ringway load` write and read all that a store holds, while no server has it open. \
+`ringway ctl` reads and changes a server that runs: subscribers, bindings, calls; see ringway ctl --help.
 
 Exit codes: 0 good, 1 could not start or go on, 2 wrong options.";
 

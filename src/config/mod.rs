@@ -18,7 +18,7 @@ mod value;
 
 pub use flags::command;
 pub use print::markdown_table;
-pub use subscriber::{check as check_subscriber, peer as contact_address};
+pub use subscriber::{check as check_subscriber, is_password as check_password, peer as contact_address};
 pub use value::without_password;
 
 use crate::admin;

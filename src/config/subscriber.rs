@@ -187,11 +187,11 @@ fn after_ms(text: &str) -> Result<u32, Reason> {
 }
 
 /// A password as people can type it.
-fn is_password(text: &str) -> Result<(), Reason> {
+pub fn is_password(text: &str) -> Result<(), Reason> {
     match text {
         "" => Err("it is empty".to_owned()),
         text if text.chars().any(char::is_control) => Err("it has a control character".to_owned()),
-        text if text.chars().count() > 128 => Err("it is too long".to_owned()),
+        text if text.chars().count() > 128 => Err("it is longer than 128 characters".to_owned()),
         _ => Ok(()),
     }
 }
