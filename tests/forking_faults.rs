@@ -8,7 +8,7 @@ use lab::callee::Leg;
 use lab::caller::{Caller, Invite};
 use lab::group::{self, B1, B2, B3, C1, C2, binding, binding_with_path};
 use lab::party::{Party, sdp};
-use lab::peer::{A, B, C};
+use lab::peer::{A, B, C, D};
 use lab::scene::{refuse_and_finish, talk_and_finish};
 
 #[test]
@@ -216,4 +216,138 @@ fn a_level_that_cannot_be_tried_is_passed_over_at_once() {
     lab.expect(A, "100 INVITE");
     let b2 = Leg::expect(&mut lab, B2);
     refuse_and_finish(lab, &caller, &b2);
+}
+
+#[test]
+fn when_all_have_failed_the_timer_of_the_target_is_a_new_one() {
+    let mut lab = group::lab_with(&[1_000, 1_000], |setup| setup.forward(C, D));
+    let (caller, [b1, b2]) = group::two_ring(&mut lab);
+    lab.advance(15_000);
+    b1.reject(&mut lab, "408 Request Timeout");
+    b2.reject(&mut lab, "408 Request Timeout");
+    lab.expect(A, "181 INVITE");
+    let [c] = group::started(&mut lab, [C]);
+    c.ring(&mut lab);
+    lab.expect(A, "180 INVITE");
+    lab.advance(19_992);
+    lab.expect_nothing();
+    lab.advance(8);
+    c.cancelled(&mut lab);
+    lab.expect(A, "181 INVITE");
+    let [d] = group::started(&mut lab, [D]);
+    assert_eq!(d.invite.all("Diversion").len(), 2);
+    refuse_and_finish(lab, &caller, &d);
+}
+
+#[test]
+fn a_422_is_met_by_the_same_path() {
+    let mut lab = group::lab_with(&[], |setup| {
+        setup.bind_as(B1, binding_with_path(B1, 1_000, "<sip:127.0.0.161;lr>,<sip:127.0.0.99;lr>"));
+        setup.bind(B2, 1_000);
+    });
+    let (caller, [b1, b2]) = group::call(&mut lab, [B1, B2]);
+    b2.ring(&mut lab);
+    lab.expect(A, "180 INVITE");
+    b1.respond_with(&mut lab, "422 Session Interval Too Small", &["Min-SE: 120"], "");
+    lab.expect(B1, "ACK");
+    let again = Leg::expect(&mut lab, B1);
+    assert_eq!(again.invite.all("Route"), b1.invite.all("Route"));
+    assert_eq!(again.invite.request_uri, b1.invite.request_uri);
+    b2.respond(&mut lab, "200 OK");
+    again.respond(&mut lab, "200 OK");
+    lab.expect(B1, "ACK");
+    again.hung_up(&mut lab);
+    talk_and_finish(lab, caller, &b2);
+}
+
+#[test]
+fn ringback_comes_after_the_prack_of_early_media_that_has_gone() {
+    let mut lab = group::lab(&[1_000, 1_000]);
+    let (caller, [b1, b2]) = group::call_with(&mut lab, &["Supported: 100rel"], [B1, B2]);
+    b2.ring(&mut lab);
+    lab.expect(A, "180 INVITE");
+    b1.reliable(&mut lab, "183 Session Progress", 5, &sdp(1));
+    let progress = lab.expect(A, "183 INVITE");
+    b1.reject(&mut lab, "486 Busy Here");
+    lab.expect_nothing();
+    let mut a = Party::caller(&caller, &progress);
+    let prack = a.prack(&mut lab, &progress, "");
+    a.expect_response(&mut lab, &prack, 200);
+    lab.expect(A, "180 INVITE");
+    refuse_and_finish(lab, &caller, &b2);
+}
+
+#[test]
+fn what_was_held_of_an_invite_that_a_422_has_replaced_is_not_passed_on() {
+    let mut lab = group::lab(&[1_000]);
+    let (caller, [b1]) = group::call_with(&mut lab, &["Supported: 100rel"], [B1]);
+    b1.reliable(&mut lab, "183 Session Progress", 5, &sdp(1));
+    let progress = lab.expect(A, "183 INVITE");
+    // Held until the caller's PRACK.
+    b1.respond(&mut lab, "180 Ringing");
+    b1.respond_with(&mut lab, "422 Session Interval Too Small", &["Min-SE: 300"], "");
+    lab.expect(B1, "ACK");
+    let [again] = group::started(&mut lab, [B1]);
+    let mut a = Party::caller(&caller, &progress);
+    let prack = a.prack(&mut lab, &progress, "");
+    a.expect_response(&mut lab, &prack, 200);
+    lab.expect_nothing();
+    // The first INVITE's early dialog is no more.
+    let info = a.request(&mut lab, "INFO", &[], "");
+    a.expect_response(&mut lab, &info, 500);
+    lab.expect_nothing();
+    refuse_and_finish(lab, &caller, &again);
+}
+
+#[test]
+fn the_dialog_with_a_phone_behind_a_nat_goes_where_its_invite_went() {
+    // RFC 3581 §4: the binding names the address that the REGISTER came from; nothing reaches the Contact's own.
+    let mut lab = group::lab_with(&[], |setup| {
+        let mut behind_nat = binding(B1, 1_000);
+        behind_nat.uri = "sip:1004@10.0.0.5:5062".into();
+        setup.bind_as(B1, behind_nat);
+    });
+    let (mut caller, [b1]) = group::call(&mut lab, [B1]);
+    b1.ring(&mut lab);
+    lab.expect(A, "180 INVITE");
+    b1.respond_with(&mut lab, "200 OK", &["Contact: <sip:1004@10.0.0.5:5062>"], &sdp(1));
+    caller.answered_and_acked(&mut lab);
+    let ack = lab.expect(B1, "ACK");
+    assert_eq!(ack.request_uri, "sip:1004@10.0.0.5:5062");
+    lab::scene::hang_up_and_finish(lab, caller, &b1);
+}
+
+#[test]
+fn groups_leave_the_room_that_is_kept_for_calls_that_live() {
+    let mut lab = Lab::with(|setup| {
+        setup.settings.max_transactions = 64;
+        (1..=group::PHONES).for_each(|number| setup.bind(group::phone(number), 1_000));
+    });
+    let (caller, c) = lab::scene::talking(&mut lab);
+    lab.advance(40_000);
+    lab.expect_nothing();
+    let mut calls = Vec::new();
+    loop {
+        let call = Caller::call(&mut lab, D, B.number);
+        if lab.sent() == ["D 503 INVITE"] {
+            let refusal = lab.last_to(D);
+            lab.send(D, &call.ack_refusal_text(&refusal));
+            break;
+        }
+        calls.push(call);
+    }
+    for call in &calls {
+        call.cancel(&mut lab);
+        lab.expect(D, "200 CANCEL");
+        call.refused(&mut lab, 487);
+    }
+    // The BYE and what is passed on of it have their transactions.
+    let mut caller = caller;
+    caller.bye(&mut lab);
+    lab.expect(A, "200 BYE");
+    c.hung_up(&mut lab);
+    assert_eq!(lab.metrics().transactions_not_kept, 0);
+    lab.advance(32_000);
+    lab.sent();
+    lab.finish();
 }
