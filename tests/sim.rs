@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const CALLS: u32 = 1_000;
 
 fn world(seed: u64, loss: f64) -> Options {
-    Options { seed, calls: CALLS, loss, only: None, fault: None }
+    Options { seed, calls: CALLS, loss, forked: false, only: None, fault: None }
 }
 
 #[track_caller]

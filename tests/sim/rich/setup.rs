@@ -25,6 +25,8 @@ pub struct Habits {
     pub strict: bool,
     pub timers: bool,
     pub ipv6: bool,
+    /// Numbers have several locations.
+    pub locations: bool,
 }
 
 impl Habits {
@@ -38,6 +40,7 @@ impl Habits {
         strict: true,
         timers: true,
         ipv6: true,
+        locations: true,
     };
 
     /// Those named in a list: `forks,routes`.
@@ -52,6 +55,7 @@ impl Habits {
             strict: false,
             timers: false,
             ipv6: false,
+            locations: false,
         };
         for name in list.split(',') {
             match name {
@@ -65,6 +69,7 @@ impl Habits {
                 "strict" => habits.strict = true,
                 "timers" => habits.timers = true,
                 "ipv6" => habits.ipv6 = true,
+                "locations" => habits.locations = true,
                 _ => return None,
             }
         }
@@ -84,6 +89,7 @@ impl Habits {
             strict: some(self.strict),
             timers: some(self.timers),
             ipv6: some(self.ipv6),
+            locations: self.locations,
         }
     }
 }

@@ -4,7 +4,7 @@ use super::super::audit::{Verdict, hasher, is};
 use super::super::call::CALLER;
 use super::super::fault::Saboteur;
 use super::super::rng::Rng;
-use super::super::setup::Options;
+use super::super::setup::{Options, STARTED};
 use super::super::trace::{Fate, Ring};
 use super::super::wire::read_hex;
 use super::super::world::{Failure, Report};
@@ -17,7 +17,7 @@ use super::script::Script;
 use super::setup::{HOPS_MAX, Habits, SERVERS, Setup, address, number};
 use super::view::View;
 use ahash::RandomState;
-use ringway::clock::{Now, UnixSeconds};
+use ringway::clock::Now;
 use ringway::limits::SCAN_PADDING;
 use ringway::metrics::Metrics;
 use ringway::outbox::ListenerId;
@@ -25,8 +25,6 @@ use ringway::shard::{Datagram as Input, Owner, Place, Shard};
 use ringway::sip::{HeaderName, Index, Message, Method, scan};
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-const STARTED: UnixSeconds = UnixSeconds(1_381_399_635);
 
 /// A world that runs longer than its calls can last never ends.
 const END_MS: u64 = 7_200_000;
