@@ -95,6 +95,8 @@ pub struct Rounds {
     /// The caller has given up.
     gone: bool,
     winner: Option<u8>,
+    /// When an answer came that is late and may win all the same.
+    kept_ms: Option<u64>,
     failures: u32,
     /// The callee whose message the server has just got.
     input: Option<u8>,
@@ -131,6 +133,7 @@ impl Rounds {
             over: false,
             gone: false,
             winner: None,
+            kept_ms: None,
             failures: 0,
             input: None,
             blurred: false,
@@ -188,7 +191,7 @@ impl Rounds {
             return;
         }
         let is_silent = leg.heard_ms.is_none() && now_ms >= invited_ms + SILENCE_MS;
-        self.blurred |= leg.heard_ms.is_none() && now_ms >= invited_ms + NEARLY_SILENCE_MS;
+        self.blurred |= leg.heard_ms.is_none() && is_now(invited_ms + SILENCE_MS, now_ms);
         let tried = is_current && !round.ended && !self.over && leg.cancelled_ms.is_none() && !is_silent;
         leg.heard_ms.get_or_insert(now_ms);
         if rings && tried {
@@ -203,6 +206,7 @@ impl Rounds {
             leg.late = !tried;
             leg.lost = !tried && (!self.rules.keeps_late || self.over || answered);
             round.ended |= tried;
+            self.kept_ms = (leg.late && !leg.lost).then_some(now_ms).or(self.kept_ms);
         } else if tried {
             self.failures += 1;
             let rang = leg.rang_ms.is_some();
@@ -264,13 +268,14 @@ impl Rounds {
 
     /// The server cancels a callee.
     pub fn cancel(&mut self, place: u8, now_ms: u64) -> Verdict {
+        self.note_silence(now_ms);
         let number = self.leg(place).ok_or("a CANCEL to a location that there is not")?;
         let hop = self.legs[number].at.hop;
         let is_current = self.current() == Some(hop);
         let round = &mut self.rounds[usize::from(hop)];
         let leg = &mut self.legs[number];
         leg.cancelled_ms.get_or_insert(now_ms);
-        if self.over || round.ended || !is_current {
+        if self.over || round.ended || !is_current || self.kept_ms == Some(now_ms) {
             return Ok(());
         }
         let trying = leg.heard_ms.filter(|_| leg.rang_ms.is_none()).map(|ms| ms + round.trying_ms);
@@ -290,6 +295,7 @@ impl Rounds {
 
     /// The caller's first final response.
     pub fn final_response(&mut self, status: u16, now_ms: u64) -> Verdict {
+        self.note_silence(now_ms);
         let over = std::mem::replace(&mut self.over, true);
         if over || self.gone {
             return Ok(());
@@ -302,7 +308,7 @@ impl Rounds {
                 !self.rules.plain || is_input && leg.final_ms == now_ms
             };
             let place = answered.find(given).map(|leg| leg.at.place);
-            is(place.is_some(), "a 2xx that nobody gave who may win")?;
+            is(place.is_some() || self.blurred, "a 2xx that nobody gave who may win")?;
             self.winner = if self.rules.plain { place } else { None };
             return Ok(());
         }
@@ -378,7 +384,7 @@ impl Rounds {
             let ended = self.over || round.ended || leg.at.hop < current;
             is(!ended || !leg.rings(), "a location was left ringing")?;
             if leg.is_answered() && leg.final_ms == now_ms && Some(leg.at.place) == input {
-                let dropped = leg.acknowledged && leg.byed || !self.rules.has_room;
+                let dropped = leg.acknowledged && leg.byed || !self.is_known() || !leg.is_remembered(now_ms);
                 is(!leg.lost || dropped, "a late answer without ACK and BYE")?;
                 let wins = leg.late || self.winner.is_some() || self.gone || !self.rules.plain;
                 is(wins || !self.is_known(), "an answer that did not win")?;
@@ -441,6 +447,13 @@ impl Leg {
     /// What it came to, and as which; who says nothing comes to nothing after a fixed time.
     fn failure_by(&self, now_ms: u64) -> Option<(u32, Failure)> {
         self.failure.or(self.is_silent(now_ms).then_some((u32::MAX, Failure::Silent)))
+    }
+
+    /// 64·T1 have not gone by without a word, nor since the CANCEL.
+    fn is_remembered(&self, now_ms: u64) -> bool {
+        let in_time = |ms: u64| self.invited_ms.is_some_and(|invited_ms| ms < invited_ms + NEARLY_SILENCE_MS);
+        let late = self.cancelled_ms.is_some_and(|ms| now_ms >= ms + NEARLY_SILENCE_MS);
+        self.heard_ms.is_some_and(in_time) && !late
     }
 
     /// It is there, has no final response and no CANCEL.
