@@ -2,8 +2,9 @@
 
 use super::callee::Callee;
 use super::caller::Caller;
+use super::locations::Phone;
 use super::rng::Rng;
-use super::rounds::{Location, Rounds, Rules};
+use super::rounds::{Rounds, Rules};
 use super::setup::{HOPS_MAX, PHONES_MAX, Setup, hop_of};
 use super::trace::Ring;
 use ringway::settings::LateAnswer;
@@ -132,15 +133,8 @@ impl Call {
         };
         let patience = (0..hops).map(|hop| setup.patience(hops, hop));
         let waits: Vec<_> = patience.map(|patience| (patience.ring_ms, patience.trying_ms)).collect();
-        let phones = (0..hops).flat_map(|hop| setup.phones(hops, hop).iter().map(move |phone| (hop, phone)));
-        let locations = phones.map(|(hop, phone)| Location {
-            place: phone.place,
-            hop,
-            q: phone.q,
-            expires_ms: phone.ends_ms(),
-            has_path: phone.has_path,
-        });
-        Rounds::new(rules, &waits, locations.collect())
+        let phones = (0..hops).flat_map(|hop| setup.phones(hops, hop));
+        Rounds::new(rules, &waits, phones.map(Phone::location).collect())
     }
 
     pub fn is_cut(&self, who: u8, now_ms: u64) -> bool {

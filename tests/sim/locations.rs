@@ -2,7 +2,8 @@
 //! or about to.
 
 use super::rng::Rng;
-use super::setup::{HOPS_MAX, PHONES_MAX, STARTED, callee_address, hop_of, numbered, place};
+use super::rounds::Location;
+use super::setup::{HOPS_MAX, PHONES_MAX, STARTED, hop_of, numbered, place};
 use ringway::clock::UnixSeconds;
 use ringway::directory::{Binding, Entry, Extras, Subscriber};
 use ringway::outbox::ListenerId;
@@ -50,8 +51,15 @@ impl Phone {
         phones
     }
 
-    pub fn ends_ms(&self) -> u64 {
-        self.expires_ms.unwrap_or(u64::MAX)
+    /// What the audit has to know of it.
+    pub fn location(&self) -> Location {
+        Location {
+            place: self.place,
+            hop: hop_of(self.place),
+            q: self.q,
+            expires_ms: self.expires_ms.unwrap_or(u64::MAX),
+            has_path: self.has_path,
+        }
     }
 
     /// The binding of it, or the one that it has besides its static contact.
@@ -88,18 +96,23 @@ pub fn phones_of_world(seed: u64) -> Vec<Vec<Phone>> {
     phones
 }
 
-/// A subscriber with its phones' locations instead of the one that it has.
-pub fn entry(subscriber: Subscriber, phones: &[Vec<Phone>]) -> Entry {
-    let digits = subscriber.number.as_bytes();
-    let (hops, hop) = (digits[1] - b'0', digits[2] - b'0');
-    let uri = |phone: &Phone| format!("sip:{}@{}", subscriber.number, callee_address(phone.place));
-    let phones = &phones[numbered(hops, hop)];
-    let binding = |phone: &Phone| phone.binding(&uri(phone), callee_address(phone.place), ListenerId(0));
+/// A subscriber with its phones' locations instead of the one that it has. `at`: a phone's address, and the
+/// listener that it registered at.
+pub fn entry(
+    subscriber: Subscriber,
+    phones: &[Phone],
+    at: impl Fn(&Phone) -> (SocketAddr, ListenerId),
+) -> Entry {
+    let uri = |address| format!("sip:{}@{address}", subscriber.number);
+    let binding = |phone: &Phone| {
+        let (address, listener) = at(phone);
+        phone.binding(&uri(address), address, listener)
+    };
     let bindings = phones.iter().filter_map(binding).collect();
     let mut own = Subscriber { contact: None, ..subscriber.clone() };
     if let Some(phone) = phones.iter().find(|phone| phone.expires_ms.is_none()) {
-        debug_assert_eq!(hop_of(phone.place), hop);
-        own = own.at(&uri(phone), callee_address(phone.place));
+        let (address, _) = at(phone);
+        own = own.at(&uri(address), address);
     }
     let mut entry = Entry::from(own);
     entry.bindings = bindings;

@@ -95,8 +95,8 @@ pub struct Rounds {
     /// The caller has given up.
     gone: bool,
     winner: Option<u8>,
-    /// When an answer came that is late and may win all the same.
-    kept_ms: Option<u64>,
+    /// An answer came that is late and may win all the same.
+    kept: bool,
     failures: u32,
     /// The callee whose message the server has just got.
     input: Option<u8>,
@@ -133,7 +133,7 @@ impl Rounds {
             over: false,
             gone: false,
             winner: None,
-            kept_ms: None,
+            kept: false,
             failures: 0,
             input: None,
             blurred: false,
@@ -170,6 +170,13 @@ impl Rounds {
         self.of(hop).filter(|leg| leg.is_left(now_ms) && leg.at.q < below).map(|leg| leg.at.q).max()
     }
 
+    /// The caller calls again behind a refusal before anybody was called.
+    pub fn restart(&mut self) {
+        if self.current().is_none() {
+            (self.over, self.gone) = (false, false);
+        }
+    }
+
     /// The caller's CANCEL or BYE has come in time.
     pub fn caller_gone(&mut self) {
         self.gone = true;
@@ -192,7 +199,8 @@ impl Rounds {
         }
         let is_silent = leg.heard_ms.is_none() && now_ms >= invited_ms + SILENCE_MS;
         self.blurred |= leg.heard_ms.is_none() && is_now(invited_ms + SILENCE_MS, now_ms);
-        let tried = is_current && !round.ended && !self.over && leg.cancelled_ms.is_none() && !is_silent;
+        let given_up = leg.cancelled_ms.is_some() || leg.failure.is_some() || is_silent;
+        let tried = is_current && !round.ended && !self.over && !given_up;
         leg.heard_ms.get_or_insert(now_ms);
         if rings && tried {
             leg.rang_ms.get_or_insert(now_ms);
@@ -206,7 +214,8 @@ impl Rounds {
             leg.late = !tried;
             leg.lost = !tried && (!self.rules.keeps_late || self.over || answered);
             round.ended |= tried;
-            self.kept_ms = (leg.late && !leg.lost).then_some(now_ms).or(self.kept_ms);
+            self.kept |= leg.late && !leg.lost && leg.is_remembered(now_ms);
+            self.blurred |= self.kept && !self.rules.plain;
         } else if tried {
             self.failures += 1;
             let rang = leg.rang_ms.is_some();
@@ -270,12 +279,15 @@ impl Rounds {
     pub fn cancel(&mut self, place: u8, now_ms: u64) -> Verdict {
         self.note_silence(now_ms);
         let number = self.leg(place).ok_or("a CANCEL to a location that there is not")?;
+        if self.legs[number].cancelled_ms.is_some() {
+            return Ok(());
+        }
         let hop = self.legs[number].at.hop;
         let is_current = self.current() == Some(hop);
         let round = &mut self.rounds[usize::from(hop)];
         let leg = &mut self.legs[number];
-        leg.cancelled_ms.get_or_insert(now_ms);
-        if self.over || round.ended || !is_current || self.kept_ms == Some(now_ms) {
+        leg.cancelled_ms = Some(now_ms);
+        if self.over || round.ended || !is_current || self.kept {
             return Ok(());
         }
         let trying = leg.heard_ms.filter(|_| leg.rang_ms.is_none()).map(|ms| ms + round.trying_ms);
@@ -313,7 +325,9 @@ impl Rounds {
             return Ok(());
         }
         let answered = self.legs.iter().any(|leg| leg.is_answered() && !leg.lost);
-        if !self.is_known() || !self.rules.plain && (answered || status == 504) {
+        // A reliable provisional response without its PRACK, or a session interval too small.
+        let of_our_own = answered || status == 504 || status == 422 && self.current().is_none();
+        if !self.is_known() || !self.rules.plain && of_our_own {
             return Ok(());
         }
         let next = self.current().map_or(0, |hop| hop + 1);

@@ -6,6 +6,7 @@ use super::locations::{self, Phone, phones_of_world};
 use super::rng::{Odds, Rng};
 use ringway::clock::UnixSeconds;
 use ringway::directory::{Directory, Entry, Subscriber};
+use ringway::outbox::ListenerId;
 use ringway::settings::{AckPolicy, LateAnswer, Listener, Settings};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -142,9 +143,14 @@ impl Setup {
         let shards = rng.between(1, 3) as u16;
         let (secret, gap_ms) = (rng.draw(), rng.between(1, 6));
         let phones = if options.forked { phones_of_world(options.seed) } else { Vec::new() };
-        let with_bindings = |subscriber: Subscriber| match options.forked {
-            true => locations::entry(subscriber, &phones),
-            false => Entry::from(subscriber),
+        let with_bindings = |subscriber: Subscriber| {
+            let digits = subscriber.number.as_bytes();
+            match phones.get(numbered(digits[1] - b'0', digits[2] - b'0')) {
+                Some(phones) => {
+                    locations::entry(subscriber, phones, |phone| (callee_address(phone.place), ListenerId(0)))
+                }
+                None => Entry::from(subscriber),
+            }
         };
         let directory = Directory::of(subscribers.into_iter().map(with_bindings));
         Setup { settings: Arc::new(settings), directory, shards, secret, scarce, network, phones, gap_ms }
