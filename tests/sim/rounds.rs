@@ -97,6 +97,8 @@ pub struct Rounds {
     winner: Option<u8>,
     /// An answer came that is late and may win all the same.
     kept: bool,
+    /// A callee was cancelled before anything was said that explains it.
+    unexplained: bool,
     failures: u32,
     /// The callee whose message the server has just got.
     input: Option<u8>,
@@ -134,6 +136,7 @@ impl Rounds {
             gone: false,
             winner: None,
             kept: false,
+            unexplained: false,
             failures: 0,
             input: None,
             blurred: false,
@@ -293,7 +296,11 @@ impl Rounds {
         let trying = leg.heard_ms.filter(|_| leg.rang_ms.is_none()).map(|ms| ms + round.trying_ms);
         let rang_out = round.rang_ms.is_some_and(|ms| is_now(ms + round.ring_ms, now_ms));
         let never_rang = trying.is_some_and(|due_ms| is_now(due_ms, now_ms));
-        is(rang_out || never_rang, "a CANCEL at a wrong moment")?;
+        if !rang_out && !never_rang {
+            // The 504 that explains it follows.
+            self.unexplained = true;
+            return is(!self.rules.plain, "a CANCEL at a wrong moment");
+        }
         if rang_out && never_rang {
             self.blurred = true;
         } else if rang_out {
@@ -312,6 +319,7 @@ impl Rounds {
         if over || self.gone {
             return Ok(());
         }
+        self.unexplained &= !(status == 504 || self.gone);
         if status < 300 {
             let keeps = self.rules.keeps_late;
             let mut answered = self.legs.iter().filter(|leg| leg.is_answered() && (!leg.late || keeps));
@@ -393,6 +401,7 @@ impl Rounds {
     pub fn settled(&mut self, now_ms: u64) -> Verdict {
         let input = self.input.take();
         let Some(current) = self.current() else { return Ok(()) };
+        is(!self.unexplained, "a CANCEL at a wrong moment")?;
         for leg in &self.legs {
             let round = &self.rounds[usize::from(leg.at.hop)];
             let ended = self.over || round.ended || leg.at.hop < current;
