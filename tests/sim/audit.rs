@@ -94,7 +94,8 @@ pub fn check(call: &mut Call, parcel: &Parcel, sent: &Sent<'_>) -> Verdict {
     }
 }
 
-/// RFC 3327 §5.2; RFC 3261 §9.1, §17.1.1.3: an INVITE follows the binding's path, and what is hop by hop with it.
+/// RFC 3327 §5.2; RFC 3261 §9.1, §17.1.1.3: an INVITE follows the binding's path, and what is hop by hop with
+/// it.
 fn routed(has_path: bool, place: u8, (message, refused): (&Message<'_>, bool)) -> Verdict {
     let method = message.method();
     let follows =

@@ -1,5 +1,5 @@
-//! Where the numbers of a world are reached: a static contact, bindings of every q-value, some of them expired
-//! or about to.
+//! Where the numbers of a world are reached: a static contact, bindings of every q-value, some of them
+//! expired or about to.
 
 use super::rng::Rng;
 use super::rounds::Location;

@@ -18,9 +18,9 @@ const USAGE: &str =
   --seconds   worlds until so much time has passed
   --world     calls in a world; without it the seed decides
   --peers     all (default): those of a plain call, and in every second world those that use everything in a
-              dialog; in half of the worlds numbers have up to four locations. basic: plain calls to one location
-              each; forked: plain calls to several; or the latter only, with some of: reliable,updates,reinvites,
-              relayed,forks,routes,strict,timers,ipv6,locations
+              dialog; in half of either numbers have up to four locations. basic: plain calls to one location
+              each; forked: plain calls to several; or the latter only, with some of: reliable,updates,
+              reinvites,relayed,forks,routes,strict,timers,ipv6,locations
   --only      this call of the world alone, with every byte of it
   --fault     makes the server faulty: BYE swallows what begins so, BYE|CSeq: 2|CSeq: 1 replaces text in it,
               and with |again behind that only in every second message";

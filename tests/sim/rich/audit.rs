@@ -148,8 +148,8 @@ fn offering(
     Ok(offer)
 }
 
-/// RFC 3327 §5.2; RFC 3261 §9.1, §17.1.1.3: a leg's INVITE follows the path of its binding, and what is hop by
-/// hop with it.
+/// RFC 3327 §5.2; RFC 3261 §9.1, §17.1.1.3: a leg's INVITE follows the path of its binding, and what is hop
+/// by hop with it.
 pub fn follows_path(has_path: bool, party: &Party, view: &View, message: &Message<'_>) -> Verdict {
     let branch = branch_of(message);
     let invite = view.out.iter().find(|out| out.branch == branch && out.method == Method::Invite);

@@ -262,7 +262,7 @@ impl Party {
             self.script.session_s = Some(min_se);
             return self.start(on);
         }
-        if status == 422 && std::env::var_os("SIM_KNOWN").is_none() {
+        if status == 422 {
             on.complain("422 without Min-SE");
         }
         self.dialog(dialog).stage = Stage::Over;

@@ -23,7 +23,8 @@ pub fn final_status(view: &View) -> u16 {
 pub fn arrives(rounds: &mut Rounds, place: u8, view: &View, seen: &Seen<'_>) {
     if place == CALLER {
         let waits = first(view).is_some_and(|first| first.status == 0);
-        let of_first = first(view).is_some_and(|first| first.branch == super::party::branch_of(&seen.message));
+        let of_first =
+            first(view).is_some_and(|first| first.branch == super::party::branch_of(&seen.message));
         match seen.message.method() {
             _ if !seen.message.is_request() => {}
             Method::Cancel if waits && of_first => rounds.caller_gone(),
@@ -38,12 +39,7 @@ pub fn arrives(rounds: &mut Rounds, place: u8, view: &View, seen: &Seen<'_>) {
 
 /// A message of the server's to a callee, which the view knows already. `is_new`: its first request of that
 /// branch.
-pub fn told(
-    rounds: &mut Rounds,
-    (party, view): (&Party, &View),
-    seen: &Seen<'_>,
-    is_new: bool,
-) -> Verdict {
+pub fn told(rounds: &mut Rounds, (party, view): (&Party, &View), seen: &Seen<'_>, is_new: bool) -> Verdict {
     let (message, place) = (&seen.message, party.place);
     if !message.is_request() {
         return Ok(());

@@ -7,8 +7,8 @@ use super::super::setup::{Network as Weather, Options, hop_of, phone_of};
 use ringway::directory::{Directory, Entry, Subscriber};
 use ringway::outbox::ListenerId;
 use ringway::settings::{AckPolicy, LateAnswer, Listener, Settings};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 /// The server's addresses.
@@ -189,7 +189,8 @@ impl Setup {
         };
         let view = self.directory.read();
         let ring_ms = |hop| {
-            let own = view.get(number(hops, hop, ipv6).as_bytes()).and_then(|entry| entry.subscriber.after_ms);
+            let own =
+                view.get(number(hops, hop, ipv6).as_bytes()).and_then(|entry| entry.subscriber.after_ms);
             if hop + 1 < hops { own.unwrap_or(settings.no_answer_ms) } else { settings.ring_limit_ms }
         };
         let waits: Vec<_> = (0..hops).map(|hop| (ring_ms(hop), settings.trying_limit_ms)).collect();
