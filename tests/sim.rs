@@ -243,9 +243,9 @@ fn a_planted_fault_is_found_among_richer_peers() {
         ("reliable", "PRACK|RAck: |RAck: 1", "RAck"),
         ("reliable", "SIP/2.0 18|Require: 100rel\r\n|", "RSeq without Require"),
         ("locations", "CANCEL", "left ringing"),
-        ("locations", "BYE", "without ACK and BYE"),
+        ("locations", "BYE", "two callees have won"),
         ("locations", "SIP/2.0 486|SIP/2.0 486|SIP/2.0 404", "that counts"),
-        ("locations", "INVITE sip:2100@127.0.1.7", "left out"),
+        ("locations", "INVITE sip:2100@127.0.1.8", "nothing follows"),
         ("locations,ipv6", "ACK|Route: |Way: ", "Route"),
     ];
     for (habits, fault, wrong) in cases {
