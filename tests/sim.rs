@@ -9,23 +9,28 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const CALLS: u32 = 1_000;
 
 fn world(seed: u64, loss: f64) -> Options {
-    Options { seed, calls: CALLS, loss, only: None, fault: None }
+    Options { seed, calls: CALLS, loss, forked: false, only: None, fault: None }
 }
 
 #[track_caller]
 fn play(options: Options) -> Report {
     World::new(options)
         .run()
-        .unwrap_or_else(|failure| panic!("{}\n{}", failure.text, again(options, "basic", &failure)))
+        .unwrap_or_else(|failure| panic!("{}\n{}", failure.text, again(options, plain(options), &failure)))
 }
 
 /// The same with peers that use more of SIP.
 #[track_caller]
 fn play_rich(options: Options, habits: &str) -> Report {
     let read = Habits::read(habits).unwrap_or_else(|| panic!("no such habits: {habits}"));
+    let options = Options { forked: habits.contains("locations"), ..options };
     RichWorld::new(options, read)
         .run()
         .unwrap_or_else(|failure| panic!("{}\n{}", failure.text, again(options, habits, &failure)))
+}
+
+fn plain(options: Options) -> &'static str {
+    if options.forked { "forked" } else { "basic" }
 }
 
 fn again(options: Options, peers: &str, failure: &Failure) -> String {
@@ -38,8 +43,12 @@ fn again(options: Options, peers: &str, failure: &Failure) -> String {
 }
 
 /// What richer peers may do in these tests.
-const HABITS: [&str; 3] =
-    ["forks,routes,strict,ipv6", "relayed,reinvites,updates,timers,routes,strict,ipv6", "all"];
+const HABITS: [&str; 4] = [
+    "forks,routes,strict,ipv6",
+    "relayed,reinvites,updates,timers,routes,strict,ipv6",
+    "all",
+    "all,locations",
+];
 
 const RICH_CALLS: u32 = 100;
 
@@ -47,6 +56,13 @@ const RICH_CALLS: u32 = 100;
 fn fixed_seeds_without_loss() {
     for seed in 1..=4 {
         play(world(seed, 0.0));
+    }
+}
+
+#[test]
+fn fixed_seeds_with_several_locations() {
+    for (seed, loss) in [(1, 0.0), (2, 0.0), (3, 0.05), (4, 0.1), (5, 0.1), (6, 0.2), (7, 0.4)] {
+        play(Options { forked: true, ..world(seed, loss) });
     }
 }
 
@@ -61,7 +77,7 @@ fn fixed_seeds_with_loss() {
 fn a_fresh_seed_every_time() {
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     for step in 0..4 {
-        play(world(clock + step, 0.1));
+        play(Options { forked: step % 2 == 1, ..world(clock + step, 0.1) });
     }
 }
 
@@ -175,6 +191,36 @@ fn a_planted_fault_is_found_in_plain_calls() {
 }
 
 #[test]
+fn a_planted_fault_is_found_among_several_locations() {
+    let cases = [
+        ("ACK", "not acknowledged"),
+        ("BYE", "without ACK and BYE"),
+        ("CANCEL", "left ringing"),
+        ("CANCEL|Route: |Way: ", "Route"),
+        ("ACK|Route: |Way: ", "Route"),
+        ("INVITE|Route: |Way: ", "Route"),
+        // The second phone of everyone is left out.
+        ("INVITE sip:110@127.0.2.1", "left out"),
+        ("SIP/2.0 486|SIP/2.0 486|SIP/2.0 404", "that counts"),
+        ("SIP/2.0 480|SIP/2.0 480|SIP/2.0 408", "that counts"),
+        ("SIP/2.0 500|SIP/2.0 500|SIP/2.0 503", "that counts"),
+        ("SIP/2.0 60|SIP/2.0 60|SIP/2.0 48", "that counts"),
+        ("SIP/2.0 200", "did not win"),
+        ("SIP/2.0 202|SIP/2.0 202|SIP/2.0 200", "nobody gave"),
+        ("SIP/2.0 4", "nothing follows"),
+    ];
+    for (fault, wrong) in cases {
+        let mut worlds = (41..45).map(|seed| {
+            let options = Options { fault: Fault::read(fault), calls: 400, forked: true, ..world(seed, 0.0) };
+            World::new(options).run()
+        });
+        let failure = worlds.find_map(Result::err);
+        let text = failure.map_or_else(|| panic!("{fault:?} was not found"), |failure| failure.text);
+        assert!(text.lines().next().is_some_and(|line| line.contains(wrong)), "{fault:?}: {text}");
+    }
+}
+
+#[test]
 fn a_planted_fault_is_found_among_richer_peers() {
     const NO_SDP_IN_200: &str =
         "SIP/2.0 200|Content-Type: application/sdp\r\nContent-Length: 89|Content-Length: 0";
@@ -196,12 +242,18 @@ fn a_planted_fault_is_found_among_richer_peers() {
         ("relayed", "SIP/2.0 200|SIP/2.0 200|SIP/2.0 204", "never gave"),
         ("reliable", "PRACK|RAck: |RAck: 1", "RAck"),
         ("reliable", "SIP/2.0 18|Require: 100rel\r\n|", "RSeq without Require"),
+        ("locations", "CANCEL", "left ringing"),
+        ("locations", "BYE", "two callees have won"),
+        ("locations", "SIP/2.0 486|SIP/2.0 486|SIP/2.0 404", "that counts"),
+        ("locations", "INVITE sip:2100@127.0.1.8", "nothing follows"),
+        ("locations,ipv6", "ACK|Route: |Way: ", "Route"),
     ];
     for (habits, fault, wrong) in cases {
+        let forked = habits.contains("locations");
         let habits = Habits::read(habits).unwrap_or(Habits::ALL);
         // Not every world's peers have every habit.
         let mut worlds = (43..49).map(|seed| {
-            let options = Options { fault: Fault::read(fault), calls: 100, ..world(seed, 0.0) };
+            let options = Options { fault: Fault::read(fault), calls: 100, forked, ..world(seed, 0.0) };
             RichWorld::new(options, habits).run()
         });
         let failure = worlds.find_map(Result::err);

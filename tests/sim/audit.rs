@@ -3,7 +3,7 @@
 use super::call::{CALLER, Call, Kind, Parcel, Text};
 use super::callee::Callee;
 use super::caller::Caller;
-use super::setup::{CALLERS, HOPS_MAX, callee_address};
+use super::setup::{CALLERS, callee_address, callee_at, hop_of, mark};
 use super::wire::{CALLEE_BYE_CSEQ, CALLER_BYE_CSEQ, INVITE_CSEQ, hex, read_hex};
 use ahash::RandomState;
 use ringway::sip::{HeaderName, Message, Method};
@@ -36,7 +36,7 @@ pub fn addressee(message: &Message<'_>, destination: SocketAddr) -> Verdict<Parc
     let (call, who) = if destination == CALLERS {
         (read_hex(message.call_id()), CALLER)
     } else {
-        let hop = (0..HOPS_MAX as u8).find(|&hop| callee_address(hop) == destination);
+        let hop = callee_at(destination);
         let tag = match message.is_request() {
             true => message.to_tag(),
             false => message.from_tag(),
@@ -52,11 +52,14 @@ pub fn addressee(message: &Message<'_>, destination: SocketAddr) -> Verdict<Parc
 /// Checks a message of the server's and remembers it.
 pub fn check(call: &mut Call, parcel: &Parcel, sent: &Sent<'_>) -> Verdict {
     let id = hex(call.index);
-    is(parcel.who == CALLER || parcel.who < call.hops, "a message beyond the chain")?;
+    is(parcel.who == CALLER || hop_of(parcel.who) < call.hops, "a message beyond the chain")?;
+    is(parcel.who == CALLER || usize::from(parcel.who) < call.callees.len(), "a message beyond the phones")?;
     well_formed(&sent.message)?;
     match (parcel.who, parcel.kind) {
         (CALLER, Kind::Response(status, method)) => {
-            response_to_caller(&mut call.caller, &id, sent, status, method)
+            let before = call.caller.final_status;
+            response_to_caller(&mut call.caller, &id, sent, status, method)?;
+            concluded(call, before, sent.now_ms)
         }
         (CALLER, Kind::Request(method)) => request_to_caller(&mut call.caller, &id, sent, method),
         (hop, Kind::Response(status, method)) => {
@@ -65,20 +68,55 @@ pub fn check(call: &mut Call, parcel: &Parcel, sent: &Sent<'_>) -> Verdict {
             let callee = &mut call.callees[usize::from(hop)];
             let cseq = message.cseq().map_or(0, |cseq| cseq.number);
             is(cseq == CALLEE_BYE_CSEQ, "CSeq of a response to a callee")?;
-            is(message.from_tag().get(9) == Some(&(b'1' + hop)), "From tag of a response to a callee")?;
-            is(message.top_via().is_some_and(|via| via.branch.ends_with(&[b'k', b'1' + hop])), "its branch")?;
+            is(message.from_tag().get(9) == Some(&mark(hop)), "From tag of a response to a callee")?;
+            is(message.top_via().is_some_and(|via| via.branch.ends_with(&[b'k', mark(hop)])), "its branch")?;
             callee.bye_arrived |= status < 300;
             Ok(())
         }
         (hop, Kind::Request(method)) => {
             if method == Method::Invite && call.callees[usize::from(hop)].server.invite.sent == 0 {
-                may_invite(call, hop, &sent.message)?;
+                may_invite(call, hop, sent)?;
             }
             if method == Method::Cancel && call.callees[usize::from(hop)].server.cancel.sent == 0 {
                 may_cancel(call, hop, sent.now_ms)?;
             }
+            if let Some(rounds) = &mut call.rounds {
+                let refused = call.callees[usize::from(hop)].final_status >= 300;
+                routed(rounds.has_path(hop), hop, (&sent.message, refused))?;
+                match method {
+                    Method::Ack => rounds.acknowledge(hop),
+                    Method::Bye => rounds.hang_up(hop),
+                    _ => {}
+                }
+            }
             request_to_callee(&mut call.callees[usize::from(hop)], sent, method)
         }
+    }
+}
+
+/// RFC 3327 §5.2; RFC 3261 §9.1, §17.1.1.3: an INVITE follows the binding's path, and what is hop by hop with
+/// it.
+fn routed(has_path: bool, place: u8, (message, refused): (&Message<'_>, bool)) -> Verdict {
+    let method = message.method();
+    let follows =
+        has_path && (matches!(method, Method::Invite | Method::Cancel) || method == Method::Ack && refused);
+    let mut routes = message.values(HeaderName::Route);
+    let wanted = follows.then(|| format!("<sip:{};lr>", callee_address(place)));
+    is(
+        routes.next() == wanted.as_ref().map(String::as_bytes) && routes.next().is_none(),
+        "Route towards a path",
+    )
+}
+
+/// What counts when several locations are tried: the caller's final response is the right one.
+fn concluded(call: &mut Call, before: u16, now_ms: u64) -> Verdict {
+    let Some(rounds) = &mut call.rounds else { return Ok(()) };
+    if call.caller.bye_arrived && before == 0 {
+        rounds.caller_gone();
+    }
+    match call.caller.final_status {
+        status if before == 0 && status != 0 => rounds.final_response(status, now_ms),
+        _ => Ok(()),
     }
 }
 
@@ -180,23 +218,28 @@ fn in_dialog(server: &mut super::server::Server, sent: &Sent<'_>, method: Method
 }
 
 /// A leg may begin while the caller waits, behind the leg before it; it carries a Diversion for each.
-fn may_invite(call: &Call, hop: u8, invite: &Message<'_>) -> Verdict {
+fn may_invite(call: &mut Call, place: u8, sent: &Sent<'_>) -> Verdict {
+    let (invite, hop) = (&sent.message, hop_of(place));
     let caller = &call.caller;
     is(caller.final_status == 0, "an INVITE behind the final response")?;
     is(!caller.cancelled, "an INVITE behind the caller's CANCEL")?;
+    is(invite.values(HeaderName::Diversion).count() == usize::from(hop), "Diversion")?;
+    is(invite.max_forwards() == Some(69), "Max-Forwards of a leg")?;
+    if let Some(rounds) = &mut call.rounds {
+        return rounds.invite(place, sent.now_ms);
+    }
     let before = usize::from(hop).checked_sub(1).map(|hop| &call.callees[hop]);
     is(before.is_none_or(|before| before.server.invite.sent > 0), "a callee was left out")?;
-    is(
-        before.is_none_or(|before| before.final_status == 0 || before.final_status >= 300),
-        "it was answered",
-    )?;
-    is(invite.values(HeaderName::Diversion).count() == usize::from(hop), "Diversion")?;
-    is(invite.max_forwards() == Some(69), "Max-Forwards of a leg")
+    let waits = |before: &Callee| before.final_status == 0 || before.final_status >= 300;
+    is(before.is_none_or(waits), "it was answered")
 }
 
 /// A callee is cancelled when its time is up, not before and not later (SIP_RULES 2), or when the caller or
 /// another callee has ended the search.
-fn may_cancel(call: &Call, hop: u8, now_ms: u64) -> Verdict {
+fn may_cancel(call: &mut Call, hop: u8, now_ms: u64) -> Verdict {
+    if let Some(rounds) = &mut call.rounds {
+        return rounds.cancel(hop, now_ms);
+    }
     let Caller { final_status, cancelled, bye_arrived, .. } = call.caller;
     let answered = call.callees.iter().any(|callee| (200..300).contains(&callee.final_status));
     let ended = final_status != 0 || cancelled || bye_arrived || answered;
@@ -262,10 +305,17 @@ pub fn arrived(call: &mut Call, parcel: &Parcel, now_ms: u64) -> bool {
         (CALLER, Kind::Request(Method::Cancel)) => {
             let waits = caller.invite_arrived && caller.final_status == 0 && !caller.turned_away;
             caller.cancelled |= waits;
+            if let Some(rounds) = call.rounds.as_mut().filter(|_| waits) {
+                rounds.caller_gone();
+            }
         }
         (CALLER, _) => {}
         (hop, Kind::Response(status, Method::Invite)) => {
             let callee = &mut call.callees[usize::from(hop)];
+            if let Some(rounds) = &mut call.rounds {
+                let cause = status == 480 && callee.script.no_answer_cause;
+                rounds.response(hop, status, (matches!(status, 180 | 183), cause), now_ms);
+            }
             callee.heard_ms.get_or_insert(now_ms);
             if matches!(status, 180 | 183) {
                 callee.rang_ms.get_or_insert(now_ms);
@@ -284,9 +334,10 @@ pub fn arrived(call: &mut Call, parcel: &Parcel, now_ms: u64) -> bool {
 }
 
 /// Never two winners; what must be acknowledged was.
-pub fn settled(call: &Call) -> Verdict {
+pub fn settled(call: &mut Call, now_ms: u64) -> Verdict {
     let winners = call.callees.iter().filter(|callee| callee.is_winner()).count();
-    is(winners <= 1, "two callees have won")
+    is(winners <= 1, "two callees have won")?;
+    call.rounds.as_mut().map_or(Ok(()), |rounds| rounds.settled(now_ms))
 }
 
 /// At the end: nobody was left in a call that is over for the others.

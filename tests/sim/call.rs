@@ -2,9 +2,12 @@
 
 use super::callee::Callee;
 use super::caller::Caller;
+use super::locations::Phone;
 use super::rng::Rng;
-use super::setup::Setup;
+use super::rounds::{Rounds, Rules};
+use super::setup::{HOPS_MAX, PHONES_MAX, Setup, hop_of};
 use super::trace::Ring;
+use ringway::settings::LateAnswer;
 use ringway::sip::Method;
 
 /// The caller's place; callees count from 0.
@@ -92,8 +95,10 @@ pub struct Call {
     /// Draws what the network does; the scripts are drawn at the start.
     pub rng: Rng,
     pub caller: Caller,
-    /// One for each hop.
+    /// By their places: one for each hop, or each hop's phones.
     pub callees: Vec<Callee>,
+    /// What is known of several locations of a number.
+    pub rounds: Option<Box<Rounds>>,
     pub cut: Option<Cut>,
     pub trace: Ring,
 }
@@ -107,11 +112,29 @@ impl Call {
             let from_ms = now_ms + u64::from(rng.below(20_000));
             Cut { who, from_ms, to_ms: from_ms + u64::from(rng.between(500, 60_000)) }
         });
-        let drawn = (0..hops).map(|hop| Callee::draw(&mut rng, setup.patience(hops, hop)));
-        let callees: Vec<Callee> = drawn.collect();
+        let forked = !setup.phones.is_empty();
+        let places = if forked { (HOPS_MAX * PHONES_MAX) as u8 } else { hops };
+        let mut draw = |place| Callee::draw(&mut rng, setup.patience(hops, hop_of(place)), forked);
+        let callees: Vec<Callee> = (0..places).map(&mut draw).collect();
+        let rounds = forked.then(|| Box::new(Call::rounds(setup, hops)));
         let diverted_ms = callees[0].script.ring_ms.unwrap_or(0) + callees[0].patience.ring_ms;
         let caller = Caller::draw(&mut rng, diverted_ms);
-        Call { index, hops, rng, caller, callees, cut, trace: Ring::default() }
+        Call { index, hops, rng, caller, callees, rounds, cut, trace: Ring::default() }
+    }
+
+    fn rounds(setup: &Setup, hops: u8) -> Rounds {
+        let settings = &setup.settings;
+        let rules = Rules {
+            max_diversions: settings.max_diversions,
+            unreachable_408: settings.unreachable_408,
+            keeps_late: settings.late_answer == LateAnswer::Keep,
+            has_room: !setup.scarce,
+            plain: true,
+        };
+        let patience = (0..hops).map(|hop| setup.patience(hops, hop));
+        let waits: Vec<_> = patience.map(|patience| (patience.ring_ms, patience.trying_ms)).collect();
+        let phones = (0..hops).flat_map(|hop| setup.phones(hops, hop));
+        Rounds::new(rules, &waits, phones.map(Phone::location).collect())
     }
 
     pub fn is_cut(&self, who: u8, now_ms: u64) -> bool {

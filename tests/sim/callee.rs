@@ -93,8 +93,34 @@ const TICK_MS: u64 = 8;
 const REFUSALS: [u16; 20] =
     [302, 400, 403, 404, 408, 408, 408, 410, 415, 480, 480, 480, 486, 486, 486, 487, 500, 503, 600, 603];
 
+/// What one of several phones may say.
+const REFUSALS_OF_MANY: [u16; 24] = [
+    301, 302, 401, 403, 404, 407, 408, 408, 415, 420, 422, 480, 480, 484, 486, 486, 486, 487, 500, 503, 504,
+    600, 603, 606,
+];
+
+impl Script {
+    /// The same for one of several phones: it says sooner what it has to say, or nothing ever.
+    fn of_many(self, rng: &mut Rng, no_answer: u32) -> Script {
+        let end_ms = match rng.below(100) {
+            0..45 => Some(rng.below(5_000)),
+            45..60 => Some((no_answer + rng.below(200)).saturating_sub(100).min(60_000)),
+            60..70 => Some((no_answer + rng.below(20_000)).min(60_000)),
+            _ => None,
+        };
+        let answers = rng.percent(30);
+        Script {
+            trying_ms: self.trying_ms.filter(|_| rng.percent(80)),
+            end_ms,
+            end_status: if answers { rng.pick(&[200, 200, 202]) } else { rng.pick(&REFUSALS_OF_MANY) },
+            dies_after: if rng.percent(12) { 0 } else { self.dies_after },
+            ..self
+        }
+    }
+}
+
 impl Callee {
-    pub fn draw(rng: &mut Rng, patience: Patience) -> Callee {
+    pub fn draw(rng: &mut Rng, patience: Patience, of_many: bool) -> Callee {
         let ring_ms = rng.percent(85).then(|| rng.below(3_000));
         let no_answer = ring_ms.unwrap_or(0) + patience.ring_ms;
         let answers = rng.percent(60);
@@ -123,6 +149,7 @@ impl Callee {
             hasty: rng.percent(15),
             dies_after: if rng.percent(6) { rng.below(6) as u8 } else { u8::MAX },
         };
+        let script = if of_many { script.of_many(rng, no_answer) } else { script };
         Callee {
             script,
             state: State::Idle,

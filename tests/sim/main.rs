@@ -18,8 +18,9 @@ const USAGE: &str =
   --seconds   worlds until so much time has passed
   --world     calls in a world; without it the seed decides
   --peers     all (default): those of a plain call, and in every second world those that use everything in a
-              dialog; basic: the former only; or the latter only, with some of: reliable,updates,reinvites,
-              relayed,forks,routes,strict,timers,ipv6
+              dialog; in half of either numbers have up to four locations. basic: plain calls to one location
+              each; forked: plain calls to several; or the latter only, with some of: reliable,updates,
+              reinvites,relayed,forks,routes,strict,timers,ipv6,locations
   --only      this call of the world alone, with every byte of it
   --fault     makes the server faulty: BYE swallows what begins so, BYE|CSeq: 2|CSeq: 1 replaces text in it,
               and with |again behind that only in every second message";
@@ -58,6 +59,7 @@ struct Plan {
 #[derive(Clone, Copy)]
 enum Peers {
     Basic,
+    Forked,
     All,
     Rich(Habits),
 }
@@ -72,6 +74,12 @@ impl Plan {
             seed,
             calls: self.world.unwrap_or_else(usual),
             loss: self.loss,
+            forked: match self.peers {
+                Peers::Basic => false,
+                Peers::Forked => true,
+                Peers::All => seed % 4 >= 2,
+                Peers::Rich(habits) => habits.locations,
+            },
             only: self.only,
             fault: self.fault,
         }
@@ -80,7 +88,7 @@ impl Plan {
     /// What the peers of a seed's world are used to; `None`: to plain calls.
     fn habits(&self, seed: u64) -> Option<Habits> {
         match self.peers {
-            Peers::Basic => None,
+            Peers::Basic | Peers::Forked => None,
             Peers::All => (seed % 2 == 1).then_some(Habits::ALL),
             Peers::Rich(habits) => Some(habits),
         }
@@ -194,6 +202,7 @@ fn arguments() -> Result<Plan, String> {
 fn peers(text: &str) -> Option<Peers> {
     match text {
         "basic" => Some(Peers::Basic),
+        "forked" => Some(Peers::Forked),
         "all" => Some(Peers::All),
         list => Habits::read(list).map(Peers::Rich),
     }

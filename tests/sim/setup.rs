@@ -2,14 +2,23 @@
 
 use super::callee::Patience;
 use super::fault::Fault;
+use super::locations::{self, Phone, phones_of_world};
 use super::rng::{Odds, Rng};
-use ringway::directory::{Directory, Subscriber};
+use ringway::clock::UnixSeconds;
+use ringway::directory::{Directory, Entry, Subscriber};
+use ringway::outbox::ListenerId;
 use ringway::settings::{AckPolicy, LateAnswer, Listener, Settings};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+/// When a world begins.
+pub const STARTED: UnixSeconds = UnixSeconds(1_381_399_635);
+
 /// The longest chain of callees.
 pub const HOPS_MAX: usize = 6;
+
+/// Phones of one number at most.
+pub const PHONES_MAX: usize = 4;
 
 pub const SERVER_TEXT: &str = "127.0.0.60:5060";
 const SERVER: SocketAddr = address(0, 60);
@@ -23,6 +32,8 @@ pub struct Options {
     pub calls: u32,
     /// Share of datagrams that the network loses.
     pub loss: f64,
+    /// Numbers have up to four locations.
+    pub forked: bool,
     /// Play this call alone, and print every byte of it.
     pub only: Option<u32>,
     /// What the server is made to do wrong.
@@ -37,6 +48,8 @@ pub struct Setup {
     /// The tables are too small for so many calls.
     pub scarce: bool,
     pub network: Network,
+    /// The phones of each number, by the chain's length and the place in it; empty: one each.
+    pub phones: Vec<Vec<Phone>>,
     /// Milliseconds between two calls at most.
     pub gap_ms: u32,
 }
@@ -58,9 +71,35 @@ const fn address(net: u8, host: u8) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, net, host)), 5060)
 }
 
-/// A callee's address, by its place in the chain.
-pub const fn callee_address(hop: u8) -> SocketAddr {
-    address(1, hop + 1)
+/// Where a callee stands: in which hop of the chain, and as which phone of its number.
+pub const fn place(hop: u8, phone: u8) -> u8 {
+    phone * HOPS_MAX as u8 + hop
+}
+
+pub const fn hop_of(place: u8) -> u8 {
+    place % HOPS_MAX as u8
+}
+
+pub const fn phone_of(place: u8) -> u8 {
+    place / HOPS_MAX as u8
+}
+
+/// A callee's address, by its place.
+pub const fn callee_address(place: u8) -> SocketAddr {
+    address(1 + phone_of(place), hop_of(place) + 1)
+}
+
+/// The inverse of [`callee_address`].
+pub fn callee_at(address: SocketAddr) -> Option<u8> {
+    let IpAddr::V4(ip) = address.ip() else { return None };
+    let [127, 0, net, host] = ip.octets() else { return None };
+    let is_one = (1..=HOPS_MAX).contains(&host.into()) && (1..=PHONES_MAX).contains(&net.into());
+    is_one.then(|| place(host - 1, net - 1))
+}
+
+/// A callee's letter in what it writes.
+pub const fn mark(place: u8) -> u8 {
+    b"123456abcdefghijklmnopqr"[place as usize]
 }
 
 /// The number of a callee: the chain's length and the place in it.
@@ -74,7 +113,7 @@ impl Setup {
         let scarce = rng.percent(15);
         let (max_calls, max_transactions) = match scarce {
             true => (options.calls / rng.between(2, 10), options.calls * rng.between(4, 40)),
-            false => (options.calls * 4, options.calls * 80),
+            false => (options.calls * 4, options.calls * if options.forked { 200 } else { 80 }),
         };
         let settings = Settings {
             listeners: vec![Listener { address: SERVER, sent_by: SERVER_TEXT.into() }],
@@ -92,7 +131,7 @@ impl Setup {
             max_transactions,
             ..Settings::default()
         };
-        let directory = Directory::of(subscribers(&mut rng));
+        let subscribers = subscribers(&mut rng);
         let network = Network {
             loss: Odds::new(options.loss),
             duplication: Odds::new(options.loss / 2.0),
@@ -103,7 +142,18 @@ impl Setup {
         };
         let shards = rng.between(1, 3) as u16;
         let (secret, gap_ms) = (rng.draw(), rng.between(1, 6));
-        Setup { settings: Arc::new(settings), directory, shards, secret, scarce, network, gap_ms }
+        let phones = if options.forked { phones_of_world(options.seed) } else { Vec::new() };
+        let with_bindings = |subscriber: Subscriber| {
+            let digits = subscriber.number.as_bytes();
+            match phones.get(numbered(digits[1] - b'0', digits[2] - b'0')) {
+                Some(phones) => {
+                    locations::entry(subscriber, phones, |phone| (callee_address(phone.place), ListenerId(0)))
+                }
+                None => Entry::from(subscriber),
+            }
+        };
+        let directory = Directory::of(subscribers.into_iter().map(with_bindings));
+        Setup { settings: Arc::new(settings), directory, shards, secret, scarce, network, phones, gap_ms }
     }
 }
 
@@ -116,6 +166,16 @@ impl Setup {
         let ring_ms = if hop + 1 < hops { no_answer_ms } else { settings.ring_limit_ms };
         Patience { ring_ms, trying_ms: settings.trying_limit_ms }
     }
+
+    /// The phones of a number.
+    pub fn phones(&self, hops: u8, hop: u8) -> &[Phone] {
+        self.phones.get(numbered(hops, hop)).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Where a number's phones stand in the list of them.
+pub fn numbered(hops: u8, hop: u8) -> usize {
+    usize::from(hops) * HOPS_MAX + usize::from(hop)
 }
 
 /// A chain of every length; each callee but the last forwards to the next.

@@ -1,6 +1,7 @@
 //! The last that was said in a call, as the server saw it; printed when something is wrong.
 
 use super::call::{CALLER, Kind};
+use super::setup::{hop_of, phone_of};
 use ringway::sip::Method;
 use std::fmt::Write;
 
@@ -106,7 +107,11 @@ impl Ring {
 }
 
 pub fn name(who: u8) -> String {
-    if who == CALLER { "A".into() } else { format!("B{who}") }
+    match (who, phone_of(who)) {
+        (CALLER, _) => "A".into(),
+        (hop, 0) => format!("B{hop}"),
+        (place, phone) => format!("B{}.{phone}", hop_of(place)),
+    }
 }
 
 pub fn summary(kind: Kind) -> String {

@@ -2,7 +2,7 @@
 //! everything in it is fixed once it was sent.
 
 use super::call::{CALLER, Call, Kind, Parcel};
-use super::setup::{SERVER_TEXT, number};
+use super::setup::{SERVER_TEXT, hop_of, mark, number, phone_of};
 use ringway::sip::Method;
 
 const SDP: &[u8] = b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
@@ -127,10 +127,10 @@ fn caller_response(pen: &mut Pen<'_>, call: &Call, status: u16, method: Method) 
 fn callee_request(pen: &mut Pen<'_>, call: &Call, hop: u8, method: Method) {
     let id = hex(call.index);
     let server = &call.callees[usize::from(hop)].server;
-    let place = [b'1' + hop];
+    let place = [mark(hop)];
     let caller_uri: [&[u8]; 3] = [b"sip:c", &id, b"@"];
     pen.put(&[method.name().as_bytes(), b" "]).put(&caller_uri).put(&[SERVER_TEXT.as_bytes()]);
-    pen.put(&[b" SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.1.", &place, b":5060;rport;branch=z9hG4bK", &id, b"k"]);
+    pen.put(&[b" SIP/2.0\r\nVia: SIP/2.0/UDP ", &host(hop), b":5060;rport;branch=z9hG4bK", &id, b"k"]);
     pen.put(&[&place, b"\r\nMax-Forwards: 70\r\nFrom: "]);
     callee_address(pen, call, hop);
     pen.put(&[b";tag=k", &id, &place, b"\r\nTo: <"]).put(&caller_uri);
@@ -140,7 +140,14 @@ fn callee_request(pen: &mut Pen<'_>, call: &Call, hop: u8, method: Method) {
 
 /// `<sip:120@127.0.1.1:5060>`
 fn callee_address(pen: &mut Pen<'_>, call: &Call, hop: u8) {
-    pen.put(&[b"<sip:", &number(call.hops, hop), b"@127.0.1.", &[b'1' + hop], b":5060>"]);
+    pen.put(&[b"<sip:", &number(call.hops, hop_of(hop)), b"@", &host(hop), b":5060>"]);
+}
+
+fn host(hop: u8) -> [u8; 9] {
+    let mut host = *b"127.0.1.1";
+    host[6] += phone_of(hop);
+    host[8] += hop_of(hop);
+    host
 }
 
 fn callee_response(pen: &mut Pen<'_>, call: &Call, hop: u8, (status, method): (u16, Method)) {
@@ -152,7 +159,7 @@ fn callee_response(pen: &mut Pen<'_>, call: &Call, hop: u8, (status, method): (u
     pen.put(&[b"\r\nFrom: <sip:c", &id, b"@127.0.0.1>;tag=", callee.server.tag.bytes(), b"\r\nTo: "]);
     callee_address(pen, call, hop);
     if status > 100 {
-        pen.put(&[b";tag=k", &id, &[b'1' + hop]]);
+        pen.put(&[b";tag=k", &id, &[mark(hop)]]);
     }
     pen.put(&[b"\r\nCall-ID: ", callee.server.call_id.bytes(), b"\r\n"]);
     pen.cseq(request.cseq, method);

@@ -5,19 +5,17 @@ use super::call::{CALLER, Call, Kind, Parcel};
 use super::fault::Saboteur;
 use super::network::{Event, Network};
 use super::rich::Counts;
-use super::setup::{CALLERS, Options, Setup, callee_address};
+use super::setup::{CALLERS, Options, STARTED, Setup, callee_address};
 use super::trace::{Fate, summary};
 use super::{callee, caller, wire};
 use ahash::RandomState;
-use ringway::clock::{Now, UnixSeconds};
+use ringway::clock::Now;
 use ringway::limits::SCAN_PADDING;
 use ringway::metrics::Metrics;
 use ringway::outbox::ListenerId;
 use ringway::shard::{Datagram, Owner, Place, Shard};
 use ringway::sip::{Index, Method, scan};
 use std::sync::Arc;
-
-const STARTED: UnixSeconds = UnixSeconds(1_381_399_635);
 
 /// A world that runs longer than its calls can last never ends.
 const END_MS: u64 = 3_600_000;
@@ -158,6 +156,9 @@ impl World {
         let acks = |call: &Call| call.callees.get(usize::from(parcel.who)).map_or(0, |c| c.server.ack.sent);
         let before = acks(call);
         let must_be_acknowledged = audit::arrived(call, &parcel, now_ms);
+        if call.rounds.is_some() {
+            self.touched.push(parcel.call);
+        }
         self.buffer.clear();
         wire::write(&mut self.buffer, call, &parcel);
         self.report.hash = self.hasher.hash_one((self.report.hash, &self.buffer[..]));
@@ -216,7 +217,8 @@ impl World {
         self.shards[number].outbox().clear();
         outcome?;
         while let Some(touched) = self.touched.pop() {
-            let verdict = audit::settled(&self.calls[(touched - self.first) as usize]);
+            let now_ms = self.network.now_ms;
+            let verdict = audit::settled(&mut self.calls[(touched - self.first) as usize], now_ms);
             verdict.map_err(|wrong| self.failure(Some(touched), wrong))?;
         }
         Ok(())
@@ -246,7 +248,7 @@ impl World {
         if self.options.only.is_some() {
             print_message(now_ms, "←", &parcel, bytes);
         }
-        if parcel.kind == Kind::Request(Method::Ack) {
+        if parcel.kind == Kind::Request(Method::Ack) || call.rounds.is_some() {
             self.touched.push(parcel.call);
         }
         verdict.map_err(|wrong| self.wrong_message(Some(parcel.call), wrong, bytes))
@@ -288,8 +290,14 @@ impl World {
         if let Some(call) = call.and_then(|call| self.calls.get((call - self.first) as usize)) {
             text += &format!(", call {})\n{}", call.index, call.trace.ladder());
             text += &format!("caller: {:?}, {:?}\n", call.caller.state, call.caller.script);
-            for callee in &call.callees {
-                text += &format!("callee: {:?}, {:?}\n", callee.state, callee.script);
+            for (place, callee) in
+                call.callees.iter().enumerate().filter(|(_, callee)| callee.server.invite.sent > 0)
+            {
+                let who = super::trace::name(place as u8);
+                text += &format!("{who}: {:?}, {:?}\n", callee.state, callee.script);
+            }
+            if let Some(rounds) = &call.rounds {
+                text += &rounds.describe();
             }
         } else {
             text += ")\n";

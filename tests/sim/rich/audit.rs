@@ -2,6 +2,7 @@
 //! §12 to §15, §17; RFC 3262; RFC 3264; RFC 3311; RFC 6337).
 
 use super::super::audit::{Verdict, is};
+use super::super::setup::hop_of;
 use super::heard::GIVEN_UP_MS;
 use super::ledger::{Ledger, Use};
 use super::party::{Party, branch_of};
@@ -147,15 +148,29 @@ fn offering(
     Ok(offer)
 }
 
+/// RFC 3327 §5.2; RFC 3261 §9.1, §17.1.1.3: a leg's INVITE follows the path of its binding, and what is hop
+/// by hop with it.
+pub fn follows_path(has_path: bool, party: &Party, view: &View, message: &Message<'_>) -> Verdict {
+    let branch = branch_of(message);
+    let invite = view.out.iter().find(|out| out.branch == branch && out.method == Method::Invite);
+    let is_leg = invite.is_some_and(|invite| invite.tag.is_empty());
+    if !is_leg {
+        return Ok(());
+    }
+    let wanted = has_path.then(|| format!("<sip:{};lr>", party.address));
+    let mut routes = message.values(HeaderName::Route);
+    let is_right = routes.next() == wanted.as_ref().map(String::as_bytes) && routes.next().is_none();
+    is(is_right, "Route towards a path")
+}
+
 /// The INVITE of a leg, or the one behind its 422.
 fn first_invite(about: &mut About<'_>, seen: &Seen<'_>) -> Verdict {
     let message = &seen.message;
     is(message.method() == Method::Invite, "a request outside a dialog")?;
     is(!about.search_over, "an INVITE when the search is over")?;
-    let hop = usize::from(about.party.place);
+    let hop = usize::from(hop_of(about.party.place));
     is(message.values(HeaderName::Diversion).count() == hop, "Diversion")?;
     is(message.max_forwards() == Some(69 - about.caller_proxies), "Max-Forwards of a leg")?;
-    is(!message.has(HeaderName::Route), "Route in the INVITE of a leg")?;
     let view = &mut *about.view;
     match view.out.last() {
         None => {

@@ -19,6 +19,22 @@ pub fn arrived(view: &mut View, ledger: &mut Ledger, seen: &Seen<'_>) {
     }
 }
 
+/// What a response to the last INVITE of a leg says: its status, and whether it rings. A reliable one does so
+/// only in its order (RFC 3262 §4).
+pub fn of_leg(view: &View, seen: &Seen<'_>) -> Option<(u16, bool)> {
+    let message = &seen.message;
+    let status = message.status()?.code();
+    let invite = view.out.iter().rfind(|out| out.method == Method::Invite && out.tag.is_empty())?;
+    if message.method() != Method::Invite || invite.branch != branch_of(message) {
+        return None;
+    }
+    let rseq = number_of(message, HeaderName::RSeq).filter(|_| names(message, HeaderName::Require, "100rel"));
+    let side = view.sides.iter().find(|side| side.tag == message.to_tag());
+    let last = side.map_or(0, |side| side.rseq_in);
+    let in_order = rseq.is_none_or(|rseq| last == 0 || rseq == last + 1);
+    Some((status, in_order && matches!(status, 180 | 183)))
+}
+
 fn request(view: &mut View, ledger: &Ledger, seen: &Seen<'_>) {
     let message = &seen.message;
     let (method, branch, tag) = (message.method(), branch_of(message), message.from_tag());
@@ -152,6 +168,9 @@ pub fn ended(party: &Party, view: &View, ledger: &Ledger) -> Verdict {
         is(relayed, "a request without a final response")?;
         let answer_ms = asked.token.and_then(|token| ledger.answer_ms(token));
         let came = answer_ms.is_some_and(|ms| ms < asked.arrived_ms + GIVEN_UP_MS);
+        // The answer in a PRACK may have gone to other callees as well, in PRACKs of the server's own.
+        let of = asked.token.and_then(|token| ledger.get(token)).map(|body| body.of);
+        let came = came && !(asked.method == Method::Prack && matches!(of, Some(Use::Answer(_))));
         is(!came && asked.token.is_some(), "a request without a final response that there was")?;
     }
     for out in view.out.iter().filter(|out| out.method == Method::Invite && out.status != 0) {

@@ -36,6 +36,8 @@ struct Verdict {
 pub struct Ledger {
     bodies: Vec<Body>,
     verdicts: Vec<Verdict>,
+    /// REFERs that callees have sent, and that the caller has.
+    pub refers: [u32; 2],
 }
 
 impl Ledger {

@@ -10,6 +10,7 @@ mod counts;
 mod dialog;
 mod heard;
 mod ledger;
+mod legs;
 mod net;
 mod party;
 mod requests;

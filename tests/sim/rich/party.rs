@@ -138,7 +138,8 @@ impl Party {
     }
 
     pub fn digit(&self) -> char {
-        if is_caller(self.place) { 'c' } else { char::from(b'0' + self.place) }
+        let digits = b"012345ABCDEFGHIJKLMNOPQR";
+        if is_caller(self.place) { 'c' } else { char::from(digits[usize::from(self.place)]) }
     }
 
     pub fn tag(&self, fork: u8) -> String {

@@ -1,6 +1,6 @@
 //! What a peer makes of the server's requests in a dialog, and what it asks there itself.
 
-use super::dialog::{Dialog, Open, Served, Stage};
+use super::dialog::{Dialog, Open, Served, Stage, is_caller};
 use super::ledger::Use;
 use super::net::What;
 use super::party::{Extra, On, Party, branch_of};
@@ -106,8 +106,9 @@ impl Party {
     fn passed(&mut self, on: &mut On<'_>, message: &Message<'_>, dialog: u8) {
         let number = self.serve(on, message, dialog);
         if message.method() == Method::Notify && !self.knows_event(message) {
-            // The REFER may have been an earlier callee's, or not the last.
-            if self.asked.iter().filter(|asked| asked.method == Method::Refer).count() == 1 {
+            // The REFER may have been another callee's, or not the last.
+            let refers = on.ledger.refers[usize::from(is_caller(self.place))];
+            if refers == 1 && self.asked.iter().any(|asked| asked.method == Method::Refer) {
                 on.complain("a NOTIFY of a REFER that was never sent");
             }
             return self.refuse(on, number, 481);
@@ -307,6 +308,7 @@ impl Party {
         } += 1;
         let mut headers = format!("Contact: <{}>\r\n", self.dialogs[usize::from(dialog)].contact);
         if method == Method::Refer {
+            on.ledger.refers[usize::from(is_caller(self.place))] += 1;
             headers += "Refer-To: <sip:elsewhere@example.com>\r\n";
         }
         let body = Some(on.ledger.body(self.place, Use::Plain));

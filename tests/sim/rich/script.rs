@@ -81,6 +81,10 @@ pub struct Script {
 
 const REFUSALS: [u16; 10] = [404, 408, 480, 480, 486, 486, 487, 500, 503, 603];
 
+/// What one of several phones may say.
+const REFUSALS_OF_MANY: [u16; 19] =
+    [301, 302, 401, 404, 407, 408, 408, 415, 420, 480, 484, 486, 486, 500, 503, 504, 600, 603, 606];
+
 impl Script {
     pub fn draw(rng: &mut Rng, habits: &Habits, is_caller: bool) -> Script {
         let forks = if habits.forks && rng.percent(25) { rng.between(2, 3) as u8 } else { 1 };
@@ -114,6 +118,19 @@ impl Script {
         }
         script.draw_acts(rng, habits);
         script
+    }
+
+    /// The same for one of several phones: it refuses more, or says nothing ever.
+    pub fn of_many(mut self, rng: &mut Rng) -> Script {
+        let kind = rng.below(100);
+        if kind < 12 {
+            self.steps.clear();
+        } else if kind < 50 {
+            let (after_ms, status) = (rng.below(4_000), rng.pick(&REFUSALS_OF_MANY));
+            self.steps.retain(|step| step.status < 200 && step.after_ms < after_ms);
+            self.steps.push(Step { after_ms, fork: 0, status, reliable: false, sdp: false });
+        }
+        self
     }
 
     fn draw_steps(&mut self, rng: &mut Rng, habits: &Habits) {

@@ -1,9 +1,13 @@
 //! One world of richer peers: the server's settings, addresses, numbers.
 
+use super::super::locations::{self, Phone};
 use super::super::rng::{Odds, Rng};
-use super::super::setup::{Network as Weather, Options};
-use ringway::directory::{Directory, Subscriber};
+use super::super::rounds::{Rounds, Rules};
+use super::super::setup::{Network as Weather, Options, hop_of, phone_of};
+use ringway::directory::{Directory, Entry, Subscriber};
+use ringway::outbox::ListenerId;
 use ringway::settings::{AckPolicy, LateAnswer, Listener, Settings};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -25,6 +29,8 @@ pub struct Habits {
     pub strict: bool,
     pub timers: bool,
     pub ipv6: bool,
+    /// Numbers have several locations.
+    pub locations: bool,
 }
 
 impl Habits {
@@ -38,6 +44,7 @@ impl Habits {
         strict: true,
         timers: true,
         ipv6: true,
+        locations: true,
     };
 
     /// Those named in a list: `forks,routes`.
@@ -52,6 +59,7 @@ impl Habits {
             strict: false,
             timers: false,
             ipv6: false,
+            locations: false,
         };
         for name in list.split(',') {
             match name {
@@ -65,6 +73,7 @@ impl Habits {
                 "strict" => habits.strict = true,
                 "timers" => habits.timers = true,
                 "ipv6" => habits.ipv6 = true,
+                "locations" => habits.locations = true,
                 _ => return None,
             }
         }
@@ -84,6 +93,7 @@ impl Habits {
             strict: some(self.strict),
             timers: some(self.timers),
             ipv6: some(self.ipv6),
+            locations: self.locations,
         }
     }
 }
@@ -96,6 +106,8 @@ pub struct Setup {
     pub weather: Weather,
     pub gap_ms: u32,
     pub habits: Habits,
+    /// The phones of each number; empty: one each.
+    pub phones: BTreeMap<String, Vec<Phone>>,
 }
 
 /// A peer's address: host 0 is the caller's, the callees' follow.
@@ -133,10 +145,25 @@ impl Setup {
             late_answer: rng.pick(&[LateAnswer::Drop, LateAnswer::Keep]),
             session_expires_s: if habits.timers { 90 } else { rng.pick(&[0, 90]) },
             max_calls: options.calls * 4,
-            max_transactions: options.calls * 60,
+            max_transactions: options.calls * if options.forked { 200 } else { 60 },
             ..Settings::default()
         };
-        let directory = Directory::of(subscribers(&mut rng));
+        let subscribers = subscribers(&mut rng);
+        let phones = if options.forked { phones_of_world(options.seed) } else { BTreeMap::new() };
+        let mut listeners = Rng::new(options.seed, u64::MAX - 2);
+        let with_bindings = |subscriber: Subscriber| match phones.get(&*subscriber.number) {
+            Some(phones) => {
+                let ipv6 = subscriber.number.as_bytes()[3] - b'0';
+                // Where it registered is not always a listener that reaches it.
+                let strays = listeners.percent(20);
+                locations::entry(subscriber, phones, |phone| {
+                    let is_ipv6 = speaks_ipv6(phone.place, ipv6, habits.ipv6);
+                    (address(phone.place + 1, is_ipv6), ListenerId(u8::from(is_ipv6 != strays)))
+                })
+            }
+            None => Entry::from(subscriber),
+        };
+        let directory = Directory::of(subscribers.into_iter().map(with_bindings));
         let weather = Weather {
             loss: Odds::new(options.loss),
             duplication: Odds::new(options.loss / 2.0),
@@ -147,8 +174,41 @@ impl Setup {
         };
         let shards = rng.between(1, 3) as u16;
         let (secret, gap_ms) = (rng.draw(), rng.between(5, 100));
-        Setup { settings: Arc::new(settings), directory, shards, secret, weather, gap_ms, habits }
+        Setup { settings: Arc::new(settings), directory, shards, secret, weather, gap_ms, habits, phones }
     }
+
+    /// What is known of the locations of a chain's numbers.
+    pub fn rounds(&self, hops: u8, ipv6: u8) -> Rounds {
+        let settings = &self.settings;
+        let rules = Rules {
+            max_diversions: settings.max_diversions,
+            unreachable_408: settings.unreachable_408,
+            keeps_late: settings.late_answer == LateAnswer::Keep,
+            has_room: true,
+            plain: false,
+        };
+        let view = self.directory.read();
+        let ring_ms = |hop| {
+            let own =
+                view.get(number(hops, hop, ipv6).as_bytes()).and_then(|entry| entry.subscriber.after_ms);
+            if hop + 1 < hops { own.unwrap_or(settings.no_answer_ms) } else { settings.ring_limit_ms }
+        };
+        let waits: Vec<_> = (0..hops).map(|hop| (ring_ms(hop), settings.trying_limit_ms)).collect();
+        let phones = (0..hops).flat_map(|hop| &self.phones[&number(hops, hop, ipv6)]);
+        Rounds::new(rules, &waits, phones.map(Phone::location).collect())
+    }
+}
+
+/// Whether a phone speaks IPv6: the first of a number as the number's mask says, the others in turn.
+pub fn speaks_ipv6(place: u8, mask: u8, mixed: bool) -> bool {
+    (mask >> hop_of(place) & 1 == 1) != (mixed && phone_of(place) % 2 == 1)
+}
+
+fn phones_of_world(seed: u64) -> BTreeMap<String, Vec<Phone>> {
+    let mut rng = Rng::new(seed, u64::MAX - 1);
+    let chains = (1..=HOPS_MAX).flat_map(|hops| (0..1 << hops).map(move |ipv6| (hops, ipv6)));
+    let numbers = chains.flat_map(|(hops, ipv6)| (0..hops).map(move |hop| (hops, hop, ipv6)));
+    numbers.map(|(hops, hop, ipv6)| (number(hops, hop, ipv6), Phone::draw(&mut rng, hop))).collect()
 }
 
 /// A chain of every length and every mix of families; each callee but the last forwards to the next.

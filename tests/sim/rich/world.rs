@@ -4,20 +4,22 @@ use super::super::audit::{Verdict, hasher, is};
 use super::super::call::CALLER;
 use super::super::fault::Saboteur;
 use super::super::rng::Rng;
-use super::super::setup::Options;
+use super::super::rounds::Rounds;
+use super::super::setup::{Options, PHONES_MAX, STARTED, place as place_of};
 use super::super::trace::{Fate, Ring};
 use super::super::wire::read_hex;
 use super::super::world::{Failure, Report};
 use super::audit::{self, About, Seen};
 use super::heard;
 use super::ledger::Ledger;
+use super::legs;
 use super::net::{Datagram, Event, Net};
 use super::party::{On, Party, branch_of, kind_of};
 use super::script::Script;
-use super::setup::{HOPS_MAX, Habits, SERVERS, Setup, address, number};
+use super::setup::{HOPS_MAX, Habits, SERVERS, Setup, address, number, speaks_ipv6};
 use super::view::View;
 use ahash::RandomState;
-use ringway::clock::{Now, UnixSeconds};
+use ringway::clock::Now;
 use ringway::limits::SCAN_PADDING;
 use ringway::metrics::Metrics;
 use ringway::outbox::ListenerId;
@@ -25,8 +27,6 @@ use ringway::shard::{Datagram as Input, Owner, Place, Shard};
 use ringway::sip::{HeaderName, Index, Message, Method, scan};
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-const STARTED: UnixSeconds = UnixSeconds(1_381_399_635);
 
 /// A world that runs longer than its calls can last never ends.
 const END_MS: u64 = 7_200_000;
@@ -39,12 +39,10 @@ struct Call {
     /// The caller, then the callees.
     parties: Vec<Party>,
     views: Vec<View>,
+    /// What is known of several locations of a number.
+    rounds: Option<Box<Rounds>>,
     /// The first thing that a peer cannot accept.
     wrong: Option<&'static str>,
-}
-
-fn slot(place: u8) -> usize {
-    if place == CALLER { 0 } else { usize::from(place) + 1 }
 }
 
 impl Call {
@@ -57,7 +55,10 @@ impl Call {
         let called = number(hops, 0, ipv6);
         let mut parties = Vec::new();
         let mut add = |rng: &mut Rng, place: u8, number: String, address: SocketAddr| {
-            let script = Script::draw(rng, habits, place == CALLER);
+            let mut script = Script::draw(rng, habits, place == CALLER);
+            if place != CALLER && !setup.phones.is_empty() {
+                script = script.of_many(rng);
+            }
             let mut party = Party::new((index, place), number, address, script);
             if habits.routes && rng.percent(40) {
                 party.proxies = rng.between(1, 2) as u8;
@@ -69,30 +70,47 @@ impl Call {
         };
         add(&mut rng, CALLER, called, address(0, caller_ipv6));
         for hop in 0..hops {
-            add(&mut rng, hop, number(hops, hop, ipv6), address(hop + 1, ipv6 >> hop & 1 == 1));
+            let number = number(hops, hop, ipv6);
+            match setup.phones.get(&number) {
+                None => add(&mut rng, hop, number, address(hop + 1, ipv6 >> hop & 1 == 1)),
+                Some(phones) => {
+                    for place in phones.iter().map(|phone| phone.place) {
+                        let ipv6 = speaks_ipv6(place, ipv6, habits.ipv6);
+                        add(&mut rng, place, number.clone(), address(place + 1, ipv6));
+                    }
+                }
+            }
         }
         net.counts.calls += 1;
         net.counts.ipv6 += u64::from(caller_ipv6);
         net.counts.mixed_families += u64::from(caller_ipv6 != (ipv6 & 1 == 1));
         let views = parties.iter().map(|_| View::default()).collect();
         let (ledger, trace) = (Ledger::default(), Ring::default());
-        Call { index, rng, ledger, trace, parties, views, wrong: None }
+        let rounds = (!setup.phones.is_empty()).then(|| Box::new(setup.rounds(hops, ipv6)));
+        Call { index, rng, ledger, trace, parties, views, rounds, wrong: None }
+    }
+
+    /// Where a peer stands in the lists; beyond them: there is none.
+    fn slot(&self, place: u8) -> usize {
+        self.parties.iter().position(|party| party.place == place).unwrap_or(usize::MAX)
     }
 
     /// A peer, and what it acts through.
     fn split<'a>(&'a mut self, net: &'a mut Net, place: u8) -> (&'a mut Party, On<'a>) {
+        let slot = self.slot(place);
         let Call { rng, ledger, trace, parties, wrong, .. } = self;
-        (&mut parties[slot(place)], On { net, rng, ledger, trace, wrong })
+        (&mut parties[slot], On { net, rng, ledger, trace, wrong })
     }
 
     fn about(&mut self, place: u8) -> About<'_> {
+        let slot = self.slot(place);
         let caller = &self.views[0];
         let first = caller.incoming.iter().rfind(|asked| asked.method == Method::Invite && !asked.inside);
         let search_over = first.is_none_or(|first| first.status != 0 || first.cancelled);
         let caller_proxies = self.parties[0].proxies;
         About {
-            party: &self.parties[slot(place)],
-            view: &mut self.views[slot(place)],
+            party: &self.parties[slot],
+            view: &mut self.views[slot],
             ledger: &mut self.ledger,
             search_over,
             caller_proxies,
@@ -112,6 +130,8 @@ pub struct World {
     buffer: Vec<u8>,
     report: Report,
     saboteur: Saboteur,
+    /// Calls that the last input had to do with.
+    touched: Vec<u32>,
 }
 
 type Outcome<T = ()> = Result<T, Failure>;
@@ -134,6 +154,7 @@ impl World {
             buffer: Vec::new(),
             report: Report::default(),
             saboteur: Saboteur::new(options.fault),
+            touched: Vec::new(),
             options,
             setup,
         }
@@ -247,7 +268,12 @@ impl World {
         let seen = Seen { message: self.index.message(&self.buffer[..bytes.len()]), hash, now_ms };
         let call = &mut self.calls[(number - self.first) as usize];
         call.trace.push(now_ms, place, Fate::In, kind_of(bytes));
-        heard::arrived(&mut call.views[slot(place)], &mut call.ledger, &seen);
+        let slot = call.slot(place);
+        if let Some(rounds) = &mut call.rounds {
+            legs::arrives(rounds, place, &call.views[slot], &seen);
+            self.touched.push(number);
+        }
+        heard::arrived(&mut call.views[slot], &mut call.ledger, &seen);
         self.report.hash = self.hasher.hash_one((self.report.hash, hash));
         self.report.datagrams += 1;
         if self.options.only.is_some() {
@@ -270,7 +296,6 @@ impl World {
         self.report.calls_at_once = self.report.calls_at_once.max(shard.calls());
         let outbox = std::mem::take(shard.outbox());
         let mut outcome = Ok(());
-        let mut touched = None;
         let mut saboteurs: Vec<u8>;
         for datagram in outbox.datagrams() {
             let is_right = usize::from(datagram.listener.0) == usize::from(datagram.destination.is_ipv6());
@@ -284,7 +309,7 @@ impl World {
                     }
                 },
             };
-            outcome = self.sent(bytes, datagram.destination, &mut touched);
+            outcome = self.sent(bytes, datagram.destination);
             if !is_right && outcome.is_ok() {
                 outcome = Err(self.wrong_message(None, "by the wrong socket", outbox.bytes(datagram)));
             }
@@ -295,14 +320,24 @@ impl World {
         *self.shards[number].outbox() = outbox;
         self.shards[number].outbox().clear();
         outcome?;
-        let Some(touched) = touched else { return Ok(()) };
-        let call = &self.calls[(touched - self.first) as usize];
-        let sides = call.views[1..].iter().flat_map(|view| &view.sides);
-        let winners = sides.filter(|side| side.is_winner()).count();
-        is(winners <= 1, "two callees have won").map_err(|wrong| self.failure(Some(touched), wrong))
+        while let Some(touched) = self.touched.pop() {
+            self.settled(touched)?;
+        }
+        Ok(())
     }
 
-    fn sent(&mut self, bytes: &[u8], destination: SocketAddr, touched: &mut Option<u32>) -> Outcome {
+    /// The server has said all that it has to say to what came last.
+    fn settled(&mut self, touched: u32) -> Outcome {
+        let now_ms = self.net.now_ms;
+        let call = &mut self.calls[(touched - self.first) as usize];
+        let sides = call.views[1..].iter().flat_map(|view| &view.sides);
+        let winners = sides.filter(|side| side.is_winner()).count();
+        let verdict = is(winners <= 1, "two callees have won");
+        let rounds = call.rounds.as_mut().map_or(Ok(()), |rounds| rounds.settled(now_ms));
+        verdict.and(rounds).map_err(|wrong| self.failure(Some(touched), wrong))
+    }
+
+    fn sent(&mut self, bytes: &[u8], destination: SocketAddr) -> Outcome {
         self.load(bytes);
         if let Err(fault) = scan(&mut self.buffer, bytes.len(), &mut self.index) {
             return Err(self.wrong_message(None, &format!("{fault:?}"), bytes));
@@ -318,11 +353,11 @@ impl World {
         let Some(call) = self.calls.get_mut(number.wrapping_sub(self.first) as usize) else {
             return Err(self.wrong_message(None, "a message of an unknown call", bytes));
         };
-        if slot(place) >= call.parties.len() {
+        if call.slot(place) >= call.parties.len() {
             return Err(self.wrong_message(Some(number), "a message beyond the chain", bytes));
         }
-        if message.is_request() && message.method() == Method::Ack {
-            *touched = Some(number);
+        if message.is_request() && message.method() == Method::Ack || call.rounds.is_some() {
+            self.touched.push(number);
         }
         let verdict = check(call, place, &Seen { message, hash, now_ms }, destination);
         let datagram = Datagram { call: number, place, address: destination, bytes: bytes.to_vec() };
@@ -380,6 +415,9 @@ impl World {
                 text += &format!("dead {}, forgot {}, {:?}\n", party.dead, party.forgot, party.script);
                 text += &format!("    {:?}\n", view.sides);
             }
+            if let Some(rounds) = &call.rounds {
+                text += &rounds.describe();
+            }
         } else {
             text += ")\n";
         }
@@ -398,16 +436,28 @@ impl World {
 }
 
 fn check(call: &mut Call, place: u8, seen: &Seen<'_>, destination: SocketAddr) -> Verdict {
+    let slot = call.slot(place);
+    let (before, requests) = (legs::final_status(&call.views[0]), call.views[slot].out.len());
     let mut about = call.about(place);
     match seen.message.is_request() {
-        true => audit::request(&mut about, seen, destination),
-        false => audit::response(&mut about, seen, destination),
+        true => audit::request(&mut about, seen, destination)?,
+        false => audit::response(&mut about, seen, destination)?,
+    }
+    let Some(rounds) = &mut call.rounds else { return Ok(()) };
+    let status = legs::final_status(&call.views[0]);
+    if place != CALLER {
+        let is_new = call.views[slot].out.len() > requests;
+        legs::told(rounds, (&call.parties[slot], &call.views[slot]), seen, is_new)
+    } else if before == 0 && status != 0 {
+        rounds.final_response(status, seen.now_ms)
+    } else {
+        Ok(())
     }
 }
 
 /// Which call and which peer a message of the server's is for.
 fn addressee(message: &Message<'_>, destination: SocketAddr) -> Option<(u32, u8)> {
-    let host = (0..=HOPS_MAX)
+    let host = (0..=place_of(HOPS_MAX - 1, PHONES_MAX as u8 - 1) + 1)
         .find(|&host| [false, true].iter().any(|&ipv6| address(host, ipv6).ip() == destination.ip()))?;
     let place = host.checked_sub(1).unwrap_or(CALLER);
     let id = if message.is_request() {

@@ -1,0 +1,523 @@
+//! A call's rounds: the locations of one number after the other's, as the audit sees them. Who may be tried
+//! and who must be given up, who may win, and what counts when nobody answers (RFC 3261 §16.6, §16.7;
+//! SIP_RULES 2, 4, 5, 7). Everything is seen from where the server stands.
+
+use super::audit::{Verdict, is};
+use super::trace::name;
+
+/// How exact the server's timers are.
+const TICK_MS: u64 = 8;
+
+/// 64·T1: Timer B.
+const SILENCE_MS: u64 = 32_000;
+
+/// What comes later may find that the INVITE was forgotten.
+const NEARLY_SILENCE_MS: u64 = 31_900;
+
+/// What the server is set to.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    pub max_diversions: u8,
+    pub unreachable_408: bool,
+    /// A 2xx that crosses our CANCEL may win.
+    pub keeps_late: bool,
+    /// The tables have room for everything.
+    pub has_room: bool,
+    /// An answer reaches the caller at once: there are no reliable provisional responses.
+    pub plain: bool,
+}
+
+/// A location of a number, as it was registered.
+#[derive(Clone, Copy, Debug)]
+pub struct Location {
+    pub place: u8,
+    pub hop: u8,
+    pub q: u16,
+    pub expires_ms: u64,
+    /// It was registered with a Path (RFC 3327).
+    pub has_path: bool,
+}
+
+/// What a leg came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    Silent,
+    NeverRang,
+    Response { status: u16, rang: bool, no_answer_cause: bool },
+}
+
+/// What follows from a number's failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Forward,
+    Refuse(u16),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Leg {
+    at: Location,
+    invited_ms: Option<u64>,
+    heard_ms: Option<u64>,
+    rang_ms: Option<u64>,
+    cancelled_ms: Option<u64>,
+    /// The first final response, and when.
+    final_status: u16,
+    final_ms: u64,
+    /// What it came to while it was tried, and as which it did so.
+    failure: Option<(u32, Failure)>,
+    /// It answered when it was given up.
+    late: bool,
+    /// It answered and may not win.
+    lost: bool,
+    acknowledged: bool,
+    byed: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Round {
+    ring_ms: u64,
+    trying_ms: u64,
+    /// When the first 18x of any of its legs came.
+    rang_ms: Option<u64>,
+    /// The q-value that is tried, and since when.
+    level: Option<(u16, u64)>,
+    /// Nobody is waited for any more.
+    ended: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Rounds {
+    rules: Rules,
+    rounds: Vec<Round>,
+    legs: Vec<Leg>,
+    /// The caller has its final response, or has given up.
+    over: bool,
+    /// The caller has given up.
+    gone: bool,
+    winner: Option<u8>,
+    /// An answer came that is late and may win all the same.
+    kept: bool,
+    /// A callee was cancelled before anything was said that explains it.
+    unexplained: bool,
+    failures: u32,
+    /// The callee whose message the server has just got.
+    input: Option<u8>,
+    /// Two things at one moment: what counts cannot be told.
+    blurred: bool,
+}
+
+impl Rounds {
+    /// `waits`: how long each number may ring and stay at 100, in milliseconds.
+    pub fn new(rules: Rules, waits: &[(u32, u32)], locations: Vec<Location>) -> Rounds {
+        let leg = |at| Leg {
+            at,
+            invited_ms: None,
+            heard_ms: None,
+            rang_ms: None,
+            cancelled_ms: None,
+            final_status: 0,
+            final_ms: 0,
+            failure: None,
+            late: false,
+            lost: false,
+            acknowledged: false,
+            byed: false,
+        };
+        let round = |&(ring_ms, trying_ms): &(u32, u32)| Round {
+            ring_ms: ring_ms.into(),
+            trying_ms: trying_ms.into(),
+            ..Round::default()
+        };
+        Rounds {
+            rules,
+            rounds: waits.iter().map(round).collect(),
+            legs: locations.into_iter().map(leg).collect(),
+            over: false,
+            gone: false,
+            winner: None,
+            kept: false,
+            unexplained: false,
+            failures: 0,
+            input: None,
+            blurred: false,
+        }
+    }
+
+    /// The number that is tried, by its place in the chain.
+    fn current(&self) -> Option<u8> {
+        self.rounds.iter().rposition(|round| round.level.is_some()).map(|hop| hop as u8)
+    }
+
+    pub fn has_path(&self, place: u8) -> bool {
+        self.leg(place).is_some_and(|number| self.legs[number].at.has_path)
+    }
+
+    /// For a person to read.
+    pub fn describe(&self) -> String {
+        let mut text = format!("{:?}, over {}, blurred {}\n", self.rules, self.over, self.blurred);
+        self.rounds.iter().for_each(|round| text += &format!("  {round:?}\n"));
+        self.legs.iter().for_each(|leg| text += &format!("  {}: {leg:?}\n", name(leg.at.place)));
+        text
+    }
+
+    fn of(&self, hop: u8) -> impl Iterator<Item = &Leg> {
+        self.legs.iter().filter(move |leg| leg.at.hop == hop)
+    }
+
+    fn leg(&self, place: u8) -> Option<usize> {
+        self.legs.iter().position(|leg| leg.at.place == place)
+    }
+
+    /// The most preferred locations of a number that are left, below a q-value.
+    fn next_level(&self, hop: u8, below: u16, now_ms: u64) -> Option<u16> {
+        self.of(hop).filter(|leg| leg.is_left(now_ms) && leg.at.q < below).map(|leg| leg.at.q).max()
+    }
+
+    /// The caller calls again behind a refusal before anybody was called.
+    pub fn restart(&mut self) {
+        if self.current().is_none() {
+            (self.over, self.gone) = (false, false);
+        }
+    }
+
+    /// The caller's CANCEL or BYE has come in time.
+    pub fn caller_gone(&mut self) {
+        self.gone = true;
+        self.over = true;
+    }
+
+    /// A response of a callee's to its INVITE has come. `rings`: it is an 18x that the server takes.
+    pub fn response(&mut self, place: u8, status: u16, (rings, no_answer_cause): (bool, bool), now_ms: u64) {
+        self.input = Some(place);
+        self.note_silence(now_ms);
+        let Some(number) = self.leg(place) else { return };
+        // Before this one.
+        let answered = self.legs.iter().any(|leg| leg.is_answered() && !leg.lost);
+        let is_current = self.current() == Some(self.legs[number].at.hop);
+        let round = &mut self.rounds[usize::from(self.legs[number].at.hop)];
+        let leg = &mut self.legs[number];
+        let Some(invited_ms) = leg.invited_ms else { return };
+        if leg.final_status != 0 {
+            return;
+        }
+        let is_silent = leg.heard_ms.is_none() && now_ms >= invited_ms + SILENCE_MS;
+        self.blurred |= leg.heard_ms.is_none() && is_now(invited_ms + SILENCE_MS, now_ms);
+        let given_up = leg.cancelled_ms.is_some() || leg.failure.is_some() || is_silent;
+        let tried = is_current && !round.ended && !self.over && !given_up;
+        leg.heard_ms.get_or_insert(now_ms);
+        if rings && tried {
+            leg.rang_ms.get_or_insert(now_ms);
+            round.rang_ms.get_or_insert(now_ms);
+        }
+        if status < 200 {
+            return;
+        }
+        (leg.final_status, leg.final_ms) = (status, now_ms);
+        if status < 300 {
+            leg.late = !tried;
+            let may_win = self.rules.keeps_late && !self.over && !answered && leg.is_remembered(now_ms);
+            leg.lost = leg.late && !may_win;
+            round.ended |= tried;
+            self.kept |= leg.late && !leg.lost;
+            self.blurred |= self.kept && !self.rules.plain;
+        } else if tried {
+            self.failures += 1;
+            let rang = leg.rang_ms.is_some();
+            leg.failure = Some((self.failures, Failure::Response { status, rang, no_answer_cause }));
+            // RFC 3261 §16.7 step 5.
+            round.ended |= status >= 600;
+        }
+    }
+
+    /// The server invites a callee for the first time, or behind its 422.
+    pub fn invite(&mut self, place: u8, now_ms: u64) -> Verdict {
+        self.note_silence(now_ms);
+        let number = self.leg(place).ok_or("an INVITE to a location that there is not")?;
+        let (Location { hop, q, expires_ms, .. }, before) = (self.legs[number].at, self.legs[number]);
+        is(!self.over, "an INVITE when the search is over")?;
+        if before.invited_ms.is_some() {
+            is(before.final_status == 422, "a second INVITE to a location")?;
+            is(before.failure.is_some() && self.current() == Some(hop), "again at what is given up")?;
+            is(!self.rounds[usize::from(hop)].ended, "again when the search is over")?;
+            let leg = &mut self.legs[number];
+            *leg = Leg { final_status: 0, failure: None, heard_ms: None, rang_ms: None, ..before };
+            leg.invited_ms = Some(now_ms);
+            return Ok(());
+        }
+        is(now_ms / 1_000 * 1_000 < expires_ms, "an INVITE to a binding that has expired")?;
+        let current = self.current();
+        let level = self.rounds[usize::from(hop)].level;
+        let best = match level {
+            Some((level, since_ms)) if since_ms == now_ms && level == q => Some(q),
+            Some((level, _)) => {
+                self.may_go_down(hop, now_ms)?;
+                self.next_level(hop, level, now_ms)
+            }
+            None => {
+                is(hop == current.map_or(0, |hop| hop + 1), "a callee was left out")?;
+                let goes_on = |hop| self.outcomes(hop, now_ms).contains(&Outcome::Forward);
+                is(!self.is_known() || current.is_none_or(goes_on), "forwarded without a reason")?;
+                self.next_level(hop, u16::MAX, now_ms)
+            }
+        };
+        is(best == Some(q) || !self.rules.has_room, "a location before one that is preferred")?;
+        if let Some(before) = hop.checked_sub(1) {
+            self.rounds[usize::from(before)].ended = true;
+        }
+        self.rounds[usize::from(hop)].level =
+            Some((q, level.filter(|level| level.0 == q).map_or(now_ms, |l| l.1)));
+        self.legs[number].invited_ms = Some(now_ms);
+        Ok(())
+    }
+
+    /// The less preferred locations of a number have their turn when the others have failed.
+    fn may_go_down(&self, hop: u8, now_ms: u64) -> Verdict {
+        is(self.current() == Some(hop), "back to a callee that was left")?;
+        is(!self.rounds[usize::from(hop)].ended, "a level behind the end of the search")?;
+        let invited = |leg: &&Leg| leg.invited_ms.is_some();
+        let through = self.of(hop).filter(invited).all(|leg| leg.is_through(now_ms));
+        is(through || self.blurred, "a level before the one above has failed")
+    }
+
+    /// The server cancels a callee.
+    pub fn cancel(&mut self, place: u8, now_ms: u64) -> Verdict {
+        self.note_silence(now_ms);
+        let number = self.leg(place).ok_or("a CANCEL to a location that there is not")?;
+        if self.legs[number].cancelled_ms.is_some() {
+            return Ok(());
+        }
+        let hop = self.legs[number].at.hop;
+        let is_current = self.current() == Some(hop);
+        let round = &mut self.rounds[usize::from(hop)];
+        let leg = &mut self.legs[number];
+        leg.cancelled_ms = Some(now_ms);
+        if self.over || round.ended || !is_current || self.kept {
+            return Ok(());
+        }
+        let trying = leg.heard_ms.filter(|_| leg.rang_ms.is_none()).map(|ms| ms + round.trying_ms);
+        let rang_out = round.rang_ms.is_some_and(|ms| is_now(ms + round.ring_ms, now_ms));
+        let never_rang = trying.is_some_and(|due_ms| is_now(due_ms, now_ms));
+        if !rang_out && !never_rang {
+            // The 504 that explains it follows.
+            self.unexplained = true;
+            return is(!self.rules.plain, "a CANCEL at a wrong moment");
+        }
+        if rang_out && never_rang {
+            self.blurred = true;
+        } else if rang_out {
+            round.ended = true;
+        } else {
+            self.failures += 1;
+            leg.failure = Some((self.failures, Failure::NeverRang));
+        }
+        Ok(())
+    }
+
+    /// The caller's first final response.
+    pub fn final_response(&mut self, status: u16, now_ms: u64) -> Verdict {
+        self.note_silence(now_ms);
+        let over = std::mem::replace(&mut self.over, true);
+        if over || self.gone {
+            return Ok(());
+        }
+        self.unexplained &= !(status == 504 || self.gone);
+        if status < 300 {
+            let keeps = self.rules.keeps_late;
+            let mut answered = self.legs.iter().filter(|leg| leg.is_answered() && (!leg.late || keeps));
+            let given = |leg: &&Leg| {
+                let is_input = self.input == Some(leg.at.place) && leg.final_status == status;
+                !self.rules.plain || is_input && leg.final_ms == now_ms
+            };
+            let place = answered.find(given).map(|leg| leg.at.place);
+            is(place.is_some() || self.blurred, "a 2xx that nobody gave who may win")?;
+            self.winner = if self.rules.plain { place } else { None };
+            return Ok(());
+        }
+        let answered = self.legs.iter().any(|leg| leg.is_answered() && !leg.lost);
+        // A reliable provisional response without its PRACK, or a session interval too small.
+        let of_our_own = answered || status == 504 || status == 422 && self.current().is_none();
+        if !self.is_known() || !self.rules.plain && of_our_own {
+            return Ok(());
+        }
+        let next = self.current().map_or(0, |hop| hop + 1);
+        let is_lost =
+            self.next_level(next, u16::MAX, now_ms).is_none() && usize::from(next) < self.rounds.len();
+        let outcomes = match self.current() {
+            Some(hop) => self.outcomes(hop, now_ms),
+            // Nobody is there (SIP_RULES 1).
+            None => vec![Outcome::Forward],
+        };
+        let is_right = |outcome: &Outcome| match *outcome {
+            Outcome::Forward => is_lost && status == 480,
+            Outcome::Refuse(other) => other == status,
+        };
+        is(!outcomes.is_empty(), "a final response while somebody is to be tried")?;
+        is(outcomes.iter().any(is_right), "not the final response that counts")
+    }
+
+    pub fn acknowledge(&mut self, place: u8) {
+        if let Some(number) = self.leg(place) {
+            self.legs[number].acknowledged = true;
+        }
+    }
+
+    pub fn hang_up(&mut self, place: u8) {
+        if let Some(number) = self.leg(place) {
+            self.legs[number].byed = true;
+        }
+    }
+
+    /// What a number's failure may lead to now; nothing: it has not failed yet.
+    fn outcomes(&self, hop: u8, now_ms: u64) -> Vec<Outcome> {
+        let round = &self.rounds[usize::from(hop)];
+        let mut outcomes = Vec::new();
+        if round.rang_ms.is_some_and(|ms| is_now(ms + round.ring_ms, now_ms)) {
+            outcomes.push(self.follows(hop, (true, 480)));
+        }
+        let over = self
+            .of(hop)
+            .all(|leg| leg.is_through(now_ms) || !leg.is_left(now_ms) && leg.invited_ms.is_none());
+        let failures = || self.of(hop).filter_map(|leg| leg.failure_by(now_ms));
+        let best = failures().min_by_key(|&(when, failure)| (preference(failure), when));
+        match best {
+            Some((_, best)) if over || preference(best) == 0 => {
+                outcomes.push(self.follows(hop, meaning(best, self.rules.unreachable_408)));
+            }
+            _ => {}
+        }
+        outcomes
+    }
+
+    /// Where a call goes from a number that failed so: its no-answer target, or back with this status.
+    fn follows(&self, hop: u8, (no_answer, status): (bool, u16)) -> Outcome {
+        let has_target = usize::from(hop) + 1 < self.rounds.len();
+        match no_answer && has_target {
+            true if hop < self.rules.max_diversions => Outcome::Forward,
+            true => Outcome::Refuse(480),
+            false => Outcome::Refuse(status),
+        }
+    }
+
+    /// The server has said all that it has to say to what came last.
+    pub fn settled(&mut self, now_ms: u64) -> Verdict {
+        let input = self.input.take();
+        let Some(current) = self.current() else { return Ok(()) };
+        is(!self.unexplained, "a CANCEL at a wrong moment")?;
+        for leg in &self.legs {
+            let round = &self.rounds[usize::from(leg.at.hop)];
+            let ended = self.over || round.ended || leg.at.hop < current;
+            is(!ended || !leg.rings(), "a location was left ringing")?;
+            if leg.is_answered() && leg.final_ms == now_ms && Some(leg.at.place) == input {
+                let dropped = leg.acknowledged && leg.byed || !self.is_known() || !leg.is_remembered(now_ms);
+                is(!leg.lost || dropped, "a late answer without ACK and BYE")?;
+                let wins = leg.late || self.winner.is_some() || self.gone || !self.rules.plain;
+                is(wins || !self.is_known(), "an answer that did not win")?;
+            }
+        }
+        let round = &self.rounds[usize::from(current)];
+        if self.over || round.ended || !self.is_known() {
+            return Ok(());
+        }
+        let left_out = |leg: &Leg| round.level.is_some_and(|(q, ms)| leg.is_left(ms) && leg.at.q >= q);
+        is(!self.of(current).any(left_out), "a location of the level was left out")?;
+        let overdue = round.rang_ms.is_some_and(|ms| now_ms > ms + round.ring_ms + TICK_MS);
+        is(!overdue, "the no-answer timer did not run out")?;
+        // The server's timers may be a tick late.
+        let soon_ms = now_ms.saturating_sub(TICK_MS);
+        let through = |leg: &Leg| leg.is_through(soon_ms) || leg.invited_ms.is_none();
+        is(!self.of(current).all(through), "nobody is tried and nothing follows")
+    }
+
+    /// Whether what follows can be told for certain.
+    fn is_known(&self) -> bool {
+        self.rules.has_room && !self.blurred
+    }
+
+    /// Who has said nothing for 64·T1 has come to nothing.
+    fn note_silence(&mut self, now_ms: u64) {
+        for leg in &mut self.legs {
+            let due_ms = leg.invited_ms.map_or(u64::MAX, |ms| ms + SILENCE_MS);
+            if leg.heard_ms.is_none() && leg.failure.is_none() && now_ms >= due_ms {
+                // Within a tick the server may not have noticed.
+                self.blurred |= is_now(due_ms, now_ms) && self.input.is_some();
+                if now_ms > due_ms + TICK_MS {
+                    self.failures += 1;
+                    leg.failure = Some((self.failures, Failure::Silent));
+                }
+            }
+        }
+    }
+}
+
+impl Leg {
+    /// It can still be tried. A binding's time ends with a whole second.
+    fn is_left(&self, now_ms: u64) -> bool {
+        self.invited_ms.is_none() && now_ms / 1_000 * 1_000 < self.at.expires_ms
+    }
+
+    fn is_answered(&self) -> bool {
+        (200..300).contains(&self.final_status)
+    }
+
+    fn is_silent(&self, now_ms: u64) -> bool {
+        self.heard_ms.is_none() && self.invited_ms.is_some_and(|ms| now_ms >= ms + SILENCE_MS)
+    }
+
+    /// It was tried and came to nothing.
+    fn is_through(&self, now_ms: u64) -> bool {
+        self.failure.is_some() || self.is_silent(now_ms)
+    }
+
+    /// What it came to, and as which; who says nothing comes to nothing after a fixed time.
+    fn failure_by(&self, now_ms: u64) -> Option<(u32, Failure)> {
+        self.failure.or(self.is_silent(now_ms).then_some((u32::MAX, Failure::Silent)))
+    }
+
+    /// 64·T1 have not gone by without a word, nor since the CANCEL.
+    fn is_remembered(&self, now_ms: u64) -> bool {
+        let in_time = |ms: u64| self.invited_ms.is_some_and(|invited_ms| ms < invited_ms + NEARLY_SILENCE_MS);
+        let late = self.cancelled_ms.is_some_and(|ms| now_ms >= ms + NEARLY_SILENCE_MS);
+        self.heard_ms.is_some_and(in_time) && !late
+    }
+
+    /// It is there, has no final response and no CANCEL.
+    fn rings(&self) -> bool {
+        let in_time = |ms: u64| self.invited_ms.is_some_and(|invited_ms| ms < invited_ms + NEARLY_SILENCE_MS);
+        self.heard_ms.is_some_and(in_time) && self.final_status == 0 && self.cancelled_ms.is_none()
+    }
+}
+
+fn is_now(due_ms: u64, now_ms: u64) -> bool {
+    (due_ms..=due_ms + TICK_MS).contains(&now_ms)
+}
+
+/// Which of several failures counts: the lowest, and the first of equals.
+fn preference(failure: Failure) -> u8 {
+    match failure {
+        Failure::Response { status: 600.., .. } => 0,
+        Failure::Response { status: 300..400, .. } => 1,
+        Failure::Response { status: 401 | 407 | 415 | 420 | 484, .. } => 2,
+        Failure::Response { status: 486, .. } => 3,
+        Failure::Response { status: 408, rang: true, .. } => 4,
+        Failure::Response { status: 480, no_answer_cause: true, .. } => 4,
+        Failure::Response { status: 408, .. } | Failure::Silent | Failure::NeverRang => 6,
+        Failure::Response { status: 400..500, .. } => 5,
+        Failure::Response { status: 503, .. } => 8,
+        Failure::Response { .. } => 7,
+    }
+}
+
+/// Whether a failure counts as no answer (SIP_RULES 1), and the status that it has for the caller.
+fn meaning(failure: Failure, unreachable_408: bool) -> (bool, u16) {
+    match failure {
+        Failure::Silent => (false, 408),
+        Failure::NeverRang => (false, 480),
+        Failure::Response { status: 408, rang, .. } => (rang || !unreachable_408, 408),
+        Failure::Response { status: 480, no_answer_cause, .. } => (no_answer_cause, 480),
+        Failure::Response { status: 503, .. } => (false, 500),
+        Failure::Response { status, .. } => (false, status),
+    }
+}
+
+#[cfg(test)]
+mod tests;
