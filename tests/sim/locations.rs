@@ -68,7 +68,7 @@ impl Phone {
         let path = self.path(destination).unwrap_or_default();
         Some(Binding {
             uri: uri.into(),
-            destination,
+            destination: destination.into(),
             listener,
             q: self.q,
             expires_at: UnixSeconds(STARTED.0 + expires_ms / 1_000),

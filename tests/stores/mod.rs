@@ -34,7 +34,7 @@ pub fn subscriber(number: &str) -> Subscriber {
 pub fn binding(user: &str, cseq: u32) -> Binding {
     Binding {
         uri: format!("sip:{user}@127.0.0.7:5062").into(),
-        destination: "127.0.0.7:5062".parse().unwrap(),
+        destination: std::net::SocketAddr::from(([127, 0, 0, 7], 5062)).into(),
         listener: ListenerId(0),
         q: Q_MAX,
         expires_at: UnixSeconds(4_000_000_000),
