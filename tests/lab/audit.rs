@@ -2,6 +2,7 @@
 
 mod acks;
 mod dialogs;
+mod legs;
 mod offers;
 mod reliable;
 
@@ -35,6 +36,7 @@ pub fn trace(trace: &[Entry], t1x64_ms: u64) {
     acks::each_final_response_is_acknowledged(&messages, t1x64_ms);
     cancels_come_in_time(&messages);
     dialogs::obey(&messages);
+    legs::obey(&messages, t1x64_ms);
     reliable::obey(&messages);
     offers::obey(&messages);
 }
