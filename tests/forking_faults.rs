@@ -8,7 +8,7 @@ use lab::callee::Leg;
 use lab::caller::{Caller, Invite};
 use lab::group::{self, B1, B2, B3, C1, C2, binding, binding_with_path};
 use lab::party::{Party, sdp};
-use lab::peer::{A, B, C};
+use lab::peer::{A, B, C, D};
 use lab::scene::{refuse_and_finish, talk_and_finish};
 
 #[test]
@@ -216,4 +216,46 @@ fn a_level_that_cannot_be_tried_is_passed_over_at_once() {
     lab.expect(A, "100 INVITE");
     let b2 = Leg::expect(&mut lab, B2);
     refuse_and_finish(lab, &caller, &b2);
+}
+
+#[test]
+fn when_all_have_failed_the_timer_of_the_target_is_a_new_one() {
+    let mut lab = group::lab_with(&[1_000, 1_000], |setup| setup.forward(C, D));
+    let (caller, [b1, b2]) = group::two_ring(&mut lab);
+    lab.advance(15_000);
+    b1.reject(&mut lab, "408 Request Timeout");
+    b2.reject(&mut lab, "408 Request Timeout");
+    lab.expect(A, "181 INVITE");
+    let [c] = group::started(&mut lab, [C]);
+    c.ring(&mut lab);
+    lab.expect(A, "180 INVITE");
+    lab.advance(19_992);
+    lab.expect_nothing();
+    lab.advance(8);
+    c.cancelled(&mut lab);
+    lab.expect(A, "181 INVITE");
+    let [d] = group::started(&mut lab, [D]);
+    assert_eq!(d.invite.all("Diversion").len(), 2);
+    refuse_and_finish(lab, &caller, &d);
+}
+
+#[test]
+fn a_422_is_met_by_the_same_path() {
+    let mut lab = group::lab_with(&[], |setup| {
+        setup.bind_as(B1, binding_with_path(B1, 1_000, "<sip:127.0.0.161;lr>,<sip:127.0.0.99;lr>"));
+        setup.bind(B2, 1_000);
+    });
+    let (caller, [b1, b2]) = group::call(&mut lab, [B1, B2]);
+    b2.ring(&mut lab);
+    lab.expect(A, "180 INVITE");
+    b1.respond_with(&mut lab, "422 Session Interval Too Small", &["Min-SE: 120"], "");
+    lab.expect(B1, "ACK");
+    let again = Leg::expect(&mut lab, B1);
+    assert_eq!(again.invite.all("Route"), b1.invite.all("Route"));
+    assert_eq!(again.invite.request_uri, b1.invite.request_uri);
+    b2.respond(&mut lab, "200 OK");
+    again.respond(&mut lab, "200 OK");
+    lab.expect(B1, "ACK");
+    again.hung_up(&mut lab);
+    talk_and_finish(lab, caller, &b2);
 }
