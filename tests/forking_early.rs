@@ -93,6 +93,8 @@ fn when_the_phone_with_early_media_fails_the_other_is_heard() {
     b2.ring(&mut lab);
     lab.expect_nothing();
     b1.reject(&mut lab, "486 Busy Here");
+    // Ringback again: the other rings already.
+    lab.expect(A, "180 INVITE");
     b2.respond_with(&mut lab, "183 Session Progress", &[], &sdp(2));
     assert_eq!(lab.expect(A, "183 INVITE").body, sdp(2));
     b2.respond_with(&mut lab, "200 OK", &[], &sdp(2));
