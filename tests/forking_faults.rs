@@ -259,3 +259,42 @@ fn a_422_is_met_by_the_same_path() {
     again.hung_up(&mut lab);
     talk_and_finish(lab, caller, &b2);
 }
+
+#[test]
+fn ringback_comes_after_the_prack_of_early_media_that_has_gone() {
+    let mut lab = group::lab(&[1_000, 1_000]);
+    let (caller, [b1, b2]) = group::call_with(&mut lab, &["Supported: 100rel"], [B1, B2]);
+    b2.ring(&mut lab);
+    lab.expect(A, "180 INVITE");
+    b1.reliable(&mut lab, "183 Session Progress", 5, &sdp(1));
+    let progress = lab.expect(A, "183 INVITE");
+    b1.reject(&mut lab, "486 Busy Here");
+    lab.expect_nothing();
+    let mut a = Party::caller(&caller, &progress);
+    let prack = a.prack(&mut lab, &progress, "");
+    a.expect_response(&mut lab, &prack, 200);
+    lab.expect(A, "180 INVITE");
+    refuse_and_finish(lab, &caller, &b2);
+}
+
+#[test]
+fn what_was_held_of_an_invite_that_a_422_has_replaced_is_not_passed_on() {
+    let mut lab = group::lab(&[1_000]);
+    let (caller, [b1]) = group::call_with(&mut lab, &["Supported: 100rel"], [B1]);
+    b1.reliable(&mut lab, "183 Session Progress", 5, &sdp(1));
+    let progress = lab.expect(A, "183 INVITE");
+    // Held until the caller's PRACK.
+    b1.respond(&mut lab, "180 Ringing");
+    b1.respond_with(&mut lab, "422 Session Interval Too Small", &["Min-SE: 300"], "");
+    lab.expect(B1, "ACK");
+    let [again] = group::started(&mut lab, [B1]);
+    let mut a = Party::caller(&caller, &progress);
+    let prack = a.prack(&mut lab, &progress, "");
+    a.expect_response(&mut lab, &prack, 200);
+    lab.expect_nothing();
+    // The first INVITE's early dialog is no more.
+    let info = a.request(&mut lab, "INFO", &[], "");
+    a.expect_response(&mut lab, &info, 500);
+    lab.expect_nothing();
+    refuse_and_finish(lab, &caller, &again);
+}
