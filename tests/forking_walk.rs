@@ -13,6 +13,7 @@ use lab::peer::{A, B, C, Peer, Setup};
 use lab::sip::Sip;
 use lab::trace::{Entry, Way};
 use lab::{Lab, T1X64_MS};
+use ringway::settings::{AckPolicy, LateAnswer};
 use std::collections::HashSet;
 
 /// Numbers that look random and are the same each time (xorshift64).
@@ -105,6 +106,10 @@ impl Ringing {
             }
             8 if !self.awaits_prack => self.fail(lab, FAILURES[dice.roll(FAILURES.len())]),
             9 if dice.roll(3) == 0 && !self.awaits_prack => self.answer(lab),
+            11 if self.is_early => self.repeat(lab),
+            12 if self.is_early && self.has_answered && !self.awaits_prack => {
+                drop(self.party.update(lab, &sdp(15)));
+            }
             10 if self.is_early => drop(self.party.request(lab, "INFO", &[], "")),
             _ => {}
         }
@@ -113,6 +118,18 @@ impl Ringing {
     fn early(&mut self, lab: &mut Lab, status: &str, body: &str) {
         self.is_early = true;
         self.leg.respond_with(lab, status, &[], if self.has_answered { "" } else { body });
+    }
+
+    /// The network brings its last response once more.
+    fn repeat(&mut self, lab: &mut Lab) {
+        let is_last = |entry: &&Entry| {
+            let sip = entry.sip.as_ref().filter(|_| entry.way == Way::In);
+            sip.is_some_and(|sip| sip.branch == self.leg.invite.branch && sip.status.is_some())
+        };
+        let last = lab.trace.iter().rev().find(is_last).map(|entry| entry.bytes.clone());
+        if let Some(last) = last {
+            lab.send_bytes(self.leg.peer.address, &last);
+        }
     }
 
     fn reliable(&mut self, lab: &mut Lab, status: &str, body: &str) {
@@ -141,6 +158,8 @@ impl Ringing {
     fn take(&mut self, lab: &mut Lab, sip: &Sip, dice: &mut Dice) {
         match sip.method.as_str() {
             "ACK" => {}
+            // It has not heard of it.
+            "CANCEL" if dice.roll(10) == 0 => {}
             "CANCEL" => {
                 self.leg.answer(lab, sip, "200 OK");
                 if !self.is_over && dice.roll(4) == 0 {
@@ -169,9 +188,13 @@ struct World {
     pracks: Vec<Sip>,
     /// The 2xx that it has not acknowledged yet.
     answer: Option<Sip>,
+    /// Its INVITE had no offer, and no answer of its has gone out yet.
+    owes_answer: bool,
     is_final: bool,
     is_acked: bool,
     is_over: bool,
+    /// An answer has come or gone reliably: another offer may follow.
+    has_answer: bool,
     phones: Vec<Ringing>,
     seen: usize,
     taken: HashSet<Vec<u8>>,
@@ -198,6 +221,12 @@ impl World {
             setup.settings.send_181 = dice.roll(3) > 0;
             setup.settings.trying_limit_ms = [10_000, 60_000][dice.roll(2)];
             setup.settings.no_answer_ms = [3_000, 20_000][dice.roll(2)];
+            if dice.roll(3) == 0 {
+                setup.settings.late_answer = LateAnswer::Keep;
+            }
+            if dice.roll(3) == 0 {
+                setup.settings.ack = AckPolicy::Immediate;
+            }
         });
         let mut invite = Invite::new(&mut lab, A, B.number);
         let lines: &[&str] = match dice.roll(3) {
@@ -206,6 +235,10 @@ impl World {
             _ => &[],
         };
         invite.lines = lines.iter().map(|line| line.to_string()).collect();
+        let offers_late = dice.roll(4) == 0;
+        if offers_late {
+            invite.body.clear();
+        }
         let caller = invite.send(&mut lab);
         World {
             lab,
@@ -213,9 +246,11 @@ impl World {
             party: None,
             pracks: Vec::new(),
             answer: None,
+            owes_answer: offers_late,
             is_final: false,
             is_acked: false,
             is_over: false,
+            has_answer: false,
             phones: Vec::new(),
             seen: 0,
             taken: HashSet::new(),
@@ -252,7 +287,7 @@ impl World {
 
     fn to_caller(&mut self, sip: &Sip, is_repeated: bool) {
         let Some(status) = sip.status else {
-            if let (Some(party), false) = (&self.party, is_repeated) {
+            if let (Some(party), false) = (&self.party, is_repeated || sip.method == "ACK") {
                 self.is_over |= sip.method == "BYE";
                 let body = if sip.body.is_empty() { String::new() } else { sdp(7) };
                 party.respond(&mut self.lab, sip, "200 OK", &[], &body);
@@ -281,6 +316,13 @@ impl World {
     fn caller_acts(&mut self, dice: &mut Dice) {
         match (dice.roll(12), &mut self.party) {
             (0..5, _) => self.catch_up(),
+            (7, Some(party)) if !self.is_over && self.has_answer => {
+                drop(party.update(&mut self.lab, &sdp(12)));
+            }
+            (8, Some(party)) if !self.is_final && !self.is_over && dice.roll(12) == 0 => {
+                self.is_over = true;
+                party.request(&mut self.lab, "BYE", &[], "");
+            }
             (5, Some(party)) if !self.is_over => drop(party.request(&mut self.lab, "INFO", &[], "")),
             (6, _) if !self.is_final && dice.roll(12) == 0 => self.caller.cancel(&mut self.lab),
             _ => {}
@@ -292,12 +334,15 @@ impl World {
         let Some(party) = &mut self.party else { return };
         for response in std::mem::take(&mut self.pracks) {
             if !self.is_over {
-                party.prack(&mut self.lab, &response, "");
+                self.has_answer |= !response.body.is_empty();
+                let body = answer_to(&mut self.owes_answer, &response);
+                party.prack(&mut self.lab, &response, &body);
             }
         }
         if let Some(answer) = self.answer.take() {
+            let body = answer_to(&mut self.owes_answer, &answer);
             self.caller.answer = Some(answer);
-            self.caller.ack(&mut self.lab, "");
+            self.caller.ack(&mut self.lab, &body);
             self.is_acked = true;
         }
     }
@@ -319,7 +364,7 @@ impl World {
             if round == 1 && cancels && !self.is_final {
                 self.caller.cancel(&mut self.lab);
             }
-            if round == 5 && self.is_acked && !self.is_over {
+            if round >= 5 && self.is_acked && !self.is_over {
                 self.is_over = true;
                 self.party.as_mut().expect("a dialog").request(&mut self.lab, "BYE", &[], "");
             }
@@ -329,6 +374,17 @@ impl World {
         self.deliver(dice);
         assert!(self.is_final, "the INVITE was never answered");
         self.lab.finish();
+    }
+}
+
+/// The answer to a late offer, once.
+fn answer_to(owes_answer: &mut bool, response: &Sip) -> String {
+    match *owes_answer && !response.body.is_empty() {
+        true => {
+            *owes_answer = false;
+            sdp(7)
+        }
+        false => String::new(),
     }
 }
 
