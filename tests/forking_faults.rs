@@ -298,3 +298,56 @@ fn what_was_held_of_an_invite_that_a_422_has_replaced_is_not_passed_on() {
     lab.expect_nothing();
     refuse_and_finish(lab, &caller, &again);
 }
+
+#[test]
+fn the_dialog_with_a_phone_behind_a_nat_goes_where_its_invite_went() {
+    // RFC 3581 §4: the binding names the address that the REGISTER came from; nothing reaches the Contact's own.
+    let mut lab = group::lab_with(&[], |setup| {
+        let mut behind_nat = binding(B1, 1_000);
+        behind_nat.uri = "sip:1004@10.0.0.5:5062".into();
+        setup.bind_as(B1, behind_nat);
+    });
+    let (mut caller, [b1]) = group::call(&mut lab, [B1]);
+    b1.ring(&mut lab);
+    lab.expect(A, "180 INVITE");
+    b1.respond_with(&mut lab, "200 OK", &["Contact: <sip:1004@10.0.0.5:5062>"], &sdp(1));
+    caller.answered_and_acked(&mut lab);
+    let ack = lab.expect(B1, "ACK");
+    assert_eq!(ack.request_uri, "sip:1004@10.0.0.5:5062");
+    lab::scene::hang_up_and_finish(lab, caller, &b1);
+}
+
+#[test]
+fn groups_leave_the_room_that_is_kept_for_calls_that_live() {
+    let mut lab = Lab::with(|setup| {
+        setup.settings.max_transactions = 64;
+        (1..=group::PHONES).for_each(|number| setup.bind(group::phone(number), 1_000));
+    });
+    let (caller, c) = lab::scene::talking(&mut lab);
+    lab.advance(40_000);
+    lab.expect_nothing();
+    let mut calls = Vec::new();
+    loop {
+        let call = Caller::call(&mut lab, D, B.number);
+        if lab.sent() == ["D 503 INVITE"] {
+            let refusal = lab.last_to(D);
+            lab.send(D, &call.ack_refusal_text(&refusal));
+            break;
+        }
+        calls.push(call);
+    }
+    for call in &calls {
+        call.cancel(&mut lab);
+        lab.expect(D, "200 CANCEL");
+        call.refused(&mut lab, 487);
+    }
+    // The BYE and what is passed on of it have their transactions.
+    let mut caller = caller;
+    caller.bye(&mut lab);
+    lab.expect(A, "200 BYE");
+    c.hung_up(&mut lab);
+    assert_eq!(lab.metrics().transactions_not_kept, 0);
+    lab.advance(32_000);
+    lab.sent();
+    lab.finish();
+}
