@@ -239,7 +239,7 @@ fn bindings_are_shown_and_ended() {
     assert_eq!(running.get(path), json!({ "bindings": [] }));
     let binding = |port: u16, extras| Binding {
         uri: format!("sip:1004@127.0.0.1:{port}").into(),
-        destination: ([127, 0, 0, 1], port).into(),
+        destination: std::net::SocketAddr::from(([127, 0, 0, 1], port)).into(),
         listener: ListenerId(0),
         q: 500,
         expires_at: UnixSeconds(u64::from(u32::MAX)),

@@ -89,6 +89,8 @@ pub(super) struct Call {
     pub is_early: bool,
     /// A 181 waits for the caller's PRACK.
     pub owes_181: bool,
+    /// The same of a 180, after early media that has gone.
+    pub owes_180: bool,
     /// The identity of the callee's dialog whose description the caller has got reliably; 0: none yet.
     pub answered_by: u64,
     /// What the caller's PRACK answered to a late offer: any other offer in an early dialog gets the same.

@@ -4,6 +4,7 @@
 use super::description::Description;
 use super::dialog::{Dialog, RequestLine};
 use super::negotiation::Negotiation;
+use super::record::Heard;
 use super::relay::Way;
 use super::session::lists;
 use super::side::Side;
@@ -246,7 +247,8 @@ impl Calls {
         }
         let offers = !answers && !message.body().is_empty();
         let passed = waits.is_some_and(|waits| self.pass_prack(on, (call, waits), (request, key), offers));
-        if passed && answers {
+        // Whoever offers next gets the same answer, though the one that it was for has gone.
+        if answers && !message.body().is_empty() {
             let told = Description::of(&mut on.context, message);
             match self.calls.get_mut(call) {
                 Some(call) => call.told.replace(&mut on.context, told),
@@ -343,6 +345,14 @@ impl Calls {
         let Some(call) = self.calls.get_mut(handle) else { return };
         if std::mem::take(&mut call.owes_181) && call.state == CallState::Searching {
             self.tell_of_forwarding(on, handle);
+        }
+        let call = self.calls.get_mut(handle).filter(|call| call.outstanding.is_none());
+        if let Some(call) = call
+            && std::mem::take(&mut call.owes_180)
+            && call.state == CallState::Searching
+            && call.heard == Heard::EarlyMedia
+        {
+            self.tell_of_ringing(on, handle);
         }
         let Some(call) = self.calls.get_mut(handle).filter(|call| call.outstanding.is_none()) else { return };
         let (held, leg) = (call.held.take(), call.held_leg.take());

@@ -129,6 +129,11 @@ impl Calls {
         let mut outcome = Err(NotTried::NoLocation);
         let locations = called.locations(now).filter(|location| location.q == level);
         for location in locations.take(FORKS_MAX) {
+            // The last part of every table is kept for calls that live.
+            let has_room = on.transactions.has_room_for_call() && on.context.keep.has_room_for_call();
+            if outcome.is_ok() && !has_room {
+                break;
+            }
             match self.start_leg(on, handle, &location, invite) {
                 Ok(()) => outcome = Ok(()),
                 Err(status) => outcome = outcome.or(Err(NotTried::Refused(status))),
@@ -250,8 +255,12 @@ impl Calls {
         let rings = self.legs_of(handle).any(|(other, leg)| other != gone && leg.state == LegState::Ringing);
         let Some(call) = self.calls.get_mut(handle).filter(|call| call.media == Some(gone)) else { return };
         call.media = None;
-        if rings && call.heard == Heard::EarlyMedia && call.outstanding.is_none() {
-            self.tell(on, handle, (Status::RINGING, Heard::Ringing));
+        if rings && call.heard == Heard::EarlyMedia {
+            // While a PRACK is awaited nothing more may be said reliably.
+            call.owes_180 = call.outstanding.is_some();
+            if !call.owes_180 {
+                self.tell_of_ringing(on, handle);
+            }
         }
     }
 
@@ -404,6 +413,11 @@ impl Calls {
     /// 181 to the caller (SIP_RULES 14).
     pub(super) fn tell_of_forwarding(&mut self, on: &mut Signalling, handle: Handle) {
         self.tell(on, handle, (Status::CALL_IS_BEING_FORWARDED, Heard::Forwarded));
+    }
+
+    /// 180 to the caller: another phone rings than the one whose early media it heard.
+    pub(super) fn tell_of_ringing(&mut self, on: &mut Signalling, handle: Handle) {
+        self.tell(on, handle, (Status::RINGING, Heard::Ringing));
     }
 
     /// A provisional response of our own to the caller, reliably where it has asked for that.

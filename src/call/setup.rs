@@ -167,6 +167,12 @@ impl Calls {
         leg.refused_intervals += 1;
         leg.invite_cseq += 1;
         leg.forget_dialogs(&mut on.context);
+        // What it said to the INVITE before is of no interest any more.
+        let call = self.calls.get_mut(call_handle);
+        if let Some(call) = call.filter(|call| call.held_leg == Some(handle) && call.winner.is_none()) {
+            on.context.keep.release(call.held.take());
+            (call.held_leg, call.holds_media) = (None, false);
+        }
         let sent = self.with_invite(on, call_handle, |calls, on, invite| {
             let (Some(call), Some(leg)) = (calls.calls.get(call_handle), calls.legs.get_mut(handle)) else {
                 return false;
@@ -358,6 +364,7 @@ fn new_call(
         holds_media: false,
         is_early: false,
         owes_181: false,
+        owes_180: false,
         answered_by: 0,
         told: Description::NONE,
         owed: Description::NONE,
