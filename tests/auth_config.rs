@@ -23,7 +23,7 @@ fn run(args: &[&str], file: &str) -> Result<Action, String> {
 fn started(args: &[&str], file: &str) -> Config {
     match run(args, file) {
         Ok(Action::Start(config)) => *config,
-        Ok(Action::Print(text)) => panic!("it prints {text}"),
+        Ok(other) => panic!("it does not start: {other:?}"),
         Err(message) => panic!("{message}"),
     }
 }
