@@ -32,13 +32,16 @@ pub const CONTACTS_MAX: usize = 16;
 pub const FORKS_MAX: usize = CONTACTS_MAX + 1;
 
 /// Datagrams that one input may cause. The end of a search causes the most: a CANCEL to every leg, INVITEs
-/// to the target's, and a response or two to the caller; a 200 that loses a race gets ACK + BYE besides.
-pub const EFFECTS_PER_INPUT_MAX: usize = 16 + 2 * FORKS_MAX;
+/// to the target's, refusals of what the caller asked of them, and a 181 for every target that is nowhere
+/// (`--max-diversions` ≤ 10); a 200 that loses a race gets ACK + BYE besides.
+pub const EFFECTS_PER_INPUT_MAX: usize = 16 + 2 * FORKS_MAX + RELAYS_PER_CALL_MAX;
 
 /// Bytes of output that one input may cause: two messages of a full datagram (an INVITE relayed, its
 /// response relayed) and small ones besides; or a BYE, an ACK and a refusal at the end of a call, each with
-/// a route set as long as they come; and an INVITE to every location of a number.
-pub const OUTPUT_BYTES_PER_INPUT_MAX: usize = (4 + FORKS_MAX) * (DATAGRAM_BYTES_MAX + 2_048);
+/// a route set as long as they come; an INVITE to every location of a number, a CANCEL to every one of the
+/// number before, and what every response repeats, for each request of the caller's that is refused.
+pub const OUTPUT_BYTES_PER_INPUT_MAX: usize = (4 + FORKS_MAX) * (DATAGRAM_BYTES_MAX + 2_048)
+    + (FORKS_MAX + RELAYS_PER_CALL_MAX + 16) * RESPONSE_HEAD_BYTES_MAX;
 
 /// The outbox's arena: a batch of 64 datagrams of 2 KiB each way twice over, and room for one full input.
 pub const OUTBOX_BYTES: usize = 512 * 1024 + OUTPUT_BYTES_PER_INPUT_MAX;

@@ -27,6 +27,8 @@ pub(super) struct Dialog {
     route_end: u16,
     /// The first route is a strict router (RFC 3261 §12.2.1.1): its URI has no `lr`.
     strict: bool,
+    /// Without routes requests go where the peer's came from, or ours went, whatever its Contact says.
+    is_behind_nat: bool,
     /// The peer's Allow lists UPDATE.
     pub takes_update: bool,
     pub negotiation: Negotiation,
@@ -66,6 +68,7 @@ impl Dialog {
             target_end: 0,
             route_end: 0,
             strict: false,
+            is_behind_nat: false,
             takes_update: false,
             negotiation: Negotiation::Stable,
             identity: 0,
@@ -89,7 +92,8 @@ impl Dialog {
         let to = invite.header(HeaderName::To).unwrap_or_default();
         let target = remote_target(invite, from);
         let routes = invite.values(HeaderName::RecordRoute).flat_map(split_list).take(ROUTES_MAX);
-        let mut dialog = Dialog::none(AnswerTo { listener, destination: source });
+        let is_behind_nat = is_behind_nat(invite, source);
+        let mut dialog = Dialog { is_behind_nat, ..Dialog::none(AnswerTo { listener, destination: source }) };
         dialog.write(context, target, routes, |writer| {
             writer.header(HeaderName::CallId, invite.call_id());
             writer.name(HeaderName::From).raw(to).raw(b";tag=").raw(tag).end_line();
@@ -101,7 +105,12 @@ impl Dialog {
     }
 
     /// The dialog that a response to a request of ours makes, as its UAC (RFC 3261 §12.1.2).
-    pub fn with_callee(context: &mut Context, response: &Message<'_>, answer_to: AnswerTo) -> Dialog {
+    /// `is_behind_nat`: its Contact is of no use, and requests go where the INVITE went.
+    pub fn with_callee(
+        context: &mut Context,
+        response: &Message<'_>,
+        (answer_to, is_behind_nat): (AnswerTo, bool),
+    ) -> Dialog {
         let from = response.header(HeaderName::From).unwrap_or_default();
         let to = response.header(HeaderName::To).unwrap_or_default();
         let target = remote_target(response, to);
@@ -109,7 +118,7 @@ impl Dialog {
         // A route set in reverse (RFC 3261 §12.1.2). It is short, so it is walked once for each route.
         let count = if response.has(HeaderName::RecordRoute) { listed().count() } else { 0 };
         let routes = (0..count).rev().filter_map(|position| listed().nth(position));
-        let mut dialog = Dialog::none(answer_to);
+        let mut dialog = Dialog { is_behind_nat, ..Dialog::none(answer_to) };
         dialog.write(context, target, routes, |writer| {
             writer.header(HeaderName::CallId, response.call_id());
             writer.header(HeaderName::From, from);
@@ -222,7 +231,7 @@ impl Dialog {
         if let Some(kept) = context.keep.keep(&fresh) {
             context.keep.release(std::mem::replace(&mut self.text, kept));
             (self.target_end, self.route_end) = (target_end, route_end);
-            if let (0, Ok(uri)) = (routes, Uri::parse(target)) {
+            if let (0, false, Ok(uri)) = (routes, self.is_behind_nat, Uri::parse(target)) {
                 self.answer_to.destination = hop(&uri, self.answer_to.destination);
             }
         }
@@ -249,7 +258,7 @@ impl Dialog {
             None => text.extend_from_slice(format!("sip:{}", self.answer_to.destination).as_bytes()),
         }
         let target_end = text.len();
-        let mut first_hop = target.map(|target| target.uri);
+        let mut first_hop = target.filter(|_| !self.is_behind_nat).map(|target| target.uri);
         for (position, route) in routes.enumerate() {
             if position == 0
                 && let Some(uri) = target_of(route).map(|target| target.uri)
@@ -306,6 +315,13 @@ fn contact<'a>(message: &Message<'a>) -> Option<Target<'a>> {
 fn target_of(address: &[u8]) -> Option<Target<'_>> {
     let text = NameAddr::parse(address).ok()?.uri;
     Some(Target { text, uri: Uri::parse(text).ok()? })
+}
+
+/// Whether a request comes from a phone behind a NAT: its Contact and its Via name the same address, from
+/// which it did not come (RFC 3581 §3).
+fn is_behind_nat(request: &Message<'_>, source: SocketAddr) -> bool {
+    let (Some(via), Some(contact)) = (request.top_via(), contact(request)) else { return false };
+    via.host == contact.uri.host && contact.uri.ip().is_some_and(|ip| ip != source.ip())
 }
 
 /// Where a request to `uri` goes. A host name is not resolved here: the peer's own address serves.

@@ -155,6 +155,9 @@ impl Calls {
         call.winner = Some(handle);
         let (call_handle, immediate) =
             (leg.call, on.context.settings.ack == AckPolicy::Immediate && !call.late_offer);
+        if self.has_others(call_handle, handle) {
+            self.complete_elsewhere(on, call_handle);
+        }
         self.end_search(on, call_handle, None);
         if immediate {
             self.leg_event(on, handle, LegEvent::Acknowledge, None);
@@ -271,7 +274,7 @@ impl Calls {
             self.orphans[self.orphans_next % ORPHANS] = seen;
             self.orphans_next += 1;
         }
-        let dialog = Dialog::with_callee(&mut on.context, answer, from);
+        let dialog = Dialog::with_callee(&mut on.context, answer, (from, false));
         let to = if known { dialog.answer_to } else { from };
         dialog.release(&mut on.context);
         // An ACK of its own for each dialog that the INVITE made, the same one each time.
@@ -307,7 +310,7 @@ impl Calls {
 
 /// Writes an ACK to a 2xx from the 2xx itself; `named`: what its branch is made of.
 pub(super) fn acknowledge(on: &mut Signalling, named: Handle, answer: &Message<'_>, to: AnswerTo) {
-    let dialog = Dialog::with_callee(&mut on.context, answer, to);
+    let dialog = Dialog::with_callee(&mut on.context, answer, (to, false));
     let branch = on.context.mint.branch(Kind::Ack, named);
     if dialog.is_some() {
         send_once(&mut on.context, &branch, to, |context, out, branch| {
@@ -322,7 +325,7 @@ pub(super) fn acknowledge(on: &mut Signalling, named: Handle, answer: &Message<'
 /// Ends the dialog of a 2xx that nobody waits for.
 /// `last`: the last CSeq number that we used in it.
 fn bye(on: &mut Signalling, answer: &Message<'_>, to: AnswerTo, last: u32) {
-    let dialog = Dialog::with_callee(&mut on.context, answer, to);
+    let dialog = Dialog::with_callee(&mut on.context, answer, (to, false));
     let cseq = dialog.local_cseq.max(last) + 1;
     let user = (User::None, Exchange::Bye);
     if dialog.is_some() {

@@ -134,6 +134,8 @@ pub(super) struct Leg {
     /// Where the INVITE went.
     pub answer_to: AnswerTo,
     pub timer: TimerHandle,
+    /// It is reached where it registered from, not where its URIs say (RFC 3581).
+    pub is_behind_nat: bool,
     /// Stands for the location that it was sent to.
     pub location: u64,
     pub invite_cseq: u32,
@@ -172,11 +174,13 @@ impl Call {
 const EARLY_MAX: usize = 7;
 
 /// An early dialog behind a forking proxy.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Early {
     identity: u64,
     rseq: u32,
     local_cseq: u32,
+    /// As [`Leg::early_answer`].
+    answer: Description,
 }
 
 impl Call {
@@ -228,7 +232,7 @@ impl Leg {
         if self.dialog.is_described_by(context, response) {
             return;
         }
-        let mut dialog = Dialog::with_callee(context, response, self.answer_to);
+        let mut dialog = Dialog::with_callee(context, response, (self.answer_to, self.is_behind_nat));
         let before = &mut self.dialog;
         // Whichever of them it went to: its NOTIFYs come when that one is the leg's again.
         dialog.referred = before.referred;
@@ -238,16 +242,18 @@ impl Leg {
             dialog.negotiation = before.negotiation;
             dialog.description = before.description.take();
         } else {
-            self.early_answer.take().release(context);
-            let early = self.others.iter().find(|early| early.identity == dialog.identity);
-            let early = early.copied().unwrap_or_default();
+            let identity = dialog.identity;
+            let early = self.others.iter().position(|early| early.identity == identity);
+            let early = match early {
+                Some(place) => self.others.swap_remove(place),
+                None => Early { identity, rseq: 0, local_cseq: 0, answer: Description::NONE },
+            };
+            let answer = std::mem::replace(&mut self.early_answer, early.answer);
             if before.identity != 0 {
                 let (identity, local_cseq) = (before.identity, before.local_cseq);
-                let early = Early { identity, rseq: self.rseq, local_cseq };
-                match self.others.iter_mut().find(|early| early.identity == identity) {
-                    Some(slot) => *slot = early,
-                    None => self.others.push(early),
-                }
+                self.others.push(Early { identity, rseq: self.rseq, local_cseq, answer });
+            } else {
+                answer.release(context);
             }
             dialog.local_cseq = dialog.local_cseq.max(early.local_cseq);
             self.rseq = early.rseq;
@@ -260,7 +266,7 @@ impl Leg {
     pub fn forget_dialogs(&mut self, context: &mut Context) {
         std::mem::replace(&mut self.dialog, Dialog::none(self.answer_to)).release(context);
         self.early_answer.take().release(context);
-        self.others.clear();
+        self.others.drain(..).for_each(|early| early.answer.release(context));
         self.rseq = 0;
     }
 
@@ -299,6 +305,7 @@ impl Leg {
         context.disarm(&mut self.timer);
         self.dialog.release(context);
         self.early_answer.release(context);
+        self.others.drain(..).for_each(|early| early.answer.release(context));
     }
 }
 

@@ -22,6 +22,9 @@ use std::sync::Arc;
 /// (`--max-diversions` ≤ 10).
 const CHAIN_MAX: usize = 12 + RECEIVED_NUMBERS_MAX;
 
+/// The Reason of a CANCEL to those who did not answer first.
+const ELSEWHERE: &[u8] = b"Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n";
+
 /// How far the present subscriber has been tried.
 #[derive(Debug)]
 pub(super) struct Search {
@@ -163,6 +166,13 @@ impl Calls {
         self.conclude(on, handle, Failure::RangOut, None);
     }
 
+    /// Those who are cancelled now missed nothing: their phones need not list the call (RFC 3326 §2).
+    pub(super) fn complete_elsewhere(&mut self, on: &mut Signalling, handle: Handle) {
+        let Some(call) = self.calls.get_mut(handle) else { return };
+        let reason = on.context.keep.keep(ELSEWHERE).unwrap_or(Kept::NONE);
+        on.context.keep.release(std::mem::replace(&mut call.cancel_reason, reason));
+    }
+
     /// The call waits for none of its legs any more: those that have no final response get CANCEL, except
     /// the one that has just got it.
     pub(super) fn end_search(&mut self, on: &mut Signalling, handle: Handle, except: Option<Handle>) {
@@ -212,7 +222,7 @@ impl Calls {
     }
 
     /// Whether a leg besides this one is still tried.
-    fn has_others(&self, call: Handle, leg: Handle) -> bool {
+    pub(super) fn has_others(&self, call: Handle, leg: Handle) -> bool {
         self.legs_of(call).any(|(other, record)| other != leg && record.is_tried())
     }
 
@@ -438,7 +448,12 @@ impl Calls {
 
     fn relay_failure(&mut self, on: &mut Signalling, handle: Handle, response: &Message<'_>) {
         // RFC 3261 §16.7 step 6: a 503 of somebody else's would make the caller avoid us.
-        let Some(status) = response.status().map(passed_status) else { return };
+        let status = match response.status() {
+            None => return,
+            // The interval that it is about was ours, not the caller's.
+            Some(Status::SESSION_INTERVAL_TOO_SMALL) => Status::SERVER_INTERNAL_ERROR,
+            Some(status) => passed_status(status),
+        };
         let Some(call) = self.calls.get_mut(handle) else { return };
         call.state = CallState::Refused;
         call.stop_repeating(&mut on.context);

@@ -119,6 +119,7 @@ impl Calls {
             transaction: None,
             answer_to,
             timer: TimerHandle::NONE,
+            is_behind_nat: is_behind_nat(location),
             location: location_hash(context, location),
             invite_cseq: FIRST_CSEQ,
             call_id_nonce,
@@ -455,6 +456,14 @@ fn cause_of<'a>(entry: &&'a [u8]) -> Option<&'a [u8]> {
 
 fn contains_ignoring_case(text: &[u8], needle: &[u8]) -> bool {
     text.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
+}
+
+/// Whether a location is not where its URI says: it registered through a NAT.
+fn is_behind_nat(location: &Location<'_>) -> bool {
+    let address = Uri::parse(location.uri.as_bytes())
+        .ok()
+        .and_then(|uri| Some(std::net::SocketAddr::new(uri.ip()?, uri.port.unwrap_or(5060))));
+    location.path.is_empty() && address.is_some_and(|address| address != location.destination)
 }
 
 /// Stands for a location, should its INVITE have to be written again.

@@ -213,7 +213,7 @@ pub(super) fn write_rseq(writer: &mut Writer<'_>, rseq: Option<u32>) {
     }
 }
 
-/// The status that a final response of the other side's is passed on with: another server's overload is not
+/// The status that a final response tothe other side's is passed on with: another server's overload is not
 /// ours (RFC 3261 §16.7 step 6).
 pub(super) const fn passed_status(status: Status) -> Status {
     match status {
