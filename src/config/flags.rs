@@ -179,6 +179,13 @@ fn one_line(error: &clap::Error) -> ConfigError {
         ErrorKind::UnknownArgument => {
             format!("unexpected argument {argument}; every option begins with -- (ringway --help has all)")
         }
+        ErrorKind::InvalidSubcommand => {
+            let word = text(ContextKind::InvalidSubcommand).unwrap_or_default();
+            format!(
+                "unexpected argument {word}; every option begins with --, and the commands are ctl, dump and \
+                 load (ringway --help has all)"
+            )
+        }
         ErrorKind::ArgumentConflict => format!("{argument} is given twice; it takes one value"),
         _ => {
             let rendered = error.render().to_string();
