@@ -15,7 +15,7 @@ use ringway::slab::Handle;
 use ringway::store::{Record, Store, StoreError, Verdict, Write as StoreWrite};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
 const TOKEN: &str = "0123456789abcdef";
@@ -239,7 +239,7 @@ fn bindings_are_shown_and_ended() {
     assert_eq!(running.get(path), json!({ "bindings": [] }));
     let binding = |port: u16, extras| Binding {
         uri: format!("sip:1004@127.0.0.1:{port}").into(),
-        destination: std::net::SocketAddr::from(([127, 0, 0, 1], port)).into(),
+        destination: SocketAddr::from(([127, 0, 0, 1], port)).into(),
         listener: ListenerId(0),
         q: 500,
         expires_at: UnixSeconds(u64::from(u32::MAX)),
@@ -257,6 +257,7 @@ fn bindings_are_shown_and_ended() {
         let bindings = page["bindings"].as_array().expect("a list");
         (bindings.len() == 2).then(|| bindings.clone())
     });
+    assert_eq!(bindings[0]["destination"], "127.0.0.1:5071");
     assert_eq!(bindings[0]["listener"], running.sip.to_string());
     assert_eq!((&bindings[0]["q"], &bindings[0]["reg_id"]), (&json!(0.5), &json!(1)));
     assert_eq!((&bindings[1]["path"], &bindings[1]["instance"]), (&Value::Null, &Value::Null));
