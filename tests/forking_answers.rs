@@ -287,7 +287,7 @@ fn the_callers_cancel_after_a_forwarding_reaches_the_targets_phones_only() {
         setup.bind(C2, 1_000);
     });
     let (caller, [b1]) = group::call(&mut lab, [B1]);
-    group::all_ring(&mut lab, &[b1.clone()]);
+    group::all_ring(&mut lab, std::slice::from_ref(&b1));
     lab.advance(20_000);
     b1.cancelled(&mut lab);
     lab.expect(A, "181 INVITE");

@@ -94,7 +94,7 @@ fn the_timer_runs_on_when_the_phone_that_started_it_fails() {
 fn the_timer_is_one_for_all_levels_and_skips_those_that_are_left() {
     let mut lab = group::lab(&[1_000, 500, 300]);
     let (caller, [b1]) = group::call(&mut lab, [B1]);
-    group::all_ring(&mut lab, &[b1.clone()]);
+    group::all_ring(&mut lab, std::slice::from_ref(&b1));
     lab.advance(12_000);
     b1.reject(&mut lab, "486 Busy Here");
     let [b2] = group::started(&mut lab, [B2]);
@@ -112,7 +112,7 @@ fn the_timer_is_one_for_all_levels_and_skips_those_that_are_left() {
 fn the_timer_ends_a_level_that_has_not_rung_itself() {
     let mut lab = group::lab(&[1_000, 500]);
     let (caller, [b1]) = group::call(&mut lab, [B1]);
-    group::all_ring(&mut lab, &[b1.clone()]);
+    group::all_ring(&mut lab, std::slice::from_ref(&b1));
     lab.advance(19_000);
     b1.reject(&mut lab, "486 Busy Here");
     let [b2] = group::started(&mut lab, [B2]);
@@ -302,7 +302,7 @@ fn the_targets_group_that_rings_out_makes_a_480() {
         setup.settings.ring_limit_ms = 30_000;
     });
     let (caller, [b1]) = group::call(&mut lab, [B1]);
-    group::all_ring(&mut lab, &[b1.clone()]);
+    group::all_ring(&mut lab, std::slice::from_ref(&b1));
     lab.advance(20_000);
     b1.cancelled(&mut lab);
     lab.expect(A, "181 INVITE");
@@ -319,7 +319,7 @@ fn the_targets_group_that_rings_out_makes_a_480() {
 fn a_target_without_a_location_makes_a_480() {
     let mut lab = group::lab_with(&[1_000], |setup| setup.only_registers(C));
     let (caller, [b1]) = group::call(&mut lab, [B1]);
-    group::all_ring(&mut lab, &[b1.clone()]);
+    group::all_ring(&mut lab, std::slice::from_ref(&b1));
     lab.advance(20_000);
     b1.cancelled(&mut lab);
     lab.expect(A, "181 INVITE");
@@ -334,7 +334,7 @@ fn the_callers_own_number_is_no_target_though_it_has_phones() {
         setup.bind(B2, 500);
     });
     let (caller, [b1]) = group::call(&mut lab, [B1]);
-    group::all_ring(&mut lab, &[b1.clone()]);
+    group::all_ring(&mut lab, std::slice::from_ref(&b1));
     lab.advance(20_000);
     b1.cancelled(&mut lab);
     caller.refused(&mut lab, 480);

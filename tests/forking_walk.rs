@@ -265,15 +265,15 @@ impl World {
             let (Way::Out, Some(sip)) = (way, sip) else { continue };
             let is_repeated = !self.taken.insert(bytes);
             if peer == A.address {
-                self.to_caller(&sip, is_repeated);
+                self.send_to_caller(&sip, is_repeated);
             } else if sip.is_request() && !is_repeated {
-                self.to_phone(peer, (&sip, at_ms), dice);
+                self.send_to_phone(peer, (&sip, at_ms), dice);
             }
         }
         self.lab.sent();
     }
 
-    fn to_phone(&mut self, address: std::net::SocketAddr, (sip, at_ms): (&Sip, u64), dice: &mut Dice) {
+    fn send_to_phone(&mut self, address: std::net::SocketAddr, (sip, at_ms): (&Sip, u64), dice: &mut Dice) {
         let known = [B, C].into_iter().chain(group::all()).find(|peer| peer.address == address);
         let peer = known.expect("a phone");
         if sip.method == "INVITE" {
@@ -285,7 +285,7 @@ impl World {
         phone.take(&mut self.lab, sip, dice);
     }
 
-    fn to_caller(&mut self, sip: &Sip, is_repeated: bool) {
+    fn send_to_caller(&mut self, sip: &Sip, is_repeated: bool) {
         let Some(status) = sip.status else {
             if let (Some(party), false) = (&self.party, is_repeated || sip.method == "ACK") {
                 self.is_over |= sip.method == "BYE";

@@ -28,8 +28,11 @@ fn contact() -> impl Strategy<Value = (String, Option<Extras>, u64)> {
     )
 }
 
+/// A URI, what else is bound, and for how many seconds.
+type Contact = (String, Option<Extras>, u64);
+
 /// A REGISTER: when it comes, of which call, with which CSeq, and what it asks for.
-fn register() -> impl Strategy<Value = (u64, u64, u32, Option<Vec<(String, Option<Extras>, u64)>>)> {
+fn register() -> impl Strategy<Value = (u64, u64, u32, Option<Vec<Contact>>)> {
     (0..90_u64, 0..3_u64, 1..6_u32, prop_oneof![1 => Just(None), 8 => vec(contact(), 1..5).prop_map(Some)])
 }
 

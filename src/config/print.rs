@@ -106,7 +106,8 @@ pub fn as_toml(values: &Values) -> String {
                 format!("# --{} {}  # {origin}", setting.name, files.join(" "))
             }
             (Places::Everywhere, [raw]) if without_password(&raw.text) != raw.text => {
-                let (shown, origin) = (quoted(&without_password(&raw.text)), origins(&[raw.clone()]));
+                let (shown, origin) =
+                    (quoted(&without_password(&raw.text)), origins(std::slice::from_ref(raw)));
                 format!("# {} = {shown}  # {origin}; its password is not shown", setting.name)
             }
             (Places::Everywhere, raws) => {

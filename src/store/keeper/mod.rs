@@ -132,7 +132,6 @@ impl Handle {
     }
 
     /// The same, waiting for the outcome: not for a shard or an async task.
-    #[must_use]
     pub fn ask_and_wait(&self, request: Request) -> Outcome {
         let (sender, receiver) = std::sync::mpsc::channel();
         // Nobody listens any more only when this thread is gone.
