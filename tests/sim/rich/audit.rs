@@ -338,6 +338,10 @@ pub fn response(about: &mut About<'_>, seen: &Seen<'_>, destination: SocketAddr)
         // What is in no dialog yet is not remembered; the dialog may have come since.
         asked.status = 0;
     }
+    // Timer J: after 64·T1 nothing is remembered.
+    if asked.status != 0 && asked.hash != seen.hash && seen.now_ms > asked.arrived_ms + 32_000 {
+        return Ok(());
+    }
     if asked.status != 0 {
         return is(asked.hash == seen.hash, "something else behind the final response");
     }
