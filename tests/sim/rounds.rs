@@ -310,7 +310,8 @@ impl Rounds {
             self.failures += 1;
             leg.failure = Some((self.failures, Failure::NeverRang));
             let at_once = |leg: &Leg| leg.invited_ms.is_some_and(|ms| is_now(ms + SILENCE_MS, now_ms));
-            self.blurred |= self.of(hop).any(|leg| leg.heard_ms.is_none() && at_once(leg));
+            let is_close = self.of(hop).any(|leg| leg.heard_ms.is_none() && at_once(leg));
+            self.blurred |= is_close;
         }
         Ok(())
     }
