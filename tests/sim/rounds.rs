@@ -215,7 +215,7 @@ impl Rounds {
         (leg.final_status, leg.final_ms) = (status, now_ms);
         if status < 300 {
             leg.late = !tried;
-            let may_win = self.rules.keeps_late && !self.over && !answered && leg.is_remembered(now_ms);
+            let may_win = self.rules.keeps_late && !self.over && !answered && !leg.is_forgotten(now_ms);
             leg.lost = leg.late && !may_win;
             round.ended |= tried;
             self.kept |= leg.late && !leg.lost;
@@ -476,11 +476,18 @@ impl Leg {
         self.failure.or(self.is_silent(now_ms).then_some((u32::MAX, Failure::Silent)))
     }
 
-    /// 64·T1 have not gone by without a word, nor since the CANCEL.
+    /// 64·T1 have surely not gone by without a word, nor since the CANCEL.
     fn is_remembered(&self, now_ms: u64) -> bool {
         let in_time = |ms: u64| self.invited_ms.is_some_and(|invited_ms| ms < invited_ms + NEARLY_SILENCE_MS);
         let late = self.cancelled_ms.is_some_and(|ms| now_ms >= ms + NEARLY_SILENCE_MS);
         self.heard_ms.is_some_and(in_time) && !late
+    }
+
+    /// They surely have.
+    fn is_forgotten(&self, now_ms: u64) -> bool {
+        let gone = |since_ms: u64, ms: u64| ms > since_ms + SILENCE_MS + TICK_MS;
+        let silent = |heard_ms| self.invited_ms.is_none_or(|ms| gone(ms, heard_ms));
+        self.heard_ms.is_none_or(silent) || self.cancelled_ms.is_some_and(|ms| gone(ms, now_ms))
     }
 
     /// It is there, has no final response and no CANCEL.
