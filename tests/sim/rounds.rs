@@ -273,7 +273,7 @@ impl Rounds {
     /// The less preferred locations of a number have their turn when the others have failed.
     fn may_go_down(&self, hop: u8, now_ms: u64) -> Verdict {
         is(self.current() == Some(hop), "back to a callee that was left")?;
-        is(!self.rounds[usize::from(hop)].ended, "a level behind the end of the search")?;
+        is(!self.rounds[usize::from(hop)].ended || self.blurred, "a level behind the end of the search")?;
         let invited = |leg: &&Leg| leg.invited_ms.is_some();
         let through = self.of(hop).filter(invited).all(|leg| leg.is_through(now_ms));
         is(through || self.blurred, "a level before the one above has failed")
@@ -291,7 +291,7 @@ impl Rounds {
         let round = &mut self.rounds[usize::from(hop)];
         let leg = &mut self.legs[number];
         leg.cancelled_ms = Some(now_ms);
-        if self.over || round.ended || !is_current || self.kept {
+        if self.over || round.ended || !is_current || self.kept || self.blurred {
             return Ok(());
         }
         let trying = leg.heard_ms.filter(|_| leg.rang_ms.is_none()).map(|ms| ms + round.trying_ms);
@@ -405,6 +405,9 @@ impl Rounds {
     pub fn settled(&mut self, now_ms: u64) -> Verdict {
         let input = self.input.take();
         let Some(current) = self.current() else { return Ok(()) };
+        if self.blurred {
+            return Ok(());
+        }
         is(!self.unexplained, "a CANCEL at a wrong moment")?;
         for leg in &self.legs {
             let round = &self.rounds[usize::from(leg.at.hop)];
@@ -524,7 +527,8 @@ fn meaning(failure: Failure, unreachable_408: bool) -> (bool, u16) {
         Failure::NeverRang => (false, 480),
         Failure::Response { status: 408, rang, .. } => (rang || !unreachable_408, 408),
         Failure::Response { status: 480, no_answer_cause, .. } => (no_answer_cause, 480),
-        Failure::Response { status: 503, .. } => (false, 500),
+        // The interval that a leg's 422 speaks of was the server's; a 503 would make the caller avoid it.
+        Failure::Response { status: 422 | 503, .. } => (false, 500),
         Failure::Response { status, .. } => (false, status),
     }
 }
