@@ -168,7 +168,7 @@ pub fn ended(party: &Party, view: &View, ledger: &Ledger) -> Verdict {
         is(relayed, "a request without a final response")?;
         let answer_ms = asked.token.and_then(|token| ledger.answer_ms(token));
         let came = answer_ms.is_some_and(|ms| ms < asked.arrived_ms + GIVEN_UP_MS);
-        // A PRACK without a body, or with an answer that went to other callees as well, is not told from theirs.
+        // A PRACK without a body, or with an answer that went to other callees as well: not told from theirs.
         let of = asked.token.and_then(|token| ledger.get(token)).map(|body| body.of);
         if asked.method == Method::Prack && !matches!(of, Some(Use::Offer)) {
             continue;
