@@ -237,8 +237,9 @@ impl Rounds {
         is(!self.over, "an INVITE when the search is over")?;
         if before.invited_ms.is_some() {
             is(before.final_status == 422, "a second INVITE to a location")?;
-            is(before.failure.is_some() && self.current() == Some(hop), "again at what is given up")?;
-            is(!self.rounds[usize::from(hop)].ended, "again when the search is over")?;
+            let may = before.failure.is_some() && self.current() == Some(hop);
+            is(may || self.blurred, "again at what is given up")?;
+            is(!self.rounds[usize::from(hop)].ended || self.blurred, "again when the search is over")?;
             let leg = &mut self.legs[number];
             *leg = Leg { final_status: 0, failure: None, heard_ms: None, rang_ms: None, ..before };
             leg.invited_ms = Some(now_ms);
