@@ -215,7 +215,7 @@ impl Rounds {
         (leg.final_status, leg.final_ms) = (status, now_ms);
         if status < 300 {
             leg.late = !tried;
-            let may_win = self.rules.keeps_late && !self.over && !answered && leg.is_remembered(now_ms);
+            let may_win = self.rules.keeps_late && !self.over && !answered && !leg.is_forgotten(now_ms);
             leg.lost = leg.late && !may_win;
             round.ended |= tried;
             self.kept |= leg.late && !leg.lost;
@@ -237,8 +237,9 @@ impl Rounds {
         is(!self.over, "an INVITE when the search is over")?;
         if before.invited_ms.is_some() {
             is(before.final_status == 422, "a second INVITE to a location")?;
-            is(before.failure.is_some() && self.current() == Some(hop), "again at what is given up")?;
-            is(!self.rounds[usize::from(hop)].ended, "again when the search is over")?;
+            let may = before.failure.is_some() && self.current() == Some(hop);
+            is(may || self.blurred, "again at what is given up")?;
+            is(!self.rounds[usize::from(hop)].ended || self.blurred, "again when the search is over")?;
             let leg = &mut self.legs[number];
             *leg = Leg { final_status: 0, failure: None, heard_ms: None, rang_ms: None, ..before };
             leg.invited_ms = Some(now_ms);
@@ -273,7 +274,7 @@ impl Rounds {
     /// The less preferred locations of a number have their turn when the others have failed.
     fn may_go_down(&self, hop: u8, now_ms: u64) -> Verdict {
         is(self.current() == Some(hop), "back to a callee that was left")?;
-        is(!self.rounds[usize::from(hop)].ended, "a level behind the end of the search")?;
+        is(!self.rounds[usize::from(hop)].ended || self.blurred, "a level behind the end of the search")?;
         let invited = |leg: &&Leg| leg.invited_ms.is_some();
         let through = self.of(hop).filter(invited).all(|leg| leg.is_through(now_ms));
         is(through || self.blurred, "a level before the one above has failed")
@@ -291,7 +292,7 @@ impl Rounds {
         let round = &mut self.rounds[usize::from(hop)];
         let leg = &mut self.legs[number];
         leg.cancelled_ms = Some(now_ms);
-        if self.over || round.ended || !is_current || self.kept {
+        if self.over || round.ended || !is_current || self.kept || self.blurred {
             return Ok(());
         }
         let trying = leg.heard_ms.filter(|_| leg.rang_ms.is_none()).map(|ms| ms + round.trying_ms);
@@ -309,6 +310,9 @@ impl Rounds {
         } else {
             self.failures += 1;
             leg.failure = Some((self.failures, Failure::NeverRang));
+            let at_once = |leg: &Leg| leg.invited_ms.is_some_and(|ms| is_now(ms + SILENCE_MS, now_ms));
+            let is_close = self.of(hop).any(|leg| leg.heard_ms.is_none() && at_once(leg));
+            self.blurred |= is_close;
         }
         Ok(())
     }
@@ -402,6 +406,9 @@ impl Rounds {
     pub fn settled(&mut self, now_ms: u64) -> Verdict {
         let input = self.input.take();
         let Some(current) = self.current() else { return Ok(()) };
+        if self.blurred {
+            return Ok(());
+        }
         is(!self.unexplained, "a CANCEL at a wrong moment")?;
         for leg in &self.legs {
             let round = &self.rounds[usize::from(leg.at.hop)];
@@ -473,11 +480,18 @@ impl Leg {
         self.failure.or(self.is_silent(now_ms).then_some((u32::MAX, Failure::Silent)))
     }
 
-    /// 64·T1 have not gone by without a word, nor since the CANCEL.
+    /// 64·T1 have surely not gone by without a word, nor since the CANCEL.
     fn is_remembered(&self, now_ms: u64) -> bool {
         let in_time = |ms: u64| self.invited_ms.is_some_and(|invited_ms| ms < invited_ms + NEARLY_SILENCE_MS);
         let late = self.cancelled_ms.is_some_and(|ms| now_ms >= ms + NEARLY_SILENCE_MS);
         self.heard_ms.is_some_and(in_time) && !late
+    }
+
+    /// They surely have.
+    fn is_forgotten(&self, now_ms: u64) -> bool {
+        let gone = |since_ms: u64, ms: u64| ms > since_ms + SILENCE_MS + TICK_MS;
+        let silent = |heard_ms| self.invited_ms.is_none_or(|ms| gone(ms, heard_ms));
+        self.heard_ms.is_none_or(silent) || self.cancelled_ms.is_some_and(|ms| gone(ms, now_ms))
     }
 
     /// It is there, has no final response and no CANCEL.
@@ -514,7 +528,8 @@ fn meaning(failure: Failure, unreachable_408: bool) -> (bool, u16) {
         Failure::NeverRang => (false, 480),
         Failure::Response { status: 408, rang, .. } => (rang || !unreachable_408, 408),
         Failure::Response { status: 480, no_answer_cause, .. } => (no_answer_cause, 480),
-        Failure::Response { status: 503, .. } => (false, 500),
+        // The interval that a leg's 422 speaks of was the server's; a 503 would make the caller avoid it.
+        Failure::Response { status: 422 | 503, .. } => (false, 500),
         Failure::Response { status, .. } => (false, status),
     }
 }

@@ -195,7 +195,12 @@ fn inside(about: &mut About<'_>, seen: &Seen<'_>) -> Verdict {
     let unanswered = |out: &&Out| out.method == Method::Invite && out.status == 0 && !out.tag.is_empty();
     // RFC 3261 §9.1: cancelled, and nobody has answered for 64·T1.
     let given_up = |out: &&Out| out.cancelled_ms.is_some_and(|ms| seen.now_ms > ms + GIVEN_UP_MS);
-    let dropped: Vec<_> = view.out.iter().filter(unanswered).filter(given_up).map(|out| out.offer).collect();
+    // Timer F: an UPDATE that nobody has answered for so long.
+    let timed_out =
+        |out: &&Out| out.method == Method::Update && out.status == 0 && seen.now_ms >= out.sent_ms + 32_000;
+    let given_up_invites = view.out.iter().filter(unanswered).filter(given_up);
+    let dropped = given_up_invites.chain(view.out.iter().filter(timed_out)).map(|out| out.offer);
+    let dropped: Vec<_> = dropped.filter(Option::is_some).collect();
     let side = view.side(message.to_tag());
     if dropped.contains(&side.offer_out) {
         side.offer_out = None;
@@ -337,6 +342,10 @@ pub fn response(about: &mut About<'_>, seen: &Seen<'_>, destination: SocketAddr)
     if asked.status == 481 && asked.hash != seen.hash {
         // What is in no dialog yet is not remembered; the dialog may have come since.
         asked.status = 0;
+    }
+    // Timer J: after 64·T1 nothing is remembered.
+    if asked.status != 0 && asked.hash != seen.hash && seen.now_ms > asked.arrived_ms + 32_000 {
+        return Ok(());
     }
     if asked.status != 0 {
         return is(asked.hash == seen.hash, "something else behind the final response");

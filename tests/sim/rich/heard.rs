@@ -168,9 +168,11 @@ pub fn ended(party: &Party, view: &View, ledger: &Ledger) -> Verdict {
         is(relayed, "a request without a final response")?;
         let answer_ms = asked.token.and_then(|token| ledger.answer_ms(token));
         let came = answer_ms.is_some_and(|ms| ms < asked.arrived_ms + GIVEN_UP_MS);
-        // The answer in a PRACK may have gone to other callees as well, in PRACKs of the server's own.
+        // A PRACK without a body, or with an answer that went to other callees as well: not told from theirs.
         let of = asked.token.and_then(|token| ledger.get(token)).map(|body| body.of);
-        let came = came && !(asked.method == Method::Prack && matches!(of, Some(Use::Answer(_))));
+        if asked.method == Method::Prack && !matches!(of, Some(Use::Offer)) {
+            continue;
+        }
         is(!came && asked.token.is_some(), "a request without a final response that there was")?;
     }
     for out in view.out.iter().filter(|out| out.method == Method::Invite && out.status != 0) {
