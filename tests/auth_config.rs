@@ -1,4 +1,4 @@
-//! The options of authentication, and passwords that nobody gets to see again.
+//! The options of registration and authentication, and passwords that nobody gets to see again.
 
 use ringway::auth::Algorithm;
 use ringway::config::{Action, Config, World};
@@ -133,4 +133,22 @@ fn the_check_says_who_is_asked() {
     assert!(
         text.contains("everyone has to authenticate, in realm \"ringway\" by SHA-256; 3 without a password")
     );
+}
+
+#[test]
+fn registration_times_are_checked_together() {
+    let times = |args: &[&str]| {
+        let registration = started(args, "").settings.registration;
+        (registration.expires_min_s, registration.expires_default_s, registration.expires_max_s)
+    };
+    assert_eq!(times(&[]), (60, 3_600, 7_200));
+    assert_eq!(times(&["--max-expires=600"]), (60, 600, 600));
+    assert_eq!(times(&["--default-expires=60", "--min-expires=300"]), (300, 300, 7_200));
+    assert_eq!(started(&["--max-contacts=16"], "").settings.registration.contacts_max, 16);
+    let refusal = run(&["--min-expires=600", "--max-expires=300"], "").expect_err("a refusal");
+    assert!(
+        refusal.contains("--max-expires") && refusal.contains("give --max-expires 600 or more"),
+        "{refusal}"
+    );
+    assert!(run(&["--max-contacts=17"], "").is_err_and(|refusal| refusal.contains("too large")));
 }

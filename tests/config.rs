@@ -588,21 +588,3 @@ fn help_names_every_topic_with_units_and_defaults() {
     }
     assert!(printed(run(&["--version"], &[], "")).starts_with("ringway "));
 }
-
-#[test]
-fn registration_times_are_checked_together() {
-    let times = |args: &[&str]| {
-        let registration = with_flags(args).settings.registration;
-        (registration.expires_min_s, registration.expires_default_s, registration.expires_max_s)
-    };
-    assert_eq!(times(&[]), (60, 3_600, 7_200));
-    assert_eq!(times(&["--max-expires=600"]), (60, 600, 600));
-    assert_eq!(times(&["--default-expires=60", "--min-expires=300"]), (300, 300, 7_200));
-    assert_eq!(with_flags(&["--max-contacts=16"]).settings.registration.contacts_max, 16);
-    let refusal = refused_flags(&["--min-expires=600", "--max-expires=300"]);
-    assert!(
-        refusal.contains("--max-expires") && refusal.contains("give --max-expires 600 or more"),
-        "{refusal}"
-    );
-    assert!(refused_flags(&["--max-contacts=17"]).contains("too large"));
-}

@@ -301,7 +301,8 @@ fn what_was_held_of_an_invite_that_a_422_has_replaced_is_not_passed_on() {
 
 #[test]
 fn the_dialog_with_a_phone_behind_a_nat_goes_where_its_invite_went() {
-    // RFC 3581 §4: the binding names the address that the REGISTER came from; nothing reaches the Contact's own.
+    // RFC 3581 §4: the binding names the address that the REGISTER came from; nothing reaches the
+    // Contact's own.
     let mut lab = group::lab_with(&[], |setup| {
         let mut behind_nat = binding(B1, 1_000);
         behind_nat.uri = "sip:1004@10.0.0.5:5062".into();

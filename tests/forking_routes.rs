@@ -59,8 +59,9 @@ fn the_cancel_goes_by_the_invites_route() {
     assert_eq!(cancel.all("Route"), b1.invite.all("Route"));
     assert_eq!(
         cancel.names(),
-        ["Via", "Max-Forwards", "Route", "Call-ID", "From", "To", "CSeq", "Content-Length"]
+        ["Via", "Max-Forwards", "Route", "Call-ID", "From", "To", "CSeq", "Reason", "Content-Length"]
     );
+    assert_eq!(cancel.one("Reason"), "SIP;cause=200;text=\"Call completed elsewhere\"");
     b1.answer(&mut lab, &cancel, "200 OK");
     // It answers all the same: no ACK with the INVITE's branch is needed.
     b1.respond(&mut lab, "200 OK");

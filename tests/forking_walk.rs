@@ -1,6 +1,6 @@
 //! Random walks: the phones of a group, and those of the number that it forwards to, ring, answer, refuse,
-//! fall silent and cross each other and the caller's CANCEL. The caller gets one final response, nothing stays
-//! behind, and the whole trace obeys the audit.
+//! fall silent and cross each other and the caller's CANCEL. The caller gets one final response, nothing
+//! stays behind, and the whole trace obeys the audit.
 
 #[expect(dead_code, reason = "each test file uses its part of the laboratory")]
 mod lab;

@@ -151,6 +151,7 @@ fn a_path_that_cannot_be_followed_is_refused() {
         ("Path: <sip:0.0.0.0;lr>", "Path Cannot Be Reached"),
         ("Path: <sip:127.0.0.139;lr", "Malformed Path"),
         ("Path: <tel:1>", "Path Transport Not UDP"),
+        ("Path: <sip:127.0.0.139>", "Path Without lr"),
         (&long, "Path Too Long"),
     ] {
         let mut lab = Lab::new();

@@ -415,18 +415,18 @@ fn a_422_is_met_twice_at_most() {
     retried(&mut lab, &mut leg, 180, 3);
     leg.respond_with(&mut lab, "422 Session Interval Too Small", &["Min-SE: 240"], "");
     lab.expect(C, "ACK");
-    caller.refused(&mut lab, 422);
+    caller.refused(&mut lab, 500);
     lab.finish();
 }
 
 #[test]
-fn a_422_without_an_interval_that_helps_is_relayed() {
+fn a_422_without_an_interval_that_helps_is_a_500_for_the_interval_was_ours() {
     for lines in [&[][..], &["Min-SE: 90"], &["Min-SE: 60"], &["Min-SE: 172801"], &["Min-SE: x"]] {
         let mut lab = Lab::new();
         let (caller, leg) = calling(&mut lab, &[]);
         leg.respond_with(&mut lab, "422 Session Interval Too Small", lines, "");
         lab.expect(C, "ACK");
-        caller.refused(&mut lab, 422);
+        caller.refused(&mut lab, 500);
         lab.finish();
     }
 }

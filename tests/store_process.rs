@@ -1,6 +1,7 @@
 //! The server's process and its store: what a kill leaves, what a full disk refuses, what damage says.
 #![cfg(feature = "server")]
 
+#[expect(dead_code, reason = "each test file uses its part")]
 mod stores;
 
 use std::fs;

@@ -1,6 +1,7 @@
 //! Several nodes on one Redis server, and a server that goes away, stands still or talks nonsense.
 #![cfg(feature = "server")]
 
+#[expect(dead_code, reason = "each test file uses its part")]
 mod stores;
 
 use ringway::directory::Subscriber;

@@ -1,6 +1,7 @@
 //! What every store does alike: in memory, in a redb file, on a Redis server.
 #![cfg(feature = "server")]
 
+#[expect(dead_code, reason = "each test file uses its part")]
 mod stores;
 
 use ringway::directory::Subscriber;

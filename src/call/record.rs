@@ -257,7 +257,9 @@ impl Leg {
             }
             dialog.local_cseq = dialog.local_cseq.max(early.local_cseq);
             self.rseq = early.rseq;
-            dialog.negotiation = if self.offered { Negotiation::Sent } else { Negotiation::Stable };
+            // Without an offer in the INVITE the callee owes one: until it has come and is answered no other
+            // may go there (RFC 3311 §5.1).
+            dialog.negotiation = if self.offered { Negotiation::Sent } else { Negotiation::Received };
         }
         std::mem::replace(&mut self.dialog, dialog).release(context);
     }

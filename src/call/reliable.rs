@@ -350,6 +350,7 @@ impl Calls {
         if let Some(call) = call
             && std::mem::take(&mut call.owes_180)
             && call.state == CallState::Searching
+            && !call.held.is_some()
             && call.heard == Heard::EarlyMedia
         {
             self.tell_of_ringing(on, handle);

@@ -7,7 +7,7 @@ use super::write::SUPPORTED_RELIABLE;
 use super::{Calls, Request, Signalling};
 use crate::auth::Caller;
 use crate::ids::Kind;
-use crate::signalling::{ALLOW, unsupported};
+use crate::signalling::{ALLOW_OUTSIDE, unsupported};
 use crate::sip::{HeaderName, Method, Status};
 use crate::transaction::{ServerKey, User};
 use std::sync::Arc;
@@ -34,7 +34,7 @@ impl Calls {
             Method::Options => {
                 on.context.metrics.options_answered += 1;
                 on.reply(request, (Status::OK, b""), |_, writer| {
-                    writer.header(HeaderName::Allow, ALLOW);
+                    writer.header(HeaderName::Allow, ALLOW_OUTSIDE);
                     writer.header(HeaderName::Accept, b"application/sdp");
                     writer.header(HeaderName::Supported, SUPPORTED_RELIABLE);
                 });

@@ -321,14 +321,7 @@ fn new_call(
     let message = &request.message;
     let reply_to = request.answer_to().ok_or(Status::BAD_REQUEST)?;
     let tag = context.mint.tag(Kind::Call, handle);
-    let invite = context.keep.keep(message.bytes()).ok_or(Status::SERVICE_UNAVAILABLE)?;
-    let (head, contact, record_route) = match keep_head(context, request, &tag) {
-        Ok(head) => head,
-        Err(status) => {
-            context.keep.release(invite);
-            return Err(status);
-        }
-    };
+    let (invite, (head, contact, record_route)) = keep_invite(context, request, &tag)?;
     let caller = identity.name_of(user_of(message.header(HeaderName::From).unwrap_or_default()));
     let late_offer = message.body().is_empty();
     let reliability = Reliability::of(message);
@@ -401,6 +394,22 @@ fn caller_dialog(
     dialog.takes_update = may_ask && lists(message, HeaderName::Allow, b"UPDATE");
     dialog.negotiation = if late_offer { Negotiation::Stable } else { Negotiation::Received };
     dialog
+}
+
+/// Keeps the INVITE, and what [`keep_head`] keeps; both or neither.
+fn keep_invite(
+    context: &mut Context,
+    request: &Request<'_>,
+    tag: &[u8],
+) -> Result<(Kept, (Kept, u16, u16)), Status> {
+    let invite = context.keep.keep(request.message.bytes()).ok_or(Status::SERVICE_UNAVAILABLE)?;
+    match keep_head(context, request, tag) {
+        Ok(head) => Ok((invite, head)),
+        Err(status) => {
+            context.keep.release(invite);
+            Err(status)
+        }
+    }
 }
 
 /// Keeps what every response to the INVITE starts with, and says where Contact and Record-Route start.

@@ -169,10 +169,6 @@ impl Path {
         for value in message.values(HeaderName::Path).flat_map(split_list) {
             let bad = Refused::bad("Malformed Path");
             let uri = NameAddr::parse(value).and_then(|value| Uri::parse(value.uri)).map_err(|_| bad)?;
-            // It becomes a Route: without `lr` it would be a strict router's (RFC 3327 §5.1).
-            if uri.param("lr").is_none() {
-                return Err(Refused::bad("Path Without lr"));
-            }
             let is_sound = value.iter().all(|byte| *byte == b' ' || byte.is_ascii_graphic());
             let value = std::str::from_utf8(value).ok().filter(|_| is_sound).ok_or(bad)?;
             if text.is_empty() {
@@ -180,6 +176,10 @@ impl Path {
                 path.keeps_flows = uri.param("ob").is_some();
             } else {
                 text.push_str(", ");
+            }
+            // It becomes a Route: without `lr` it would be a strict router's (RFC 3327 §5.1).
+            if uri.param("lr").is_none() {
+                return Err(Refused::bad("Path Without lr"));
             }
             if text.len() + value.len() > limits::PATH_BYTES_MAX {
                 return Err(Refused::bad("Path Too Long"));

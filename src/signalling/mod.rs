@@ -12,9 +12,12 @@ use crate::sip::Message;
 use crate::transaction::{AnswerTo, Transactions, reply as response};
 use std::net::SocketAddr;
 
-/// Methods that we take (RFC 3261 §20.5).
-pub const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, NOTIFY, REFER, \
-      REGISTER";
+/// Methods that we take in a dialog or to begin one (RFC 3261 §20.5).
+pub const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, NOTIFY, REFER";
+
+/// The same with what belongs to no dialog.
+pub const ALLOW_OUTSIDE: &[u8] =
+    b"INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, NOTIFY, REFER, REGISTER";
 
 /// The shortest session interval that we take or ask for, in seconds (RFC 4028 §4).
 pub const MIN_SE_S: u32 = 90;

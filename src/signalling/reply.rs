@@ -1,7 +1,7 @@
 //! Answers of our own. Outside a dialog they need no transaction (RFC 3261 §8.2.7): the same request gets the
 //! same response however often it comes, so nothing needs to be remembered and a flood fills no table.
 
-use super::{ALLOW, MIN_SE_S, Request, Signalling};
+use super::{ALLOW_OUTSIDE, MIN_SE_S, Request, Signalling};
 use crate::context::Context;
 use crate::sip::name_addr::split_list;
 use crate::sip::write::Writer;
@@ -127,7 +127,7 @@ impl Signalling {
 /// The header fields that a refusal's status calls for.
 fn refusal_fields(writer: &mut Writer<'_>, request: &Request<'_>, (status, retry_s): (Status, u32)) {
     match status {
-        Status::METHOD_NOT_ALLOWED => writer.header(HeaderName::Allow, ALLOW),
+        Status::METHOD_NOT_ALLOWED => writer.header(HeaderName::Allow, ALLOW_OUTSIDE),
         Status::BAD_EXTENSION => {
             writer.name(HeaderName::Unsupported);
             for (position, tag) in unsupported(&request.message).take(UNSUPPORTED_MAX).enumerate() {

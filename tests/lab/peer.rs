@@ -50,7 +50,9 @@ impl Setup {
     /// A, B, C and D; B forwards to C on no answer. Tables are small, so that a test can fill them.
     pub fn reference() -> Setup {
         let listeners = vec![Listener { address: SERVER, sent_by: SERVER.to_string() }];
-        let settings = Settings { listeners, max_calls: 64, max_transactions: 1_024, ..Settings::default() };
+        let mut settings =
+            Settings { listeners, max_calls: 64, max_transactions: 1_024, ..Settings::default() };
+        settings.registration.pending_max = 64;
         let subscribers = [A, B, C, D].map(Peer::subscriber).to_vec();
         let mut setup = Setup { settings, subscribers, bindings: Vec::new(), secret: 99, shards: 1 };
         setup.forward(B, C);

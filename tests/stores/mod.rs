@@ -1,5 +1,4 @@
 //! Stores for tests: a directory that goes with the test, and a Redis server of the test's own.
-#![allow(dead_code, reason = "each test uses a part")]
 
 use ringway::clock::UnixSeconds;
 use ringway::directory::{Binding, Credentials, Q_MAX, Subscriber};
