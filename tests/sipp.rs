@@ -99,6 +99,24 @@ fn the_caller_cancels_while_the_target_rings() {
     lab.stop("calls: 1 started, 0 answered, 0 failed, 1 cancelled");
 }
 
+#[test]
+fn a_phone_registers_fetches_and_unregisters() {
+    let Some(mut lab) = Lab::new("registers", 20) else { return };
+    let calls = lab.run(&[("registers", A)]);
+    assert!(calls[0].answers("REGISTER").all(|response| response.kind() == "200"));
+    lab.stop("calls: 0 started");
+}
+
+#[test]
+fn a_phone_with_a_password_is_challenged_and_registers() {
+    let Some(mut lab) = Lab::new("registers_digest", 20) else { return };
+    let calls = lab.run(&[("registers_digest", A)]);
+    let kinds: Vec<&str> = calls[0].answers("REGISTER").map(Message::kind).collect();
+    // It asks for a challenge of its own to unregister.
+    assert_eq!(kinds, ["401", "200", "401", "200"]);
+    lab.stop("calls: 0 started");
+}
+
 /// What holds for every forwarded call, whoever ends it. The calls are B's, C's and A's.
 fn assert_forwarded(calls: &[Call]) {
     let [b, c, a] = calls else { panic!("three phones took part") };
@@ -242,6 +260,9 @@ impl Lab {
                 .args(["--max-transactions", "1000", "--admin", "off", "--subscriber"])
                 .arg(format!("number=1004,contact=sip:1004@{B}:{port},no-answer=1005,after={after}"))
                 .args(["--subscriber", &format!("number=1005,contact=sip:1005@{C}:{port}")])
+                // SIPp 3.6 reads the first challenge only and knows no SHA-256.
+                .args(["--subscriber", "number=1006,password=secret", "--auth-algorithms", "md5"])
+                .arg(format!("--data-dir={}", directory.join("data").display()))
                 .stdout(Stdio::piped())
                 .stderr(File::create(directory.join("server.err")).expect("a log")),
         );
@@ -294,7 +315,12 @@ impl Lab {
             .stdout(File::create(self.path(&format!("{scenario}.out"))).expect("a log"))
             .stderr(Stdio::null());
         if address == A {
-            command.args(["-s", "1004", &format!("{SERVER}:{}", self.port)]);
+            let number = match scenario {
+                "registers" => "1005",
+                "registers_digest" => "1006",
+                _ => "1004",
+            };
+            command.args(["-s", number, "-au", number, "-ap", "secret", &format!("{SERVER}:{}", self.port)]);
         }
         Process::start(&mut command)
     }
