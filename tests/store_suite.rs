@@ -8,7 +8,7 @@ use ringway::directory::Subscriber;
 use ringway::net::post::Post;
 use ringway::registrar::Limits;
 use ringway::store::keeper::{self, Done, Expected, Keeper, Refused, Request};
-use ringway::store::{self, Part, Place, Record, Store, Verdict, Write};
+use ringway::store::{self, Part, Place, Record, Store, StoreError, Verdict, Write};
 use std::sync::Arc;
 use stores::{RedisServer, binding, settings, subscriber};
 use tempfile::TempDir;
@@ -95,6 +95,39 @@ fn keeper(place: &Place) -> Keeper {
     let loaded = keeper::load(&mut *store, vec![Subscriber::new("1000")]).expect("it reads");
     let limits = Limits { contacts_max: 10 };
     Keeper::start(store, loaded.writer, Arc::new(Post::default()), limits).expect("a thread")
+}
+
+/// A store that names what it has twice, as a Redis server's SCAN may while others write.
+struct Twice(Box<dyn Store>);
+
+impl Store for Twice {
+    fn load(&mut self, see: &mut dyn FnMut(Record)) -> Result<(), StoreError> {
+        self.0.load(see)?;
+        self.0.load(see)
+    }
+
+    fn read(&mut self, numbers: &[&str]) -> Result<Vec<Option<Record>>, StoreError> {
+        self.0.read(numbers)
+    }
+
+    fn commit(&mut self, writes: &[Write<'_>]) -> Result<Vec<Verdict>, StoreError> {
+        self.0.commit(writes)
+    }
+}
+
+#[test]
+fn what_a_store_names_twice_is_read_once_and_is_not_taken_for_configuration() {
+    let mut store = store::open(&settings(Place::Memory)).expect("it opens");
+    for number in ["1000", "1004"] {
+        let subscriber = subscriber(number);
+        store.commit(&[Write { subscriber: Part::Put(&subscriber), ..write(number, 1) }]).expect("written");
+    }
+    let loaded = keeper::load(&mut Twice(store), vec![Subscriber::new("1000")]).expect("it reads");
+    assert_eq!((loaded.stored, loaded.shadowed.len()), (2, 1));
+    let directory = loaded.writer.directory();
+    let view = directory.read();
+    let is_configured = |number: &str| view.get(number.as_bytes()).map(|entry| entry.is_configured);
+    assert_eq!((is_configured("1000"), is_configured("1004")), (Some(true), Some(false)));
 }
 
 fn put(subscriber: Subscriber, expected: Expected) -> Request {

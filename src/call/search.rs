@@ -30,6 +30,8 @@ const ELSEWHERE: &[u8] = b"Reason: SIP;cause=200;text=\"Call completed elsewhere
 pub(super) struct Search {
     /// The q-value of the locations that are tried now; those below it have not been.
     level: u16,
+    /// There were such.
+    has_next_level: bool,
     /// How long they may ring, all levels together (SIP_RULES 2).
     ring_ms: u32,
     /// Runs from the first 18x of any leg.
@@ -40,8 +42,14 @@ pub(super) struct Search {
 }
 
 impl Search {
-    pub const NONE: Search =
-        Search { level: 0, ring_ms: 0, timer: TimerHandle::NONE, best: None, response: Kept::NONE };
+    pub const NONE: Search = Search {
+        level: 0,
+        has_next_level: false,
+        ring_ms: 0,
+        timer: TimerHandle::NONE,
+        best: None,
+        response: Kept::NONE,
+    };
 
     /// Somebody answered, or nobody will.
     pub fn end(&mut self, context: &mut Context) {
@@ -129,6 +137,7 @@ impl Calls {
         let levels = called.locations(now).map(|location| location.q).filter(|&q| q < below);
         let level = levels.max().ok_or(NotTried::NoLocation)?;
         call.search.level = level;
+        call.search.has_next_level = called.locations(now).any(|location| location.q < level);
         let mut outcome = Err(NotTried::NoLocation);
         let locations = called.locations(now).filter(|location| location.q == level);
         for location in locations.take(FORKS_MAX) {
@@ -294,10 +303,12 @@ impl Calls {
 
     /// Whether locations of the present subscriber that are less preferred are tried now.
     fn tries_next_level(&mut self, on: &mut Signalling, handle: Handle) -> bool {
+        let Some(call) = self.calls.get(handle).filter(|call| call.search.has_next_level) else {
+            return false;
+        };
+        let (level, now) = (call.search.level, on.context.unix());
         let directory = Arc::clone(&on.context.directory);
         let view = directory.read();
-        let Some(call) = self.calls.get(handle) else { return false };
-        let (level, now) = (call.search.level, on.context.unix());
         let called = view.get(call.called(&on.context));
         let Some(called) = called.filter(|called| called.locations(now).any(|location| location.q < level))
         else {

@@ -297,12 +297,28 @@ pub fn without_password(url: &str) -> String {
         let (user, _) = login.split_once(':')?;
         Some(format!("{scheme}://{user}:…@{host}"))
     };
-    url.split_once("://").and_then(hidden).unwrap_or_else(|| url.to_owned())
+    let url = url.split_once("://").and_then(hidden).unwrap_or_else(|| url.to_owned());
+    // The URL of a Unix socket has it in its query.
+    let Some((place, query)) = url.split_once('?') else { return url };
+    let shown = query.split('&').map(|pair| if pair.starts_with("pass=") { "pass=…" } else { pair });
+    format!("{place}?{}", shown.collect::<Vec<_>>().join("&"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stores_password_is_not_shown() {
+        for (url, shown) in [
+            ("redis://host:6379/1", "redis://host:6379/1"),
+            ("redis://user:secret@host", "redis://user:…@host"),
+            ("redis://:sec@ret@host", "redis://:…@host"),
+            ("unix:///run/redis.sock?db=1&pass=secret&user=x", "unix:///run/redis.sock?db=1&pass=…&user=x"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
+    }
 
     #[test]
     fn sizes_take_the_suffixes_and_bytes() {

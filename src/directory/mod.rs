@@ -171,12 +171,24 @@ mod tests {
                         );
                         assert!(entry.revision >= last);
                         last = entry.revision;
+                        let mut from = Some(0);
+                        while let Some(place) = from {
+                            from = view.walk(place, 1_000, |entry| {
+                                assert!(
+                                    entry.subscriber.no_answer.is_some(),
+                                    "an entry that is gone was shown"
+                                );
+                            });
+                        }
                     }
                 });
             }
             for revision in 1..20_000 {
                 writer.put(entry(7, revision));
                 writer.put(entry(10_000 + revision as usize, revision));
+                if revision % 3 > 0 {
+                    writer.remove((10_000 + revision).to_string().as_bytes());
+                }
             }
             over.store(true, Ordering::Relaxed);
         });

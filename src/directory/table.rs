@@ -6,7 +6,7 @@ use ahash::RandomState;
 use crossbeam_epoch::{Atomic, Guard, Owned, Shared, pin};
 use std::fmt;
 use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 /// The least places of a table.
 const PLACES_MIN: usize = 64;
@@ -153,8 +153,6 @@ impl Table {
             // SAFETY: alive as in `find`.
             let entry = unsafe { shared.deref() };
             if entry.is_gone {
-                // SAFETY: the new table does not hold it; those who look into the old one have guards.
-                unsafe { guard.defer_destroy(shared) };
                 continue;
             }
             let number = entry.subscriber.number.as_bytes();
@@ -163,10 +161,19 @@ impl Table {
             used += 1;
         }
         self.used.store(used, Relaxed);
-        let old = self.places.swap(Owned::new(new), std::sync::atomic::Ordering::AcqRel, guard);
-        // SAFETY: replaced, and this is the only writer. Its entries live on in the new one: `Places` does
-        // not own them.
-        unsafe { guard.defer_destroy(old) };
+        let replaced = self.places.swap(Owned::new(new), AcqRel, guard);
+        // Only now: whoever began to read before the swap may still find them in the old table.
+        for slot in &old.slots {
+            let shared = slot.load(Relaxed, guard);
+            // SAFETY: alive as in `find`; what is gone is not in the new table, and nothing leads to the old
+            // one any more but the guards of those who found it before.
+            if unsafe { shared.as_ref() }.is_some_and(|entry| entry.is_gone) {
+                unsafe { guard.defer_destroy(shared) };
+            }
+        }
+        // SAFETY: replaced, and this is the only writer. Its entries that are there live on in the new one:
+        // `Places` does not own them.
+        unsafe { guard.defer_destroy(replaced) };
     }
 }
 

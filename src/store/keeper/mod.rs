@@ -187,12 +187,21 @@ pub fn load(store: &mut dyn Store, configured: Vec<Subscriber>) -> Result<Loaded
     }
     store.load(&mut |record| {
         let number = record.number.clone();
-        loaded.stored += usize::from(record.subscriber.is_some());
-        loaded.bindings += record.bindings.len();
-        // Asked of a record in two places: the view must be gone before the directory is written to.
-        let configured = directory.read().get(number.as_bytes()).map(|entry| entry.subscriber.clone());
-        if configured.is_some() && record.subscriber.is_some() {
-            loaded.shadowed.push(number.clone());
+        // The view must be gone before the directory is written to.
+        let (configured, is_new) = {
+            let view = directory.read();
+            let known = view.get(number.as_bytes());
+            let configured = known.filter(|entry| entry.is_configured);
+            // A store that changes while it is read may name a number twice.
+            let is_new = known.is_none_or(|known| known.is_configured && known.revision == 0);
+            (configured.map(|entry| entry.subscriber.clone()), is_new)
+        };
+        if is_new {
+            loaded.stored += usize::from(record.subscriber.is_some());
+            loaded.bindings += record.bindings.len();
+            if configured.is_some() && record.subscriber.is_some() {
+                loaded.shadowed.push(number.clone());
+            }
         }
         if let Some(entry) = entry(&number, Some(record), configured) {
             loaded.writer.put(entry);
