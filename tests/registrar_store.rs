@@ -4,6 +4,8 @@
 mod lab;
 
 use lab::Lab;
+use lab::callee::Leg;
+use lab::caller::Caller;
 use lab::keeper::Mood;
 use lab::peer::{A, B, C};
 use lab::phone::Phone;
@@ -168,17 +170,24 @@ fn an_eighth_of_the_transactions_is_kept_for_calls_that_live() {
 }
 
 #[test]
-fn a_server_that_stops_still_registers_and_waits_for_what_is_on_its_way() {
+fn a_server_that_stops_registers_while_calls_live_and_waits_for_what_is_on_its_way() {
     let mut lab = Lab::new();
     let mut phone = Phone::new(&mut lab, B);
+    let caller = Caller::call(&mut lab, A, "1005");
+    lab.expect(A, "100 INVITE");
+    let leg = Leg::expect(&mut lab, C);
     lab.shards.iter_mut().for_each(Shard::drain);
     phone.registers(&mut lab, CONTACT);
     lab.keeper.mood = Mood::Holds;
     phone.send(&mut lab, CONTACT, &[]);
-    assert_eq!(lab.unfinished(), 1);
+    leg.reject(&mut lab, "486 Busy Here");
+    caller.refused(&mut lab, 486);
+    assert_eq!(lab.calls(), 0);
+    assert!(lab.unfinished() > 0);
+    // Now nothing but phones would keep it from ending.
+    phone.gets(&mut lab, (CONTACT, &[]), 503);
     lab.release_letters();
     lab.expect(B, "200 REGISTER");
-    assert_eq!(lab.unfinished(), 0);
     lab.finish();
 }
 

@@ -57,9 +57,20 @@ const HIDDEN: &str = "…";
 
 /// A subscriber's text as a message may show it.
 fn without_password(text: &str) -> String {
+    let mut in_password = false;
     let hidden = |pair: &str| match pair.split_once('=') {
-        Some((key, _)) if key.trim() == PASSWORD => format!("{key}={HIDDEN}"),
-        _ => pair.to_owned(),
+        Some((key, _)) if key.trim() == PASSWORD => {
+            in_password = true;
+            format!("{key}={HIDDEN}")
+        }
+        // What stands behind a comma in a password.
+        other if in_password && !other.is_some_and(|(key, _)| KEYS.contains(&key.trim())) => {
+            HIDDEN.to_owned()
+        }
+        _ => {
+            in_password = false;
+            pair.to_owned()
+        }
     };
     text.split(',').map(hidden).collect::<Vec<_>>().join(",")
 }
@@ -71,6 +82,11 @@ impl Entry {
         let mut entry = Entry { text, origin: raw.origin.clone(), fields: Vec::new() };
         for pair in raw.text.split(',') {
             let Some((key, text)) = pair.split_once('=') else {
+                if entry.fields.last().is_some_and(|field| field.key == PASSWORD) {
+                    return Err(entry.refuse(
+                        "a comma ends the password; give it in a [[subscriber]] table of the TOML file",
+                    ));
+                }
                 return Err(entry.refuse(&format!("\"{}\" is not key=value", shown(pair))));
             };
             entry.push(key.trim(), text.trim(), raw.origin.clone())?;

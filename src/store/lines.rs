@@ -4,9 +4,9 @@ use super::document::{self, Line};
 use super::{Part, Place, Settings, Store, StoreError, Write, open};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write as _};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A file's name that stands for standard input or output.
@@ -33,7 +33,12 @@ pub fn dump(settings: &Settings, file: &str) -> Result<String, StoreError> {
             // What is in it lets one log in: nobody else is to read it.
             let mut options = OpenOptions::new();
             options.write(true).create(true).truncate(true).mode(0o600);
-            Box::new(options.open(file).map_err(failed)?)
+            let out = options.open(file).map_err(failed)?;
+            if out.metadata().is_ok_and(|metadata| metadata.is_file()) {
+                // One that was there keeps its mode else.
+                out.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
+            }
+            Box::new(out)
         }
     });
     let progress = spinner("{spinner} {pos} subscribers");

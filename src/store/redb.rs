@@ -52,7 +52,8 @@ impl Redb {
     pub fn open(directory: &Path, settings: &Settings) -> Result<Redb, StoreError> {
         let path = directory.join(FILE);
         make_directory(directory)?;
-        let is_new = fs::metadata(&path).map_or(true, |metadata| metadata.len() == 0);
+        let length = fs::metadata(&path).map(|metadata| metadata.len());
+        let is_new = matches!(&length, Err(error) if error.kind() == io::ErrorKind::NotFound);
         let mut store = Redb {
             database: None,
             cache_bytes: settings.cache_bytes,
@@ -61,8 +62,17 @@ impl Redb {
             text: Vec::new(),
             path,
         };
+        // What a crash or a hand has emptied was a store once.
+        if length.is_ok_and(|length| length == 0) {
+            return Err(store.damaged("it is empty"));
+        }
         let database = store.open_database(is_new)?;
         store.check_meta(&database, &settings.realm)?;
+        if is_new {
+            // The file's name has to last as its content does.
+            let lasting = fs::File::open(directory).and_then(|directory| directory.sync_all());
+            lasting.map_err(|error| store.error(&format!("cannot be made to last: {error}")))?;
+        }
         store.database = Some(database);
         Ok(store)
     }
