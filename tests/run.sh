@@ -111,6 +111,7 @@ check_memlock
 step "format" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
 step "core without the shell" cargo check --lib --no-default-features --locked
+step "fuzz targets" cargo check --manifest-path tests/fuzz/Cargo.toml --locked
 step "tests" timeout "$tests_timeout" cargo test --workspace --locked --no-fail-fast
 note_tests
 # The fixed seeds are among the tests. A failure names its seed, and so does a success.

@@ -56,7 +56,7 @@ fn check_printed(args: &[&str], file: &str, started: &Config) {
     let Ok(Action::Print(printed)) = read(&args, &[], file) else { panic!("it starts but does not print") };
     let again = match read(&["--config", FILE], &[], &printed) {
         Ok(Action::Start(again)) => again,
-        Ok(Action::Print(_)) => panic!("a file that prints:\n{printed}"),
+        Ok(_) => panic!("a file that does not start a server:\n{printed}"),
         Err(message) => panic!("{message}\n{printed}"),
     };
     assert_eq!(described(&again), described(started), "\n{printed}");

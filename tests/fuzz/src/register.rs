@@ -205,7 +205,7 @@ impl World {
             match input.below(6) {
                 0 => self.held.push(letter),
                 1 => {
-                    let Letter::Register { ticket, .. } = letter;
+                    let Letter::Register { ticket, .. } = letter else { panic!("nobody asks for calls") };
                     self.deliver(Mail::Registered { ticket, outcome: Err(Refusal::Unavailable) });
                 }
                 _ => self.answer(letter),
@@ -221,7 +221,7 @@ impl World {
     }
 
     fn answer(&mut self, letter: Letter) {
-        let Letter::Register { ticket, number, change } = letter;
+        let Letter::Register { ticket, number, change } = letter else { panic!("nobody asks for calls") };
         let now = self.unix();
         let outcome = apply(&self.bindings(&number), &change, self.limits, now).map(|bindings| {
             self.writer.put(entry(&number, bindings));
@@ -290,11 +290,11 @@ impl World {
                 assert!(!bindings[..place].iter().any(|other| is_same(one, other)), "twice: {one:?}");
                 let uri = Uri::parse(one.uri.as_bytes()).expect("a URI");
                 assert!(uri.scheme == Scheme::Sip && uri.headers.is_empty() && one.uri.is_ascii(), "{one:?}");
-                let is_ours = |listener: &Listener| listener.address == one.destination;
+                let is_ours = |listener: &Listener| listener.address == one.destination.address();
                 assert!(!self.settings.listeners.iter().any(is_ours), "to ourselves: {one:?}");
-                assert!(one.destination.port() != 0 && !one.destination.ip().is_loopback(), "{one:?}");
+                assert!(one.destination.address().port() != 0 && !one.destination.address().ip().is_loopback(), "{one:?}");
                 let listener = &self.settings.listeners[usize::from(one.listener.0)];
-                assert_eq!(listener.address.is_ipv4(), one.destination.is_ipv4(), "{one:?}");
+                assert_eq!(listener.address.is_ipv4(), one.destination.address().is_ipv4(), "{one:?}");
             }
         }
     }
