@@ -22,13 +22,24 @@ pub(super) struct Draft {
     bindings_changed: bool,
 }
 
+/// A job, and what came of it.
+pub(super) struct Applied {
+    pub(super) job: Job,
+    /// Which draft it was applied to.
+    pub(super) draft: usize,
+    /// What is to be answered once the draft is durable.
+    pub(super) answer: Answer,
+    /// The draft had been changed before: a refusal too is true only if that change is made.
+    pub(super) rests_on_change: bool,
+}
+
 /// What came by now.
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) drafts: Vec<Draft>,
     by_number: HashMap<Box<str>, usize>,
-    /// In the order in which they came, each with its draft and what is to be answered once that is durable.
-    pub(super) jobs: Vec<(Job, usize, Answer)>,
+    /// In the order in which they came.
+    pub(super) jobs: Vec<Applied>,
     /// Expired bindings that go with it.
     pub(super) expired: usize,
 }
@@ -74,6 +85,7 @@ impl Batch {
     /// Applies a job to the draft of its number.
     pub(super) fn add(&mut self, mut job: Job, terms: &Terms<'_>) {
         let index = self.draft(job.what.number(), &terms.view);
+        let rests_on_change = self.drafts[index].is_changed();
         let answer = match &mut job.what {
             What::Register { change, .. } => Answer::Registered(self.register(index, change, terms)),
             What::Request { request, .. } => Answer::Outcome(self.request(index, request, terms)),
@@ -82,7 +94,7 @@ impl Batch {
                 Answer::Nothing
             }
         };
-        self.jobs.push((job, index, answer));
+        self.jobs.push(Applied { job, draft: index, answer, rests_on_change });
     }
 
     fn draft(&mut self, number: &str, view: &View<'_>) -> usize {
@@ -189,7 +201,11 @@ impl Batch {
         let is_new = draft.entry.is_none();
         match &mut draft.entry {
             Some(entry) => entry.subscriber = subscriber.clone(),
-            None => draft.entry = Some(Entry::from(subscriber.clone())),
+            None => {
+                draft.entry = Some(Entry::from(subscriber.clone()));
+                // Bindings that a number of the configuration left in the store are not its.
+                draft.bindings_changed = true;
+            }
         }
         Ok(Done { is_new, revision: 0, unbound: 0 })
     }

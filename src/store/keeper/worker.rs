@@ -1,7 +1,7 @@
 //! The keeper's thread: gather, apply, commit, show, answer; and in between, what others changed and what has
 //! expired.
 
-use super::batch::{Batch, Terms};
+use super::batch::{Applied, Batch, Terms};
 use super::job::{Job, What};
 use super::status::{Health, Status};
 use super::{Asked, entry};
@@ -94,6 +94,10 @@ impl Worker {
                 self.requests.shut();
             }
             self.follow();
+            // However much waits: what expires would else stay for as long as phones keep coming.
+            if self.ticked_at.elapsed() >= TICK {
+                self.tick();
+            }
             let jobs = self.gather();
             if !jobs.is_empty() {
                 self.settle(jobs);
@@ -101,10 +105,6 @@ impl Worker {
             }
             if is_last {
                 return;
-            }
-            if self.ticked_at.elapsed() >= TICK {
-                self.tick();
-                continue;
             }
             let nothing_waits = self.post.letters.wait(&waker)
                 && self.requests.wait(&waker)
@@ -198,11 +198,11 @@ impl Worker {
             let conflicting = conflicting.filter(|(_, verdict)| **verdict == Verdict::Conflict);
             self.reload(conflicting.map(|(draft, _)| draft.number.clone()).collect());
         }
-        for (mut job, index, answer) in batch.jobs {
-            let verdict = result.as_ref().map(|verdicts| verdicts[index]);
+        for Applied { mut job, draft, answer, rests_on_change } in batch.jobs {
+            let verdict = result.as_ref().map(|verdicts| verdicts[draft]);
             let answer = match verdict {
-                _ if answer.is_refusal() => answer,
-                Ok(Verdict::Done) => answer.at(batch.drafts[index].revision),
+                _ if answer.is_refusal() && !rests_on_change => answer,
+                Ok(Verdict::Done) => answer.at(batch.drafts[draft].revision),
                 Ok(Verdict::Conflict) if job.conflicts < CONFLICTS_MAX => {
                     job.conflicts += 1;
                     // What expires is found again by the next sweep.
@@ -241,9 +241,10 @@ impl Worker {
             while left > 0
                 && let Some(change) = self.changes.take()
             {
-                left -= 1;
                 let known = view.get(change.number.as_bytes()).map_or(0, |entry| entry.revision);
+                // Our own come back as well, as many as we write.
                 if known != change.revision {
+                    left -= 1;
                     numbers.push(change.number);
                 }
             }
@@ -313,9 +314,15 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.post.letters.shut();
         self.requests.shut();
-        for job in self.gather() {
-            if let Some(answer) = job.unavailable() {
-                job.answer(answer, &self.post);
+        loop {
+            let jobs = self.gather();
+            if jobs.is_empty() {
+                break;
+            }
+            for job in jobs {
+                if let Some(answer) = job.unavailable() {
+                    job.answer(answer, &self.post);
+                }
             }
         }
         self.status.set_health(Health::Down("the store's keeper has ended".to_owned()));
