@@ -12,7 +12,7 @@ use ringway::net::post::Envelope;
 use ringway::outbox::ListenerId;
 use ringway::registrar::{Change, Contacts};
 use ringway::slab::Handle;
-use ringway::store::{Record, Store, StoreError, Verdict, Write as StoreWrite};
+use ringway::store::{Found, Record, Store, StoreError, Verdict, Write as StoreWrite};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -329,8 +329,8 @@ impl Store for Full {
         Ok(())
     }
 
-    fn read(&mut self, numbers: &[&str]) -> Result<Vec<Option<Record>>, StoreError> {
-        Ok(vec![None; numbers.len()])
+    fn read(&mut self, numbers: &[&str]) -> Result<Vec<Found>, StoreError> {
+        Ok(vec![Ok(None); numbers.len()])
     }
 
     fn commit(&mut self, _: &[StoreWrite<'_>]) -> Result<Vec<Verdict>, StoreError> {

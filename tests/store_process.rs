@@ -67,6 +67,8 @@ impl Server {
         command.args(["--max-calls", "1000", "--max-transactions", "100000", "--auth-failures", "0"]);
         command.args(["--admin", "off"]);
         command.stdout(Stdio::piped());
+        let log = fs::File::create(directory.to_owned() + ".log").expect("a log");
+        command.stderr(log);
         // SAFETY: what is prepared calls the kernel alone.
         unsafe {
             command.pre_exec(move || {
@@ -218,6 +220,17 @@ fn a_full_disk_refuses_registrations_while_the_server_goes_on() {
     assert_eq!(statuses.last(), Some(&503), "the disk never filled");
     assert!(statuses.iter().rev().skip(1).all(|status| *status == 200));
     assert_eq!(phone.options(), Some(200), "what needs no store is answered");
+    let said =
+        |what: &str| fs::read_to_string(directory.path().join("store.log")).unwrap().matches(what).count();
+    let begin = Instant::now();
+    let mut cseq = 1;
+    while begin.elapsed() < Duration::from_secs(4) {
+        cseq += 1;
+        phone.register(119_998, cseq);
+        assert_eq!(phone.answer(), Some((503, 119_998)));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(said("the store takes writes again"), 0, "it goes up and down");
     let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     let process = server.child.id().try_into().expect("a process id");
     // SAFETY: the kernel reads one `rlimit`.

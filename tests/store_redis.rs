@@ -131,6 +131,97 @@ fn what_was_missed_while_the_server_was_away_is_found() {
     assert!(has(&node, "1000"), "what the configuration has stays");
 }
 
+fn ask(server: &RedisServer, command: &[&str]) {
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    redis::cmd(command[0]).arg(&command[1..]).exec(&mut connection).unwrap();
+}
+
+fn is_down_for(keeper: &Keeper, reason: &str) -> bool {
+    matches!(keeper.handle().health(), Health::Down(why) if why.contains(reason))
+}
+
+#[test]
+fn an_emptied_store_is_a_failure_not_the_end_of_every_subscriber() {
+    let Some(server) = RedisServer::start("an_emptied_store_is_a_failure") else { return };
+    let nodes = [node(&server.place()), node(&server.place())];
+    for number in ["1", "2"] {
+        nodes[0].handle().ask_and_wait(put(number)).expect("added");
+        wait_until("the other node", || has(&nodes[1], number));
+    }
+    nodes[1].handle().ask_and_wait(Request::Remove { number: "2".into() }).expect("removed");
+    wait_until("the removal of one", || !has(&nodes[0], "2"));
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = directory.path().join("lines");
+    let file = file.to_str().unwrap();
+    store::lines::dump(&settings(server.place()), file).expect("dumped");
+
+    ask(&server, &["FLUSHALL"]);
+    assert_eq!(nodes[0].handle().ask_and_wait(put("3")), Err(Refused::Unavailable));
+    wait_until("both down", || nodes.iter().all(|node| is_down_for(node, "the store is empty")));
+    // The listeners' connections end: both look everything through at once.
+    ask(&server, &["CLIENT", "KILL", "TYPE", "pubsub"]);
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(2) {
+        assert!(nodes.iter().all(|node| has(node, "1") && is_down_for(node, "load a dump")));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    store::lines::load(&settings(server.place()), file, false).expect("loaded");
+    wait_until("recovery", || nodes.iter().all(|node| node.handle().health() == Health::Up));
+    nodes[0].handle().ask_and_wait(put("3")).expect("added");
+    wait_until("the other node", || has(&nodes[1], "3"));
+    assert!(nodes.iter().all(|node| has(node, "1")));
+}
+
+#[test]
+fn a_server_that_comes_back_without_its_data_is_said_to_be_empty() {
+    let Some(mut server) = RedisServer::start("a_server_that_comes_back_without_its_data") else { return };
+    let node = node(&server.place());
+    node.handle().ask_and_wait(put("1")).expect("added");
+    server.kill();
+    wait_until("down", || node.handle().health() != Health::Up);
+    server.forget();
+    server.run();
+    wait_until("the reason", || is_down_for(&node, "the store is empty"));
+    assert!(has(&node, "1"));
+    assert_eq!(node.handle().ask_and_wait(put("2")), Err(Refused::Unavailable));
+}
+
+#[test]
+fn one_unreadable_value_stops_no_other_numbers_change() {
+    let Some(server) = RedisServer::start("one_unreadable_value_stops_no_other") else { return };
+    let node = node(&server.place());
+    node.handle().ask_and_wait(put("1")).expect("added");
+    ask(&server, &["HSET", "ringway:{1}", "subscriber", "{nonsense", "revision", "7"]);
+    ask(&server, &["SET", "ringway:{2}", "no hash"]);
+    ask(&server, &["HSET", "ringway:{3}", "subscriber", "{}", "revision", "no number"]);
+    ask(&server, &["HSET", "ringway:{4}", "subscriber", "{}", "revision", "8"]);
+    // The listener's connection ends: everything is looked through at once.
+    wait_until("what can be read", || {
+        ask(&server, &["CLIENT", "KILL", "TYPE", "pubsub"]);
+        has(&node, "4") && node.handle().figures().store_unreadable >= 3
+    });
+    assert!(has(&node, "1"), "what is known of an unreadable number stays");
+    assert!(!has(&node, "2") && !has(&node, "3"));
+    assert_eq!((node.handle().health(), node.handle().figures().store_errors), (Health::Up, 0));
+}
+
+#[test]
+fn a_server_without_memory_is_down_until_it_takes_writes() {
+    let Some(server) = RedisServer::start("a_server_without_memory_is_down") else { return };
+    let node = node(&server.place());
+    node.handle().ask_and_wait(put("1")).expect("added");
+    ask(&server, &["CONFIG", "SET", "maxmemory", "1"]);
+    assert_eq!(node.handle().ask_and_wait(put("2")), Err(Refused::Unavailable));
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(3) {
+        assert!(matches!(node.handle().health(), Health::Down(_)), "a look is no write");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    ask(&server, &["CONFIG", "SET", "maxmemory", "0"]);
+    wait_until("recovery without a change", || node.handle().health() == Health::Up);
+}
+
 #[test]
 fn nonsense_is_an_error_not_an_answer() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

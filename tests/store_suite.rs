@@ -8,7 +8,7 @@ use ringway::directory::Subscriber;
 use ringway::net::post::Post;
 use ringway::registrar::Limits;
 use ringway::store::keeper::{self, Done, Expected, Keeper, Refused, Request};
-use ringway::store::{self, Part, Place, Record, Store, StoreError, Verdict, Write};
+use ringway::store::{self, Found, Part, Place, Record, Store, StoreError, Verdict, Write};
 use std::sync::Arc;
 use stores::{RedisServer, binding, settings, subscriber};
 use tempfile::TempDir;
@@ -60,7 +60,10 @@ fn what_is_committed_is_read_again() {
             store = store::open(&settings(place.clone())).expect("it opens again");
         }
         assert_eq!(all(&mut *store), [first.clone(), second.clone()]);
-        assert_eq!(store.read(&["2", "3", "1"]), Ok(vec![Some(second), None, Some(first.clone())]));
+        assert_eq!(
+            store.read(&["2", "3", "1"]),
+            Ok(vec![Ok(Some(second)), Ok(None), Ok(Some(first.clone()))])
+        );
 
         let writes = [
             Write { bindings: Part::Remove, ..write("1", 21) },
@@ -106,7 +109,7 @@ impl Store for Twice {
         self.0.load(see)
     }
 
-    fn read(&mut self, numbers: &[&str]) -> Result<Vec<Option<Record>>, StoreError> {
+    fn read(&mut self, numbers: &[&str]) -> Result<Vec<Found>, StoreError> {
         self.0.read(numbers)
     }
 

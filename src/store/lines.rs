@@ -1,7 +1,7 @@
 //! `ringway dump` and `ringway load`: all that a store holds, as JSON lines (see [`super::document`]).
 
 use super::document::{self, Line};
-use super::{Part, Place, Settings, Store, StoreError, Write, open};
+use super::{Part, Place, Settings, Store, StoreError, Write, open_to_copy};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, Permissions};
@@ -25,7 +25,7 @@ const DRAWN_EVERY: Duration = Duration::from_millis(200);
 /// # Errors
 /// The store cannot be opened or read, or the file cannot be written.
 pub fn dump(settings: &Settings, file: &str) -> Result<String, StoreError> {
-    let mut store = open(settings)?;
+    let mut store = open_to_copy(settings)?;
     let failed = |error: io::Error| StoreError(format!("{file}: cannot be written: {error}"));
     let mut out: BufWriter<Box<dyn io::Write>> = BufWriter::new(match file {
         STANDARD => Box::new(io::stdout().lock()),
@@ -81,7 +81,7 @@ pub fn load(settings: &Settings, file: &str, replace: bool) -> Result<String, St
         }
     };
     let mut loader = Loader {
-        store: open(settings)?,
+        store: open_to_copy(settings)?,
         lines_max: match settings.place {
             Place::Redis(_) => LINES_PER_COMMIT_OF_A_SERVER,
             Place::Memory | Place::Directory(_) => LINES_PER_COMMIT,
@@ -118,6 +118,7 @@ pub fn load(settings: &Settings, file: &str, replace: bool) -> Result<String, St
     if replace {
         done.push_str(&format!(", removed {}", loader.remove_others(&kept)?));
     }
+    loader.store.complete()?;
     progress.finish_and_clear();
     Ok(done)
 }

@@ -1,6 +1,6 @@
 //! A store that is gone with the process: for the lab, and for tests.
 
-use super::{Part, Record, Store, StoreError, Verdict, Write};
+use super::{Found, Part, Record, Store, StoreError, Verdict, Write};
 use std::collections::BTreeMap;
 
 /// Records in memory.
@@ -17,8 +17,8 @@ impl Store for Memory {
         Ok(())
     }
 
-    fn read(&mut self, numbers: &[&str]) -> Result<Vec<Option<Record>>, StoreError> {
-        Ok(numbers.iter().map(|number| self.records.get(*number).cloned()).collect())
+    fn read(&mut self, numbers: &[&str]) -> Result<Vec<Found>, StoreError> {
+        Ok(numbers.iter().map(|number| Ok(self.records.get(*number).cloned())).collect())
     }
 
     fn commit(&mut self, writes: &[Write<'_>]) -> Result<Vec<Verdict>, StoreError> {

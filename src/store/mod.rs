@@ -98,11 +98,12 @@ pub trait Store: Send {
     /// The store cannot be read, or something in it makes no sense.
     fn load(&mut self, see: &mut dyn FnMut(Record)) -> Result<(), StoreError>;
 
-    /// The records of these numbers as they are now, in their order.
+    /// The records of these numbers as they are now, in their order. One that makes no sense is an error of
+    /// its own, which says nothing of the others.
     ///
     /// # Errors
-    /// The store cannot be read, or something in it makes no sense.
-    fn read(&mut self, numbers: &[&str]) -> Result<Vec<Option<Record>>, StoreError>;
+    /// The store cannot be read.
+    fn read(&mut self, numbers: &[&str]) -> Result<Vec<Found>, StoreError>;
 
     /// Makes writes durable; each number stands in them once. On success every write has its verdict, in the
     /// writes' order. On an error what became of them is not known, but each was made whole or not at all.
@@ -111,11 +112,20 @@ pub trait Store: Send {
     /// The store cannot be written to now. It may be tried again.
     fn commit(&mut self, writes: &[Write<'_>]) -> Result<Vec<Verdict>, StoreError>;
 
-    /// Tries to get a store that failed to work again. Returns at once when it was tried a moment ago.
+    /// Tries to get a store that failed to work again: after an error it is `Ok` once a write has shown that
+    /// the store takes writes. Returns at once when it was tried a moment ago.
     ///
     /// # Errors
-    /// It still does not.
+    /// It still does not; the reason stays the same until it is tried again.
     fn recover(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Says that a store which was opened to be filled ([`open_to_copy`]) has everything now.
+    ///
+    /// # Errors
+    /// It cannot be written to.
+    fn complete(&mut self) -> Result<(), StoreError> {
         Ok(())
     }
 
@@ -128,6 +138,9 @@ pub trait Store: Send {
         Ok(())
     }
 }
+
+/// What a store has of a number: nothing, a record, or one that makes no sense.
+pub type Found = Result<Option<Record>, StoreError>;
 
 /// Told of numbers that another node may have changed.
 pub type Watcher = Arc<dyn Fn(Change) + Send + Sync>;
@@ -162,4 +175,16 @@ pub fn open(settings: &Settings) -> Result<Box<dyn Store>, StoreError> {
         Place::Directory(directory) => Box::new(Redb::open(directory, settings)?),
         Place::Redis(url) => Box::new(Redis::open(url, settings)?),
     })
+}
+
+/// Opens it for `ringway dump` and `ringway load`. On a server that has lost everything nothing says that it
+/// is a store before [`Store::complete`], so the nodes that run on it go on with what they know until then.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_to_copy(settings: &Settings) -> Result<Box<dyn Store>, StoreError> {
+    match &settings.place {
+        Place::Redis(url) => Ok(Box::new(Redis::open_to_copy(url, settings)?)),
+        Place::Memory | Place::Directory(_) => open(settings),
+    }
 }

@@ -5,7 +5,7 @@
 //! the file is opened, so a file that something else has changed is refused, not believed.
 
 use super::document::{self, Reason};
-use super::{FORMAT, Part, Record, Settings, Store, StoreError, Verdict, Write};
+use super::{FORMAT, Found, Part, Record, Settings, Store, StoreError, Verdict, Write};
 use redb::{
     AccessGuard, Builder, Database, DatabaseError, Durability, Range, ReadOnlyTable, ReadableDatabase,
     ReadableTable, StorageError, Table, TableDefinition,
@@ -28,6 +28,9 @@ const BINDINGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("binding
 /// `format` and `realm`.
 const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 
+/// Bytes that a store which failed writes and removes again before it is believed to take writes.
+const PROBE_BYTES: usize = 1 << 20;
+
 /// How long a store that failed is left alone before it is opened anew.
 const RECOVERY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -38,6 +41,8 @@ pub struct Redb {
     listeners: Box<[SocketAddr]>,
     /// `None`: it failed and was closed, for redb takes no more writes after an error of the disk.
     database: Option<Database>,
+    /// Why it takes no writes, until one shows that it does again.
+    fault: Option<StoreError>,
     tried_at: Instant,
     /// A document before it goes into its page.
     text: Vec<u8>,
@@ -58,6 +63,7 @@ impl Redb {
             database: None,
             cache_bytes: settings.cache_bytes,
             listeners: settings.listeners.as_slice().into(),
+            fault: None,
             tried_at: Instant::now(),
             text: Vec::new(),
             path,
@@ -176,6 +182,27 @@ impl Redb {
         Ok(())
     }
 
+    /// Writes as a store must to be believed again.
+    fn probe(&mut self) -> Result<(), StoreError> {
+        if self.database.is_none() {
+            self.database = Some(self.open_database(false)?);
+        }
+        match guarded(|| self.database.as_ref().map_or(Err(redb::Error::PreviousIo), write_probe)) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(self.failed(&error.to_string())),
+            None => Err(self.failed("redb gave up")),
+        }
+    }
+
+    /// Closes it after an error of the disk: redb takes nothing more until it is opened anew.
+    fn failed(&mut self, error: &str) -> StoreError {
+        if let Some(database) = self.database.take() {
+            // Closing fails for the same reason as the write.
+            guarded(|| drop(database));
+        }
+        self.error(&format!("cannot be written: {error}; make room on its disk or mend it"))
+    }
+
     fn read_table<R>(&self, read: impl FnOnce(&Parts) -> Result<R, redb::Error>) -> Result<R, StoreError> {
         let database = self.database()?;
         let read = guarded(|| {
@@ -208,23 +235,18 @@ impl Store for Redb {
         wrong.map_err(|reason| self.damaged(&reason))
     }
 
-    fn read(&mut self, numbers: &[&str]) -> Result<Vec<Option<Record>>, StoreError> {
-        let mut wrong: Result<(), Reason> = Ok(());
-        let records = self.read_table(|parts| {
+    fn read(&mut self, numbers: &[&str]) -> Result<Vec<Found>, StoreError> {
+        self.read_table(|parts| {
             let mut records = Vec::with_capacity(numbers.len());
             for number in numbers {
                 let (subscriber, bindings) = (parts.subscribers.get(number)?, parts.bindings.get(number)?);
                 let subscriber = subscriber.as_ref().map(redb::AccessGuard::value);
                 let bindings = bindings.as_ref().map(redb::AccessGuard::value);
-                match record(number, subscriber, bindings, &self.listeners) {
-                    Ok(record) => records.push(record),
-                    Err(reason) => wrong = Err(reason),
-                }
+                let record = record(number, subscriber, bindings, &self.listeners);
+                records.push(record.map_err(|reason| self.damaged(&reason)));
             }
             Ok(records)
-        })?;
-        wrong.map_err(|reason| self.damaged(&reason))?;
-        Ok(records)
+        })
     }
 
     fn commit(&mut self, writes: &[Write<'_>]) -> Result<Vec<Verdict>, StoreError> {
@@ -236,25 +258,21 @@ impl Store for Redb {
             None => "redb gave up".to_owned(),
         };
         self.text.clear();
-        // After an error of the disk redb takes nothing more: it must be opened anew.
+        let fault = self.failed(&error);
         self.tried_at = Instant::now();
-        if let Some(database) = self.database.take() {
-            // Closing fails for the same reason as the commit.
-            guarded(|| drop(database));
-        }
-        Err(self.error(&format!("cannot be written: {error}; make room on its disk or mend it")))
+        self.fault = Some(fault.clone());
+        Err(fault)
     }
 
     fn recover(&mut self) -> Result<(), StoreError> {
-        if self.database.is_some() {
-            return Ok(());
-        }
+        let Some(fault) = &self.fault else { return Ok(()) };
         if self.tried_at.elapsed() < RECOVERY_PAUSE {
-            return Err(self.error("it is closed since an error of its disk"));
+            return Err(fault.clone());
         }
-        self.database =
-            self.open_database(false).inspect_err(|_| self.tried_at = Instant::now()).map(Some)?;
-        Ok(())
+        let proof = self.probe();
+        self.tried_at = Instant::now();
+        self.fault = proof.as_ref().err().cloned();
+        proof
     }
 }
 
@@ -369,6 +387,25 @@ fn write_meta(database: &Database, realm: &str) -> Result<(), redb::Error> {
         transaction.open_table(BINDINGS)?;
     }
     transaction.commit()?;
+    Ok(())
+}
+
+/// Writes the format anew, and as much as shows that there is room: what is freed inside a file lets a small
+/// write pass on a disk that is full. A later commit uses the room again.
+fn write_probe(database: &Database) -> Result<(), redb::Error> {
+    for probe in [Some(" ".repeat(PROBE_BYTES)), None] {
+        let mut transaction = database.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        {
+            let mut meta = transaction.open_table(META)?;
+            meta.insert("format", FORMAT.to_string().as_str())?;
+            match probe {
+                Some(text) => drop(meta.insert("probe", text.as_str())?),
+                None => drop(meta.remove("probe")?),
+            }
+        }
+        transaction.commit()?;
+    }
     Ok(())
 }
 

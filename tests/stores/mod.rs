@@ -105,6 +105,17 @@ impl RedisServer {
         }
     }
 
+    /// Removes what it had, once it has ended.
+    pub fn forget(&self) {
+        for entry in std::fs::read_dir(self.directory.path()).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            match path.is_dir() {
+                true => std::fs::remove_dir_all(path).expect("removed"),
+                false => std::fs::remove_file(path).expect("removed"),
+            }
+        }
+    }
+
     /// Lets it stand still, or go on.
     pub fn signal(&self, signal: i32) {
         let id = self.child.as_ref().expect("it runs").id().try_into().expect("a process id");

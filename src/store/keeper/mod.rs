@@ -17,6 +17,7 @@ use crate::net::post::Post;
 use crate::net::tray::Tray;
 use crate::registrar::Limits;
 use status::Status;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -261,6 +262,7 @@ impl Keeper {
             limits,
             clock: Clock::start(),
             again: Vec::new(),
+            unreadable: HashSet::new(),
             swept_to: 0,
             ticked_at: Instant::now(),
         };

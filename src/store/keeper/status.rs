@@ -59,6 +59,8 @@ figures! {
     store_conflicts;
     /// Numbers that another node changed.
     store_changes_heard;
+    /// Numbers whose record in the store made no sense when it was read; what was known of them stays.
+    store_unreadable;
     /// Bindings that expired and were dropped.
     bindings_expired;
 }
@@ -91,14 +93,12 @@ impl Status {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns whether it went up or down. The first reason for being down is kept: what follows comes of it.
+    /// Returns whether that is news: it went up or down, or is down for another reason.
     pub(super) fn set_health(&self, health: Health) -> bool {
         let mut kept = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = (*kept == Health::Up) != (health == Health::Up);
-        if changed {
-            *kept = health;
-        }
-        changed
+        let is_news = *kept != health;
+        *kept = health;
+        is_news
     }
 
     pub(super) fn figures(&self) -> Figures {

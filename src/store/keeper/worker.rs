@@ -10,7 +10,8 @@ use crate::directory::{Directory, Writer};
 use crate::net::post::Post;
 use crate::net::tray::Tray;
 use crate::registrar::Limits;
-use crate::store::{Change, Record, Store, StoreError, Verdict};
+use crate::store::{Change, Found, Record, Store, StoreError, Verdict};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Acquire;
@@ -26,6 +27,9 @@ const CHANGES_MAX: usize = 1_024;
 
 /// A change that other nodes come before so often is refused.
 const CONFLICTS_MAX: u8 = 8;
+
+/// Numbers with unreadable records that are remembered as named to the operator.
+const UNREADABLE_NAMED_MAX: usize = 1_024;
 
 /// How often the thread wakes with nothing to do: to look for what has expired, and after a failed store.
 const TICK: Duration = Duration::from_secs(1);
@@ -67,6 +71,8 @@ pub(super) struct Worker {
     pub(super) clock: Clock,
     /// Jobs that another node came before.
     pub(super) again: Vec<Job>,
+    /// Numbers whose records make no sense, as the operator was told.
+    pub(super) unreadable: HashSet<Box<str>>,
     pub(super) swept_to: usize,
     pub(super) ticked_at: Instant,
 }
@@ -261,13 +267,33 @@ impl Worker {
     /// everything through again.
     fn reload(&mut self, numbers: Vec<Box<str>>) {
         let texts: Vec<&str> = numbers.iter().map(AsRef::as_ref).collect();
-        let records = self.store.recover().and_then(|()| self.store.read(&texts));
-        if records.is_err() {
-            self.status.counters.store_errors.add(1);
+        // What takes no writes may still be read.
+        let recovered = self.store.recover();
+        let records = self.store.read(&texts);
+        self.note(&recovered.and(records.as_ref().map(drop).map_err(Clone::clone)));
+        match records {
+            Ok(records) => {
+                for (number, found) in numbers.iter().zip(records) {
+                    self.found(number, found);
+                }
+            }
+            Err(_) => self.status.counters.store_errors.add(1),
         }
-        self.note(&records);
-        for (number, record) in numbers.iter().zip(records.into_iter().flatten()) {
-            self.show(number, record);
+    }
+
+    /// Shows what was found of a number; one that makes no sense stays as it is known.
+    fn found(&mut self, number: &str, found: Found) {
+        match found {
+            Ok(record) => {
+                self.unreadable.remove(number);
+                self.show(number, record);
+            }
+            Err(error) => {
+                self.status.counters.store_unreadable.add(1);
+                if self.unreadable.len() < UNREADABLE_NAMED_MAX && self.unreadable.insert(number.into()) {
+                    tracing::warn!("{error}; what was known of {number} stays until it is mended or removed");
+                }
+            }
         }
     }
 

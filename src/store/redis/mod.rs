@@ -9,13 +9,17 @@
 //! The braces make the number alone choose the slot of a cluster. A write is a script that compares the
 //! revision it is based on with the one that is there, so no node undoes what another did. It is as durable
 //! as the server is set up to be: `appendonly yes` and `appendfsync always` make it so.
+//!
+//! Without `ringway:meta` the server has lost what it had (a start without its data, `FLUSHALL`): that is a
+//! failure, not the end of every subscriber. A node that runs writes nothing then and forgets nothing, until
+//! the key is there again; a start and a whole `ringway load` put it there.
 
 mod watch;
 
 use super::document;
-use super::{FORMAT, Part, Record, Settings, Store, StoreError, Verdict, Watcher, Write};
+use super::{FORMAT, Found, Part, Record, Settings, Store, StoreError, Verdict, Watcher, Write};
 use crate::directory::Directory;
-use redis::{Client, Connection, ErrorKind, Pipeline, RedisError, Script, ServerErrorKind};
+use redis::{Client, Connection, ErrorKind, Pipeline, RedisError, Script, ServerErrorKind, Value};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -38,8 +42,9 @@ const REST_MAX: Duration = Duration::from_secs(1);
 
 /// Writes one number. Keys: its own. Arguments: the revision that it is based on, or nothing; the new one;
 /// for both parts what to do (keep, put, remove) and the text; the number. Returns 1 when it is written, 0
-/// when another revision is there.
+/// when another revision is there, 2 when it is based on one and the store is empty.
 const WRITE: &str = r"
+if ARGV[1] ~= '' and redis.call('EXISTS', 'ringway:meta') == 0 then return 2 end
 local revision = redis.call('HGET', KEYS[1], 'revision') or '0'
 if ARGV[1] ~= '' and revision ~= ARGV[1] then return 0 end
 for part, at in pairs({subscriber = 3, bindings = 5}) do
@@ -55,6 +60,13 @@ else
 end
 redis.call('PUBLISH', 'ringway:changes', new .. ' ' .. ARGV[7])
 return 1
+";
+
+/// Writes what is there already, to show that writes are taken. Returns nothing when the store is empty.
+const PROBE: &str = r"
+local format = redis.call('HGET', KEYS[1], 'format')
+if format then redis.call('HSET', KEYS[1], 'format', format) end
+return format
 ";
 
 /// How to reach the server.
@@ -80,6 +92,10 @@ pub struct Redis {
     script: Script,
     /// `None`: it failed.
     connection: Option<Connection>,
+    /// Why it takes no writes, until one shows that it does again.
+    fault: Option<StoreError>,
+    /// It is read or filled, whether it has its meta key or not.
+    copies: bool,
     used_at: Instant,
     backoff: Backoff,
     /// Ends the watching threads.
@@ -103,6 +119,15 @@ impl Server {
     fn error(&self, error: &RedisError) -> StoreError {
         let what = error.to_string();
         StoreError(format!("{}: {}", self.name, what.lines().collect::<Vec<_>>().join(", ")))
+    }
+
+    /// Its meta key is gone, and with it everything else.
+    fn emptied(&self) -> StoreError {
+        StoreError(format!(
+            "{}: the store is empty: it has lost {META} and what it had; load a dump (ringway load), or \
+             restart to begin anew",
+            self.name
+        ))
     }
 }
 
@@ -128,33 +153,67 @@ impl Redis {
     /// It cannot be reached, does not answer as it should, or its subscribers are of another realm or a later
     /// version.
     pub fn open(url: &str, settings: &Settings) -> Result<Redis, StoreError> {
+        let mut store = Redis::new(url, settings)?;
+        store.found()?;
+        store.reconnect()?;
+        Ok(store)
+    }
+
+    /// The same for a dump or a load: an empty server becomes a store with [`Store::complete`].
+    ///
+    /// # Errors
+    /// As [`Redis::open`].
+    pub fn open_to_copy(url: &str, settings: &Settings) -> Result<Redis, StoreError> {
+        let mut store = Redis::new(url, settings)?;
+        store.copies = true;
+        store.reconnect()?;
+        Ok(store)
+    }
+
+    fn new(url: &str, settings: &Settings) -> Result<Redis, StoreError> {
         let name: Arc<str> = crate::config::without_password(url).into();
         let client = Client::open(url).map_err(|error| StoreError(format!("--store {name}: {error}")))?;
-        let mut store = Redis {
+        Ok(Redis {
             server: Server { client, name, timeout: settings.timeout },
             realm: settings.realm.clone(),
             listeners: settings.listeners.as_slice().into(),
             script: Script::new(WRITE),
             connection: None,
+            fault: None,
+            copies: false,
             used_at: Instant::now(),
             backoff: Backoff::new(),
             ended: Arc::default(),
-        };
-        store.reconnect()?;
-        Ok(store)
+        })
+    }
+
+    /// Makes an empty server a store; another one stays what it is.
+    fn found(&self) -> Result<(), StoreError> {
+        let mut connection = self.server.connect()?;
+        let mut meta = redis::pipe();
+        meta.hset_nx(META, "format", FORMAT).hset_nx(META, "realm", &self.realm);
+        meta.exec(&mut connection).map_err(|error| self.server.error(&error))
     }
 
     fn reconnect(&mut self) -> Result<(), StoreError> {
         let mut connection = self.server.connect()?;
         let meta = redis::pipe()
-            .hset_nx(META, "format", FORMAT)
-            .ignore()
-            .hset_nx(META, "realm", &self.realm)
-            .ignore()
             .hget(META, "format")
             .hget(META, "realm")
-            .query::<(String, String)>(&mut connection);
-        let (format, realm) = meta.map_err(|error| self.server.error(&error))?;
+            .query::<(Option<String>, Option<String>)>(&mut connection);
+        match meta.map_err(|error| self.server.error(&error))? {
+            (Some(format), Some(realm)) => self.check_meta(&format, &realm)?,
+            _ if self.copies => {}
+            _ => return Err(self.server.emptied()),
+        }
+        let loaded = self.script.prepare_invoke().load(&mut connection);
+        loaded.map_err(|error| self.server.error(&error))?;
+        self.connection = Some(connection);
+        self.used_at = Instant::now();
+        Ok(())
+    }
+
+    fn check_meta(&self, format: &str, realm: &str) -> Result<(), StoreError> {
         if format.parse::<u32>().is_ok_and(|format| format > FORMAT) {
             return Err(StoreError(format!(
                 "{}: a later ringway writes to it (format {format}; this one reads {FORMAT}); start that one",
@@ -168,15 +227,32 @@ impl Redis {
                 self.server.name, self.realm
             )));
         }
-        let loaded = self.script.prepare_invoke().load(&mut connection);
-        loaded.map_err(|error| self.server.error(&error))?;
-        self.connection = Some(connection);
-        self.used_at = Instant::now();
-        self.backoff = Backoff::new();
         Ok(())
     }
 
-    /// Runs commands. After an error of the connection, or an answer that makes no sense, it is given up.
+    /// Looks whether it works: one that rested by a look, one that failed by a write through a connection of
+    /// its own, for its name may stand for another server by now.
+    fn prove(&mut self) -> Result<(), StoreError> {
+        let is_there = if self.fault.is_none() {
+            self.run(|connection| redis::cmd("EXISTS").arg(META).query(connection))?
+        } else {
+            self.reconnect()?;
+            let format: Option<String> =
+                self.run(|connection| Script::new(PROBE).key(META).invoke(connection))?;
+            format.is_some()
+        };
+        if is_there || self.copies { Ok(()) } else { Err(self.server.emptied()) }
+    }
+
+    /// Remembers why it takes no writes.
+    fn failed(&mut self, error: StoreError) -> StoreError {
+        self.fault = Some(error.clone());
+        self.backoff.failed();
+        error
+    }
+
+    /// Runs commands. After an error of the connection, or an answer that makes no sense, it is given up;
+    /// what the server refuses in its own words leaves the connection in step.
     fn run<T>(
         &mut self,
         commands: impl FnOnce(&mut Connection) -> Result<T, RedisError>,
@@ -186,18 +262,23 @@ impl Redis {
         };
         self.used_at = Instant::now();
         commands(connection).map_err(|error| {
-            self.connection = None;
-            self.backoff.failed();
+            if !matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) {
+                self.connection = None;
+            }
             self.server.error(&error)
         })
     }
 
-    fn record(&self, number: &str, fields: &Fields) -> Result<Option<Record>, StoreError> {
-        let wrong = |reason| StoreError(format!("{}: {}: {reason}", self.server.name, key(number)));
-        let (subscriber, bindings, revision) = fields;
-        let Some(revision) = *revision else { return Ok(None) };
-        let subscriber = subscriber.as_ref().map(|text| document::read_subscriber(number, text));
-        let bindings = bindings.as_ref().map(|text| document::read_bindings(text, &self.listeners));
+    fn record(&self, number: &str, fields: Value) -> Found {
+        let wrong =
+            |reason| StoreError(format!("{}: {} cannot be read: {reason}", self.server.name, key(number)));
+        if let Value::ServerError(error) = fields {
+            return Err(wrong(error.to_string()));
+        }
+        let fields = redis::from_redis_value::<Fields>(fields).map_err(|error| wrong(error.to_string()))?;
+        let (subscriber, bindings, Some(revision)) = fields else { return Ok(None) };
+        let subscriber = subscriber.map(|text| document::read_subscriber(number, &text));
+        let bindings = bindings.map(|text| document::read_bindings(&text, &self.listeners));
         let (subscriber, bindings) =
             (subscriber.transpose().map_err(wrong)?, bindings.transpose().map_err(wrong)?);
         Ok(Some(Record {
@@ -236,7 +317,9 @@ impl Store for Redis {
         loop {
             let (next, numbers) = self.run(|connection| scan(connection, cursor))?;
             let numbers: Vec<&str> = numbers.iter().map(AsRef::as_ref).collect();
-            self.read(&numbers)?.into_iter().flatten().for_each(&mut *see);
+            for found in self.read(&numbers)? {
+                found?.into_iter().for_each(&mut *see);
+            }
             if next == 0 {
                 return Ok(());
             }
@@ -244,7 +327,7 @@ impl Store for Redis {
         }
     }
 
-    fn read(&mut self, numbers: &[&str]) -> Result<Vec<Option<Record>>, StoreError> {
+    fn read(&mut self, numbers: &[&str]) -> Result<Vec<Found>, StoreError> {
         if numbers.is_empty() {
             return Ok(Vec::new());
         }
@@ -252,39 +335,56 @@ impl Store for Redis {
         for number in numbers {
             pipeline.cmd("HMGET").arg(key(number)).arg(&["subscriber", "bindings", "revision"]);
         }
-        let fields: Vec<Fields> = self.run(|connection| pipeline.query(connection))?;
-        numbers.iter().zip(&fields).map(|(number, fields)| self.record(number, fields)).collect()
+        // Asked last: what was there before it was emptied is not taken for removed.
+        pipeline.ignore_errors().cmd("EXISTS").arg(META);
+        let read: Result<Vec<Value>, _> = self.run(|connection| pipeline.query(connection));
+        let mut fields = read.map_err(|error| self.failed(error))?;
+        if fields.pop() != Some(Value::Int(1)) && !self.copies {
+            let emptied = self.server.emptied();
+            return Err(self.failed(emptied));
+        }
+        Ok(numbers.iter().zip(fields).map(|(number, fields)| self.record(number, fields)).collect())
     }
 
     fn commit(&mut self, writes: &[Write<'_>]) -> Result<Vec<Verdict>, StoreError> {
         let pipeline = self.pipeline(writes);
         let script = self.script.clone();
-        let written: Vec<bool> = self.run(|connection| match pipeline.query(connection) {
+        let written: Result<Vec<u8>, _> = self.run(|connection| match pipeline.query(connection) {
             // The server was started anew or was told to forget its scripts.
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 script.prepare_invoke().load(connection)?;
                 pipeline.query(connection)
             }
             result => result,
-        })?;
+        });
+        let written = written.map_err(|error| self.failed(error))?;
         if written.len() != writes.len() {
             self.connection = None;
-            return Err(StoreError(format!("{}: an answer too few or too many", self.server.name)));
+            let error = StoreError(format!("{}: an answer too few or too many", self.server.name));
+            return Err(self.failed(error));
         }
-        Ok(written.into_iter().map(|done| if done { Verdict::Done } else { Verdict::Conflict }).collect())
+        if written.contains(&2) {
+            let emptied = self.server.emptied();
+            return Err(self.failed(emptied));
+        }
+        let verdict = |code| if code == 1 { Verdict::Done } else { Verdict::Conflict };
+        Ok(written.into_iter().map(verdict).collect())
     }
 
     fn recover(&mut self) -> Result<(), StoreError> {
-        if self.connection.is_some() {
-            if self.used_at.elapsed() < REST_MAX {
-                return Ok(());
-            }
-            return self.run(|connection| redis::cmd("PING").query(connection));
+        match &self.fault {
+            None if self.used_at.elapsed() < REST_MAX => return Ok(()),
+            Some(fault) if !self.backoff.is_over() => return Err(fault.clone()),
+            _ => {}
         }
-        if !self.backoff.is_over() {
-            return Err(StoreError(format!("{}: not connected", self.server.name)));
-        }
-        self.reconnect().inspect_err(|_| self.backoff.failed())
+        self.prove().map_err(|error| self.failed(error))?;
+        self.fault = None;
+        self.backoff = Backoff::new();
+        Ok(())
+    }
+
+    fn complete(&mut self) -> Result<(), StoreError> {
+        self.found()
     }
 
     fn watch(&mut self, directory: Arc<Directory>, watcher: Watcher) -> Result<(), StoreError> {

@@ -1,10 +1,10 @@
 //! Hearing of other nodes' changes: one thread listens to the channel, another looks through all revisions
 //! every now and then, and whenever the listener may have missed something.
 
-use super::{Backoff, CHANGES, Server, key, scan};
+use super::{Backoff, CHANGES, META, Server, key, scan};
 use crate::directory::Directory;
 use crate::store::{Change, StoreError, Watcher};
-use redis::Connection;
+use redis::{Connection, RedisError, Value};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -17,6 +17,9 @@ const STEP: Duration = Duration::from_millis(500);
 
 /// A channel that is silent for so long is tried: its server may be gone without a word.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
+
+/// Stands for a revision that cannot be read: no number has it.
+const UNREADABLE: u64 = u64::MAX;
 
 /// The pause between two looks through everything.
 const WALK_EVERY: Duration = Duration::from_secs(30);
@@ -117,8 +120,12 @@ impl Watch {
         }
     }
 
-    /// Compares every number's revision with the directory's.
-    fn walk_once(&self, mut connection: Connection, directory: &Directory) -> Result<(), redis::RedisError> {
+    /// Compares every number's revision with the directory's. An emptied store is looked through again soon.
+    fn walk_once(&self, mut connection: Connection, directory: &Directory) -> Result<(), RedisError> {
+        if is_emptied(&mut connection)? {
+            self.walk_now.store(true, SeqCst);
+            return Ok(());
+        }
         let mut seen: HashSet<Box<str>> = HashSet::new();
         let mut cursor = 0;
         loop {
@@ -127,12 +134,13 @@ impl Watch {
             for number in &numbers {
                 pipeline.cmd("HGET").arg(key(number)).arg("revision");
             }
-            let revisions: Vec<Option<u64>> = match numbers.is_empty() {
+            let revisions: Vec<Value> = match numbers.is_empty() {
                 true => Vec::new(),
-                false => pipeline.query(&mut connection)?,
+                false => pipeline.ignore_errors().query(&mut connection)?,
             };
             for (number, revision) in numbers.iter().zip(revisions) {
-                self.compare(directory, number, revision.unwrap_or(0));
+                let revision = redis::from_redis_value::<Option<u64>>(revision);
+                self.compare(directory, number, revision.map_or(UNREADABLE, Option::unwrap_or_default));
             }
             seen.extend(numbers);
             if next == 0 || self.is_over() {
@@ -140,6 +148,11 @@ impl Watch {
             }
             cursor = next;
             thread::sleep(WALK_PAUSE);
+        }
+        // It may have been emptied under the walk: then nothing is gone but the store.
+        if is_emptied(&mut connection)? {
+            self.walk_now.store(true, SeqCst);
+            return Ok(());
         }
         let mut from = Some(0);
         while let Some(place) = from.filter(|_| !self.is_over()) {
@@ -161,6 +174,12 @@ impl Watch {
             (self.watcher)(Change { number: number.into(), revision });
         }
     }
+}
+
+/// Whether the store has lost its meta key, and with it everything else.
+fn is_emptied(connection: &mut Connection) -> Result<bool, RedisError> {
+    let is_there: bool = redis::cmd("EXISTS").arg(META).query(connection)?;
+    Ok(!is_there)
 }
 
 /// Reads `REVISION NUMBER`.
