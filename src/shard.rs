@@ -236,7 +236,7 @@ fn handle_request(
             let Some(caller) = guard.identify(on, request) else { return };
             match method {
                 // It makes no dialog and belongs to none, whatever To says (RFC 3261 §10.2).
-                Method::Register if draining && calls.len() == 0 => {
+                Method::Register if draining && calls.is_empty() => {
                     // Nothing else keeps the server from ending; the phone comes again.
                     on.context.metrics.refused_draining += 1;
                     on.refuse(request, Status::SERVICE_UNAVAILABLE);

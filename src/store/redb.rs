@@ -72,7 +72,7 @@ impl Redb {
         if length.is_ok_and(|length| length == 0) {
             return Err(store.damaged("it is empty"));
         }
-        let database = store.open_database(is_new)?;
+        let database = store.open_database(is_new, true)?;
         store.check_meta(&database, &settings.realm)?;
         if is_new {
             // The file's name has to last as its content does.
@@ -87,8 +87,8 @@ impl Redb {
         StoreError(format!("{}: {what}", self.path.display()))
     }
 
-    /// Opens the file and checks every page of it.
-    fn open_database(&self, is_new: bool) -> Result<Database, StoreError> {
+    /// Opens the file; `checks`: looks at every page of it, which takes a second for a million subscribers.
+    fn open_database(&self, is_new: bool, checks: bool) -> Result<Database, StoreError> {
         let mut options = OpenOptions::new();
         // Made here, for nobody else is to read the hashes in it. It is made by the first start alone: later
         // a missing file is a loss, not a new beginning.
@@ -96,7 +96,7 @@ impl Redb {
         let file = options.open(&self.path);
         drop(file.map_err(|error| self.error(&format!("cannot be opened: {error}")))?);
         let mut builder = Builder::new();
-        builder.set_cache_size(self.cache_bytes).set_check_integrity_on_open(true);
+        builder.set_cache_size(self.cache_bytes).set_check_integrity_on_open(checks);
         let path = self.path.clone();
         let opened = guarded(|| match is_new {
             true => builder.create(&path),
@@ -185,7 +185,8 @@ impl Redb {
     /// Writes as a store must to be believed again.
     fn probe(&mut self) -> Result<(), StoreError> {
         if self.database.is_none() {
-            self.database = Some(self.open_database(false)?);
+            // It was looked at when we started, and nobody else has written to it since.
+            self.database = Some(self.open_database(false, false)?);
         }
         match guarded(|| self.database.as_ref().map_or(Err(redb::Error::PreviousIo), write_probe)) {
             Some(Ok(())) => Ok(()),

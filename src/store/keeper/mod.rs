@@ -263,6 +263,7 @@ impl Keeper {
             clock: Clock::start(),
             again: Vec::new(),
             unreadable: HashSet::new(),
+            missed: Vec::new(),
             swept_to: 0,
             ticked_at: Instant::now(),
         };

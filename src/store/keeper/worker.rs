@@ -73,6 +73,8 @@ pub(super) struct Worker {
     pub(super) again: Vec<Job>,
     /// Numbers whose records make no sense, as the operator was told.
     pub(super) unreadable: HashSet<Box<str>>,
+    /// Numbers that other nodes changed and that could not be read.
+    pub(super) missed: Vec<Box<str>>,
     pub(super) swept_to: usize,
     pub(super) ticked_at: Instant,
 }
@@ -263,8 +265,7 @@ impl Worker {
         }
     }
 
-    /// Reads numbers anew into the directory. What cannot be read now is found when the store's watcher looks
-    /// everything through again.
+    /// Reads numbers anew into the directory.
     fn reload(&mut self, numbers: Vec<Box<str>>) {
         let texts: Vec<&str> = numbers.iter().map(AsRef::as_ref).collect();
         // What takes no writes may still be read.
@@ -277,7 +278,12 @@ impl Worker {
                     self.found(number, found);
                 }
             }
-            Err(_) => self.status.counters.store_errors.add(1),
+            Err(_) => {
+                self.status.counters.store_errors.add(1);
+                // The next tick asks again; what is beyond that the watcher's next look at everything finds.
+                self.missed.extend(numbers.into_iter().take(CHANGES_MAX));
+                self.missed.truncate(CHANGES_MAX);
+            }
         }
     }
 
@@ -313,6 +319,10 @@ impl Worker {
     /// A step of the sweep; a store that failed is tried.
     fn tick(&mut self) {
         self.ticked_at = Instant::now();
+        let missed = std::mem::take(&mut self.missed);
+        if !missed.is_empty() {
+            self.reload(missed);
+        }
         let result = self.store.recover();
         self.note(&result);
         let now = UnixSeconds(self.clock.unix().as_secs());

@@ -292,7 +292,8 @@ impl World {
                 assert!(uri.scheme == Scheme::Sip && uri.headers.is_empty() && one.uri.is_ascii(), "{one:?}");
                 let is_ours = |listener: &Listener| listener.address == one.destination.address();
                 assert!(!self.settings.listeners.iter().any(is_ours), "to ourselves: {one:?}");
-                assert!(one.destination.address().port() != 0 && !one.destination.address().ip().is_loopback(), "{one:?}");
+                let destination = one.destination.address();
+                assert!(destination.port() != 0 && !destination.ip().is_loopback(), "{one:?}");
                 let listener = &self.settings.listeners[usize::from(one.listener.0)];
                 assert_eq!(listener.address.is_ipv4(), one.destination.address().is_ipv4(), "{one:?}");
             }
