@@ -1,5 +1,7 @@
 //! Stores for tests: a directory that goes with the test, and a Redis server of the test's own.
 
+pub mod process;
+
 use ringway::clock::UnixSeconds;
 use ringway::directory::{Binding, Credentials, Q_MAX, Subscriber};
 use ringway::outbox::ListenerId;
