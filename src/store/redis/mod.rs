@@ -47,8 +47,12 @@ const WRITE: &str = r"
 if ARGV[1] ~= '' and redis.call('EXISTS', 'ringway:meta') == 0 then return 2 end
 local revision = redis.call('HGET', KEYS[1], 'revision') or '0'
 if ARGV[1] ~= '' and revision ~= ARGV[1] then return 0 end
-for part, at in pairs({subscriber = 3, bindings = 5}) do
+local parts = {subscriber = 3, bindings = 5}
+-- What takes memory comes first: a full server refuses no script that has written already.
+for part, at in pairs(parts) do
   if ARGV[at] == 'put' then redis.call('HSET', KEYS[1], part, ARGV[at + 1]) end
+end
+for part, at in pairs(parts) do
   if ARGV[at] == 'remove' then redis.call('HDEL', KEYS[1], part) end
 end
 local new = ARGV[2]
