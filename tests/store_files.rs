@@ -15,8 +15,10 @@ use tempfile::TempDir;
 const FILE: &str = "ringway.redb";
 
 const LINES: &str = "{\"number\":\"1\",\"no_answer\":\"2\",\"after_s\":30}\n{\"number\":\"2\",\
-                     \"ha1\":{\"sha256\":\"8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a\",\
-                     \"md5\":\"00112233445566778899aabbccddeeff\"},\"bindings\":[{\"uri\":\"sip:2@192.0.2.7\",\
+                     \"ha1\":{\"sha256\":\
+                     \"8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a\",\
+                     \"md5\":\"00112233445566778899aabbccddeeff\"},\"bindings\":[{\
+                     \"uri\":\"sip:2@192.0.2.7\",\
                      \"destination\":\"192.0.2.7:5060\",\"expires_at\":4000000000}]}\n{\"number\":\"3\"}\n";
 
 fn name(path: &Path) -> &str {

@@ -8,11 +8,13 @@ use ringway::clock::UnixSeconds;
 use ringway::directory::Binding;
 use ringway::net::post::Post;
 use ringway::registrar::Limits;
-use ringway::store::keeper::{self, Health, Keeper};
+use ringway::store::keeper::{self, Health, Keeper, Request};
 use ringway::store::{self, Part, Place, Record, Write};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
-use stores::{RedisServer, binding, settings, subscriber, wait_until};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use stores::{PATIENCE, RedisServer, binding, settings, subscriber, wait_until};
 use tempfile::TempDir;
 
 /// Numbers with nothing but a binding that expired long ago.
@@ -26,8 +28,8 @@ fn until(user: &str, expires_at: UnixSeconds) -> Binding {
     Binding { expires_at, ..binding(user, 1) }
 }
 
-/// A keeper on a store with `LONG_GONE` numbers, and with 7, of whose three bindings one lives on, one is over
-/// and one is over in a moment.
+/// A keeper on a store with `LONG_GONE` numbers, and with 7, of whose three bindings one lives on, one is
+/// over and one is over in a moment.
 fn keeper(place: &Place) -> Keeper {
     let mut store = store::open(&settings(place.clone())).expect("it opens");
     let soon = UnixSeconds(now().0 + 2);
@@ -118,4 +120,27 @@ fn expired_bindings_go_from_a_file() {
 fn expired_bindings_go_from_a_redis_server() {
     let Some(server) = RedisServer::start("expired_bindings_go_from_a_redis_server") else { return };
     sweep(&server.place());
+}
+
+#[test]
+fn expired_bindings_go_however_much_else_there_is_to_do() {
+    let running = keeper(&Place::Memory);
+    let handle = running.handle();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // As many requests as may wait.
+        scope.spawn(|| {
+            let begin = Instant::now();
+            while !is_over.load(Relaxed) && begin.elapsed() < 2 * PATIENCE {
+                let change = Request::Change { number: "7".into(), edit: Box::new(|_| ()) };
+                handle.ask(change, Box::new(|_| ()));
+            }
+        });
+        let begin = Instant::now();
+        while known(&running) > 1 && begin.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        is_over.store(true, Relaxed);
+    });
+    assert_eq!(known(&running), 1);
 }

@@ -39,7 +39,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// `store`: the options that name the store. `prepare` is the last that happens before the program begins.
+    /// `store`: the options that name the store. `prepare` is the last that happens before the program
+    /// begins.
     pub fn start(store: &[&str], prepare: impl Fn() + Send + Sync + 'static) -> Server {
         let free = UdpSocket::bind("127.0.0.60:0").and_then(|socket| socket.local_addr());
         let address = free.expect("a free port");
@@ -214,8 +215,8 @@ impl Phone {
         ));
     }
 
-    /// A whole call to `number`, which `callee` has: it rings, is answered, and the caller hangs up. `own`, the
-    /// caller's number, is another one for each call.
+    /// A whole call to `number`, which `callee` has: it rings, is answered, and the caller hangs up.
+    /// `own`, the caller's number, is another one for each call.
     #[track_caller]
     pub fn call(&self, own: &str, number: &str, callee: &Phone) {
         let from = format!("\r\nFrom: <sip:{own}@");
