@@ -106,7 +106,8 @@ fn a_server_that_stands_still_holds_a_write_no_longer_than_the_timeout() {
     server.signal(libc::SIGSTOP);
     let begin = Instant::now();
     assert_eq!(handle.ask_and_wait(put("2")), Err(Refused::Unavailable));
-    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    // A few timeouts of the settings', however busy the machine is.
+    assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
     server.signal(libc::SIGCONT);
     wait_until("recovery", || handle.ask_and_wait(put("3")).is_ok());
 }

@@ -335,6 +335,10 @@ impl Store for Redis {
         if numbers.is_empty() {
             return Ok(Vec::new());
         }
+        // It is `recover` that connects again, once its pause is over: this is no other try.
+        if let (None, Some(fault)) = (&self.connection, &self.fault) {
+            return Err(fault.clone());
+        }
         let mut pipeline = redis::pipe();
         for number in numbers {
             pipeline.cmd("HMGET").arg(key(number)).arg(&["subscriber", "bindings", "revision"]);
