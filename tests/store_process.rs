@@ -10,27 +10,13 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
+use stores::process::{ringway, run};
 use stores::wait_until;
 use tempfile::TempDir;
 
 const FILE: &str = "ringway.redb";
-
-fn ringway(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("RINGWAY_") {
-            command.env_remove(name);
-        }
-    }
-    command.args(args);
-    command
-}
-
-fn run(args: &[&str]) -> Output {
-    ringway(args).output().expect("the binary runs")
-}
 
 /// What `ringway dump` writes of a directory's store.
 fn dumped(directory: &Path) -> String {

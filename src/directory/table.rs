@@ -165,9 +165,10 @@ impl Table {
         // Only now: whoever began to read before the swap may still find them in the old table.
         for slot in &old.slots {
             let shared = slot.load(Relaxed, guard);
-            // SAFETY: alive as in `find`; what is gone is not in the new table, and nothing leads to the old
-            // one any more but the guards of those who found it before.
+            // SAFETY: alive as in `find`.
             if unsafe { shared.as_ref() }.is_some_and(|entry| entry.is_gone) {
+                // SAFETY: it is not in the new table, and nothing leads to the old one any more but the
+                // guards of those who found it before.
                 unsafe { guard.defer_destroy(shared) };
             }
         }
