@@ -9,7 +9,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use mimalloc::MiMalloc;
 use ringway::clock::UnixSeconds;
-use ringway::directory::{Binding, Credentials, Entry, Extras, Q_MAX, Subscriber, Writer};
+use ringway::directory::{Binding, Condition, Credentials, Entry, Extras, Q_MAX, Subscriber, Writer};
 use ringway::outbox::ListenerId;
 use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;
@@ -99,7 +99,7 @@ fn binding(number: u64, cseq: u32, has_instance: bool) -> Binding {
 fn entry(number: u64, cseq: u32, has_instance: bool) -> Entry {
     let mut entry = Entry::from(Subscriber::new(&number.to_string()));
     entry.subscriber.credentials = Some(Box::new(Credentials { sha256: [7; 32], md5: [8; 16] }));
-    entry.subscriber.no_answer = Some((number + 1).to_string().into());
+    entry.subscriber.forwarding.forward(Condition::NoAnswer, &(number + 1).to_string());
     entry.subscriber.after_ms = Some(20_000);
     entry.bindings = [binding(number, cseq, has_instance)].into();
     entry.revision = u64::from(cseq);

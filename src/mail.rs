@@ -5,6 +5,7 @@
 
 use crate::clock::UnixSeconds;
 use crate::registrar::{Change, Refusal};
+use crate::service::change::{Change as ForwardingChange, NotSet};
 use crate::slab::Handle;
 use std::net::SocketAddr;
 
@@ -13,6 +14,10 @@ use std::net::SocketAddr;
 pub enum Letter {
     /// Bind or unbind contacts, durably; answered by [`Mail::Registered`] with the same ticket.
     Register { ticket: Handle, number: Box<str>, change: Change },
+    /// Change what a number has set, durably; answered by [`Mail::Forwarding`] with the same ticket.
+    Forwarding { ticket: Handle, number: Box<str>, change: ForwardingChange },
+    /// One side of a call is over.
+    Ended(Box<EndedLeg>),
     /// What a [`Mail::Calls`] asked for; `next`: the place to go on from, `None`: that was all.
     Calls { ticket: u64, calls: Vec<LiveCall>, next: Option<u32> },
     /// What a [`Mail::Call`] asked for; `None`: there is no such call (any more).
@@ -26,12 +31,51 @@ pub enum Letter {
 pub enum Mail {
     /// What came of a [`Letter::Register`]: `Ok` once the change is durable and the directory shows it.
     Registered { ticket: Handle, outcome: Result<(), Refusal> },
+    /// What came of a [`Letter::Forwarding`]: `Ok` once it is durable and the directory shows it.
+    Forwarding { ticket: Handle, outcome: Result<(), NotSet> },
     /// Name calls that live, at most `limit` of them, from a place of the table on.
     Calls { ticket: u64, from: u32, limit: u16 },
     /// Describe one call.
     Call { ticket: u64, call: Handle },
     /// End one call, whatever it is doing.
     HangUp { ticket: u64, call: Handle },
+}
+
+/// One side of a call, for the records of what was done (CDR).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedLeg {
+    /// That of all legs of the call.
+    pub record_id: Box<str>,
+    /// 0: the caller's; the callees' count from 1 in the order in which they were tried.
+    pub leg: u16,
+    pub call_id: Box<str>,
+    /// Who called: the user part of From, or `anonymous` where it wants that.
+    pub caller: Box<str>,
+    /// Who was called by this leg: of the caller's, the number that it dialled.
+    pub called: Box<str>,
+    /// The forwarding up to this leg, `1004;no-answer;1005`; empty: none.
+    pub chain: Box<str>,
+    /// Milliseconds since 1970.
+    pub setup_at: u64,
+    pub ring_at: Option<u64>,
+    pub answer_at: Option<u64>,
+    pub end_at: u64,
+    pub ended_by: EndedBy,
+    /// The final response to the INVITE; 0: there was none.
+    pub status: u16,
+    /// Why it ended, where more is known than the status says: `cancelled`, `bye`, `session expired`.
+    pub cause: &'static str,
+    /// Where the other side's messages come from and go to, and our own address there.
+    pub peer: SocketAddr,
+    pub local: SocketAddr,
+}
+
+/// Who ended a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedBy {
+    Caller,
+    Callee,
+    Server,
 }
 
 /// A call as it is now.

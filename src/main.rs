@@ -6,8 +6,7 @@ use ringway::directory::Subscriber;
 use ringway::metrics::Metrics;
 use ringway::net::Server;
 use ringway::net::post::Post;
-use ringway::registrar::Limits;
-use ringway::store::keeper::{self, Keeper};
+use ringway::store::keeper::{self, Keeper, Rules};
 use ringway::store::{self, Place, StoreError, lines};
 use std::io::Write;
 use std::process::ExitCode;
@@ -78,8 +77,8 @@ fn serve(config: Config) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let signals = signals::Blocked::new()?;
     let summary = config.summary();
     let drain_timeout = config.net.drain_timeout;
-    let limits = Limits::of(&config.settings);
-    let (keeper, post) = open_store(&config.store, config.subscribers, limits)?;
+    let rules = Rules::of(&config.settings);
+    let (keeper, post) = open_store(&config.store, config.subscribers, rules)?;
     let directory = Arc::clone(keeper.handle().directory());
     let realm = config.settings.auth.realm.clone();
     let server = Server::start(Arc::new(config.settings), directory, config.net, Arc::clone(&post))?;
@@ -123,7 +122,7 @@ fn serve(config: Config) -> Result<ExitCode, Box<dyn std::error::Error>> {
 fn open_store(
     settings: &store::Settings,
     configured: Vec<Subscriber>,
-    limits: Limits,
+    rules: Rules,
 ) -> Result<(Keeper, Arc<Post>), StoreError> {
     let begin = Instant::now();
     let mut store = store::open(settings)?;
@@ -143,7 +142,7 @@ fn open_store(
         tracing::warn!("so are {} more", loaded.shadowed.len() - SHADOWED_NAMED_MAX);
     }
     let post = Arc::new(Post::default());
-    let keeper = Keeper::start(store, loaded.writer, Arc::clone(&post), limits)?;
+    let keeper = Keeper::start(store, loaded.writer, Arc::clone(&post), rules)?;
     Ok((keeper, post))
 }
 

@@ -102,10 +102,22 @@ counters! {
     calls_cancelled;
     /// Calls whose record is gone; `calls_started` less this is what lives.
     calls_ended;
+    /// Forwards without any condition.
+    forwarded_unconditional;
+    /// Forwards on busy.
+    forwarded_busy;
     /// Forwards on no answer.
     forwarded_no_answer;
-    /// Forwards not made because of the cap or because the target is already in the chain.
+    /// Forwards because the number had no phone.
+    forwarded_not_registered;
+    /// Forwards because the phone did not answer to SIP at all.
+    forwarded_not_reachable;
+    /// Forwards that the callee asked for by a 302.
+    forwarded_deflection;
+    /// Forwards not made: the cap, a loop, an emergency number, a target that nothing leads to.
     forwards_refused;
+    /// Those of them that would have gone in a loop.
+    forwards_in_loop;
     /// No-answer timers that expired.
     no_answer_timeouts;
     /// Answers that came after our CANCEL and were ACKed and BYEd.

@@ -37,6 +37,7 @@ pub struct Settings {
     /// Who is asked for a password.
     pub auth: crate::auth::Settings,
     pub registration: Registration,
+    pub forwarding: crate::service::Settings,
 }
 
 /// Registration (RFC 3261 §10).
@@ -147,6 +148,7 @@ impl Default for Settings {
             retry_after_s: 5,
             auth: crate::auth::Settings::default(),
             registration: Registration::default(),
+            forwarding: crate::service::Settings::default(),
         }
     }
 }

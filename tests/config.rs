@@ -2,7 +2,7 @@
 #![cfg(feature = "server")]
 
 use ringway::config::{Action, Config, World};
-use ringway::directory::{StaticContact, Subscriber};
+use ringway::directory::{Condition, StaticContact, Subscriber};
 use ringway::settings::{AckPolicy, LateAnswer, Settings, Timers};
 use ringway::store::Place;
 use std::ffi::OsString;
@@ -70,7 +70,8 @@ fn contact(subscriber: &Subscriber) -> &StaticContact {
 #[test]
 fn the_defaults_are_those_of_the_settings_and_the_lab() {
     let config = with_flags(&[]);
-    let defaults = Settings { listeners: config.settings.listeners.clone(), ..Settings::default() };
+    let mut defaults = Settings { listeners: config.settings.listeners.clone(), ..Settings::default() };
+    defaults.forwarding.own_hosts = vec![("127.0.0.1".into(), 5060)];
     assert_eq!(format!("{:?}", config.settings), format!("{defaults:?}"));
 
     let lab = Config::lab("127.0.0.1:5060".parse().expect("an address"));
@@ -89,11 +90,9 @@ fn without_subscribers_on_loopback_the_lab_is_served() {
     assert_eq!(config.subscribers.len(), 3);
     assert_eq!(
         subscriber(&config, "1004"),
-        Subscriber {
-            no_answer: Some("1005".into()),
-            ..Subscriber::new("1004")
-                .at("sip:1004@127.0.0.136:5060", "127.0.0.136:5060".parse().expect("an address"))
-        }
+        Subscriber::new("1004")
+            .at("sip:1004@127.0.0.136:5060", "127.0.0.136:5060".parse().expect("an address"))
+            .forwarding_to(Condition::NoAnswer, "1005")
     );
     assert!(config.summary().contains("the lab's because none is configured"), "{}", config.summary());
     assert!(config.summary().contains("1004 to 1005 after 20 s"), "{}", config.summary());
@@ -321,7 +320,10 @@ fn subscribers_come_from_flags_environment_and_tables_alike() {
         assert!(!config.lab);
         assert_eq!(config.subscribers.len(), 2);
         let four = subscriber(&config, "1004");
-        assert_eq!((four.no_answer.as_deref(), four.after_ms), (Some("1005"), Some(30_000)));
+        assert_eq!(
+            (four.forwarding.target(Condition::NoAnswer), four.after_ms),
+            (Some("1005"), Some(30_000))
+        );
         assert_eq!(contact(&four).destination.port(), 5062);
         assert_eq!(
             contact(&subscriber(&config, "1005")).destination,

@@ -9,9 +9,10 @@ use lab::callee::Leg;
 use lab::group::{self, B1, B2, B3};
 use lab::peer::{A, B, C, Setup};
 use lab::scene::refuse_and_finish;
+use ringway::directory::Forwarding;
 
 fn no_forwarding(setup: &mut Setup) {
-    setup.subscriber(B).no_answer = None;
+    setup.subscriber(B).forwarding = Forwarding::default();
 }
 
 /// The best of two final responses, whichever comes first, at one level and at two.
@@ -37,10 +38,10 @@ fn best(one: &str, other: &str, expected: u16) {
 
 #[test]
 fn the_lowest_class_counts() {
-    best("302 Moved Temporarily", "404 Not Found", 302);
+    best("301 Moved Permanently", "404 Not Found", 301);
     best("404 Not Found", "500 Server Internal Error", 404);
     best("486 Busy Here", "501 Not Implemented", 486);
-    best("302 Moved Temporarily", "401 Unauthorized", 302);
+    best("301 Moved Permanently", "401 Unauthorized", 301);
 }
 
 #[test]
@@ -108,10 +109,10 @@ fn the_best_response_reaches_the_caller_whole() {
 fn the_targets_of_a_redirection_reach_the_caller() {
     let mut lab = group::lab(&[1_000, 1_000]);
     let (caller, [b1, b2]) = group::call(&mut lab, [B1, B2]);
-    b1.respond_with(&mut lab, "302 Moved Temporarily", &["Contact: <sip:1009@127.0.0.99>"], "");
+    b1.respond_with(&mut lab, "301 Moved Permanently", &["Contact: <sip:1009@127.0.0.99>"], "");
     lab.expect(B1, "ACK");
     b2.reject(&mut lab, "486 Busy Here");
-    assert_eq!(caller.refused(&mut lab, 302).contact(), "sip:1009@127.0.0.99");
+    assert_eq!(caller.refused(&mut lab, 301).contact(), "sip:1009@127.0.0.99");
     lab.finish();
 }
 
@@ -179,7 +180,7 @@ fn a_6xx_at_once_ends_the_search() {
 fn a_6xx_counts_before_any_better_class_that_came_earlier() {
     let mut lab = group::lab(&[1_000, 1_000]);
     let (caller, [b1, b2]) = group::call(&mut lab, [B1, B2]);
-    b1.reject(&mut lab, "302 Moved Temporarily");
+    b1.reject(&mut lab, "301 Moved Permanently");
     b2.reject(&mut lab, "600 Busy Everywhere");
     caller.refused(&mut lab, 600);
     lab.finish();

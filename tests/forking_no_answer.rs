@@ -10,6 +10,7 @@ use lab::caller::Caller;
 use lab::group::{self, B1, B2, B3, C1, C2};
 use lab::peer::{A, B, C, Setup};
 use lab::scene::{hang_up_and_finish, refuse_and_finish, ringing, talk_and_finish};
+use ringway::directory::Forwarding;
 
 /// C is reached at two phones only.
 fn target_is_a_group(setup: &mut Setup) {
@@ -142,7 +143,7 @@ fn a_groups_own_time_goes_before_the_servers() {
 #[test]
 fn without_forwarding_the_ring_limit_is_one_for_the_group_and_ends_in_480() {
     let mut lab = group::lab_with(&[1_000, 1_000, 500], |setup| {
-        setup.subscriber(B).no_answer = None;
+        setup.subscriber(B).forwarding = Forwarding::default();
         setup.settings.ring_limit_ms = 60_000;
     });
     let (caller, [b1, b2]) = group::two_ring(&mut lab);

@@ -29,9 +29,9 @@ fn lab_with(over_ipv6: &[Peer]) -> Lab {
     Lab::with(|setup: &mut Setup| {
         setup.settings.listeners.push(Listener { address: SERVER6, sent_by: SERVER6.to_string() });
         for peer in over_ipv6 {
-            let no_answer = setup.subscriber(*peer).no_answer.clone();
+            let forwarding = setup.subscriber(*peer).forwarding.clone();
             *setup.subscriber(*peer) = peer.subscriber();
-            setup.subscriber(*peer).no_answer = no_answer;
+            setup.subscriber(*peer).forwarding = forwarding;
         }
     })
 }

@@ -66,7 +66,7 @@ fn a_503_becomes_a_500_without_its_retry_after() {
 #[test]
 fn a_redirection_is_relayed_with_its_contacts() {
     let contact = "<sip:1005@127.0.0.138>;q=0.7, <sip:1006@127.0.0.139>";
-    let refusal = relayed(true, "302 Moved Temporarily", &[&format!("Contact: {contact}")]);
+    let refusal = relayed(true, "301 Moved Permanently", &[&format!("Contact: {contact}")]);
     assert_eq!(refusal.one("Contact"), contact);
 }
 

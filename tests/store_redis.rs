@@ -6,8 +6,8 @@ mod stores;
 
 use ringway::directory::Subscriber;
 use ringway::net::post::Post;
-use ringway::registrar::Limits;
-use ringway::store::keeper::{self, Expected, Health, Keeper, Refused, Request};
+use ringway::settings::Settings;
+use ringway::store::keeper::{self, Expected, Health, Keeper, Refused, Request, Rules};
 use ringway::store::{self, Place};
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -18,8 +18,8 @@ use stores::{RedisServer, settings, subscriber, wait_until};
 fn node(place: &Place) -> Keeper {
     let mut store = store::open(&settings(place.clone())).expect("it opens");
     let loaded = keeper::load(&mut *store, vec![Subscriber::new("1000")]).expect("it reads");
-    let limits = Limits { contacts_max: 10 };
-    Keeper::start(store, loaded.writer, Arc::new(Post::default()), limits).expect("a thread")
+    let rules = Rules::of(&Settings::default());
+    Keeper::start(store, loaded.writer, Arc::new(Post::default()), rules).expect("a thread")
 }
 
 fn put(number: &str) -> Request {

@@ -4,10 +4,10 @@
 #[expect(dead_code, reason = "each test file uses its part")]
 mod stores;
 
-use ringway::directory::Subscriber;
+use ringway::directory::{Condition, Subscriber};
 use ringway::net::post::Post;
-use ringway::registrar::Limits;
-use ringway::store::keeper::{self, Done, Expected, Keeper, Refused, Request};
+use ringway::settings::Settings;
+use ringway::store::keeper::{self, Done, Expected, Keeper, Refused, Request, Rules};
 use ringway::store::{self, Found, Part, Place, Record, Store, StoreError, Verdict, Write};
 use std::sync::Arc;
 use stores::{RedisServer, binding, settings, subscriber};
@@ -96,8 +96,8 @@ fn another_realm_is_refused_with_the_cure() {
 fn keeper(place: &Place) -> Keeper {
     let mut store = store::open(&settings(place.clone())).expect("it opens");
     let loaded = keeper::load(&mut *store, vec![Subscriber::new("1000")]).expect("it reads");
-    let limits = Limits { contacts_max: 10 };
-    Keeper::start(store, loaded.writer, Arc::new(Post::default()), limits).expect("a thread")
+    let rules = Rules::of(&Settings::default());
+    Keeper::start(store, loaded.writer, Arc::new(Post::default()), rules).expect("a thread")
 }
 
 /// A store that names what it has twice, as a Redis server's SCAN may while others write.
@@ -153,7 +153,9 @@ fn subscribers_are_added_changed_and_removed_while_the_directory_is_read() {
 
         let forwards = |target: &'static str| Request::Change {
             number: "1004".into(),
-            edit: Box::new(move |subscriber| subscriber.no_answer = Some(target.into())),
+            edit: Box::new(move |subscriber| {
+                subscriber.forwarding.forward(Condition::NoAnswer, target);
+            }),
         };
         let refused = handle.ask_and_wait(forwards("1005"));
         assert_eq!(refused, Err(Refused::Invalid("no_answer: nobody has the number 1005".to_owned())));
@@ -174,7 +176,7 @@ fn subscribers_are_added_changed_and_removed_while_the_directory_is_read() {
             let again = keeper(place);
             let view = again.handle();
             let read = view.directory().read().get(b"1004").cloned().expect("it was stored");
-            assert_eq!(read.subscriber.no_answer.as_deref(), Some("1000"));
+            assert_eq!(read.subscriber.forwarding.target(Condition::NoAnswer), Some("1000"));
             assert_eq!(read.revision, changed.revision);
             let removed = view.ask_and_wait(Request::Remove { number: "1004".into() });
             assert_eq!(removed, Ok(Done { is_new: false, revision: 0, unbound: 0 }));

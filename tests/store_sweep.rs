@@ -7,8 +7,8 @@ mod stores;
 use ringway::clock::UnixSeconds;
 use ringway::directory::Binding;
 use ringway::net::post::Post;
-use ringway::registrar::Limits;
-use ringway::store::keeper::{self, Health, Keeper, Request};
+use ringway::settings::Settings;
+use ringway::store::keeper::{self, Health, Keeper, Request, Rules};
 use ringway::store::{self, Part, Place, Record, Write};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -53,8 +53,8 @@ fn keeper(place: &Place) -> Keeper {
     store.commit(&writes).expect("written");
     let loaded = keeper::load(&mut *store, Vec::new()).expect("it reads");
     assert_eq!(loaded.bindings, LONG_GONE + 3);
-    let limits = Limits { contacts_max: 10 };
-    Keeper::start(store, loaded.writer, Arc::new(Post::default()), limits).expect("a thread")
+    let rules = Rules::of(&Settings::default());
+    Keeper::start(store, loaded.writer, Arc::new(Post::default()), rules).expect("a thread")
 }
 
 /// How many bindings the directory has of all numbers, whether expired or not.

@@ -1,6 +1,6 @@
 //! The three phones of the reference flow, for benches: what they send, made from what the server sent.
 
-use ringway::directory::{Directory, Subscriber};
+use ringway::directory::{Condition, Directory, Subscriber};
 use ringway::limits::SCAN_PADDING;
 use ringway::settings::{Listener, Settings};
 use ringway::sip::{HeaderName, Index, scan};
@@ -26,9 +26,12 @@ pub fn settings(server: &str) -> Settings {
 /// The lab's phones as subscribers: 1004 forwards to 1005 on no answer.
 pub fn directory() -> Arc<Directory> {
     let numbers = [("1003", CALLER, None), ("1004", CALLEE, Some("1005")), ("1005", TARGET, None)];
-    Directory::of(numbers.map(|(number, peer, target)| Subscriber {
-        no_answer: target.map(Box::from),
-        ..Subscriber::new(number).at(&format!("sip:{number}@{peer}"), address(peer))
+    Directory::of(numbers.map(|(number, peer, target)| {
+        let subscriber = Subscriber::new(number).at(&format!("sip:{number}@{peer}"), address(peer));
+        match target {
+            Some(target) => subscriber.forwarding_to(Condition::NoAnswer, target),
+            None => subscriber,
+        }
     }))
 }
 

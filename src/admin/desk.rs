@@ -73,8 +73,8 @@ impl Desk {
             Letter::Calls { ticket, .. } | Letter::Call { ticket, .. } | Letter::HungUp { ticket, .. } => {
                 ticket
             }
-            // The keeper's.
-            Letter::Register { .. } => return,
+            // The keeper's, and the record writer's.
+            Letter::Register { .. } | Letter::Forwarding { .. } | Letter::Ended(_) => return,
         };
         // Whoever asked may have gone.
         if let Some(sender) = self.waiting().remove(&ticket) {

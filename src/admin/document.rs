@@ -4,7 +4,7 @@ use super::problem::Problem;
 use crate::auth::digest::credentials;
 use crate::clock::UnixSeconds;
 use crate::config;
-use crate::directory::{Binding, Credentials, Entry, Q_MAX, StaticContact, Subscriber};
+use crate::directory::{Binding, Condition, Credentials, Entry, Q_MAX, StaticContact, Subscriber};
 use crate::mail::{LiveCall, LiveLeg, Stage};
 use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
@@ -168,8 +168,10 @@ impl Wanted {
         if let Some(contact) = &self.contact {
             subscriber.contact.clone_from(contact);
         }
-        if let Some(no_answer) = &self.no_answer {
-            subscriber.no_answer.clone_from(no_answer);
+        match &self.no_answer {
+            Some(Some(target)) => subscriber.forwarding.forward(Condition::NoAnswer, target),
+            Some(None) => subscriber.forwarding.erase(Condition::NoAnswer),
+            None => {}
         }
         if let Some(after_ms) = self.after_ms {
             subscriber.after_ms = after_ms;
@@ -188,12 +190,12 @@ impl Wanted {
 impl SubscriberDocument {
     #[must_use]
     pub fn new(entry: &Entry, now: UnixSeconds) -> SubscriberDocument {
-        let Subscriber { number, credentials, contact, no_answer, after_ms } = &entry.subscriber;
+        let Subscriber { number, credentials, contact, forwarding, after_ms, .. } = &entry.subscriber;
         SubscriberDocument {
             number: number.clone(),
             has_password: credentials.is_some(),
             contact: contact.as_ref().map(|contact| contact.uri.clone()),
-            no_answer: no_answer.clone(),
+            no_answer: forwarding.target(Condition::NoAnswer).map(Box::from),
             after_s: after_ms.map(|after_ms| after_ms / 1_000),
             configured: entry.is_configured,
             bindings: entry.bindings.iter().filter(|binding| now < binding.expires_at).count(),

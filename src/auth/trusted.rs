@@ -12,6 +12,12 @@ pub struct Network {
 }
 
 impl Network {
+    /// How many first bits its addresses share.
+    #[must_use]
+    pub fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
     /// Whether an address is in it. An IPv4 address that is written as an IPv6 one (RFC 4291 §2.5.5.2) is the
     /// IPv4 address.
     #[must_use]

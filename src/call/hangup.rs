@@ -82,7 +82,7 @@ impl Calls {
         self.remember_description(on, Side::Caller(handle), answer);
         let Some(call) = self.calls.get_mut(handle) else { return };
         call.answered_at = Some(on.context.now);
-        for kept in [&mut call.invite, &mut call.head, &mut call.chain.diversions] {
+        for kept in [&mut call.invite, &mut call.head] {
             on.context.keep.release(kept.take());
         }
         let timers = on.context.settings.timers;

@@ -8,8 +8,10 @@
 //! may pass, `reliable` deals with PRACK, `session` with session timers.
 
 mod admit;
+mod chain;
 mod description;
 mod dialog;
+mod forward;
 mod hangup;
 mod identity;
 mod in_dialog;
@@ -49,6 +51,8 @@ pub struct Calls {
     relays: Slab<Relay>,
     /// For reading a kept INVITE again; taken while it is in use.
     reread: Option<Box<Reread>>,
+    /// Room for the URIs of a diversion while it is recorded.
+    uris: Vec<u8>,
     /// The last 2xx that nobody waited for, by hashes: each gets one BYE.
     orphans: [u64; ORPHANS],
     orphans_next: usize,
@@ -76,6 +80,7 @@ impl Calls {
             legs: Slab::new(legs),
             relays: Slab::new(capacity),
             reread: Some(Box::new(Reread { buffer: Vec::new(), index: Index::new() })),
+            uris: Vec::new(),
             orphans: [0; ORPHANS],
             orphans_next: 0,
         }

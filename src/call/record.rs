@@ -1,5 +1,6 @@
 //! The records of a call and of a leg.
 
+use super::chain::Chain;
 use super::description::Description;
 use super::dialog::Dialog;
 use super::identity::Identity;
@@ -27,17 +28,6 @@ pub(super) enum Heard {
     Forwarded,
     /// A provisional response with a body: early media.
     EarlyMedia,
-}
-
-/// Where the call has been.
-#[derive(Debug, Default)]
-pub(super) struct Chain {
-    /// Numbers tried, each followed by a line feed; the last is the one whose leg is tried now.
-    pub numbers: Kept,
-    /// Our Diversion lines, newest first.
-    pub diversions: Kept,
-    /// Diversions that came with the INVITE and our own.
-    pub count: u32,
 }
 
 /// A Record-ID: caller, underscore, UTC to the second, sequence (SIP_RULES 13).
@@ -200,19 +190,13 @@ impl Call {
         self.outstanding = None;
     }
 
-    /// The number whose leg is tried now.
-    pub fn called<'c>(&self, context: &'c Context) -> &'c [u8] {
-        let numbers = context.keep.bytes(&self.chain.numbers);
-        numbers.split(|&byte| byte == b'\n').rfind(|number| !number.is_empty()).unwrap_or_default()
-    }
-
     pub fn release(mut self, context: &mut Context) {
         context.disarm(&mut self.timer);
         self.search.end(context);
         self.dialog.release(context);
         self.owed.release(context);
         self.told.release(context);
-        let chain = [self.chain.numbers, self.chain.diversions];
+        let chain = [self.chain.numbers, self.chain.hops];
         let own = [self.invite, self.head, self.answer, self.held, self.cancel_reason];
         for kept in own.into_iter().chain(chain) {
             context.keep.release(kept);

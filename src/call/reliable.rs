@@ -343,7 +343,7 @@ impl Calls {
     /// The caller acknowledged: what was held back goes out.
     pub(super) fn release_held(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(call) = self.calls.get_mut(handle) else { return };
-        if std::mem::take(&mut call.owes_181) && call.state == CallState::Searching {
+        if call.state == CallState::Searching {
             self.tell_of_forwarding(on, handle);
         }
         let call = self.calls.get_mut(handle).filter(|call| call.outstanding.is_none());

@@ -2,25 +2,23 @@
 //! preferred, level after level else (RFC 3261 §16.6); when all have come to nothing the best of their final
 //! responses decides (§16.7) where the call goes on, or what the caller gets.
 
+use super::forward::{Next, deflection};
 use super::record::{Call, Heard, Leg};
 use super::reliable::{Outstanding, Reliability};
-use super::setup::RECEIVED_NUMBERS_MAX;
 use super::state::{CallState, LegEvent, LegState};
 use super::write::{Body, own_response, passed_status, relayed_response, write_rseq};
 use super::{Calls, Signalling};
+use crate::clock::UnixSeconds;
 use crate::context::{Context, Due};
-use crate::directory::Entry;
+use crate::directory::{Condition, Entry, HistoryForm, Location, Q_MAX};
 use crate::keep::Kept;
 use crate::limits::FORKS_MAX;
-use crate::service::{Condition, Divert, Facts, Failure, condition_of, divert, target};
+use crate::service::{Failure, Outside};
+use crate::settings::Settings;
 use crate::sip::{HeaderName, Message, Status};
 use crate::slab::Handle;
 use crate::timer::TimerHandle;
 use std::sync::Arc;
-
-/// Numbers in a chain at most: the caller, those received, the first callee, and every diversion of ours
-/// (`--max-diversions` ≤ 10).
-const CHAIN_MAX: usize = 12 + RECEIVED_NUMBERS_MAX;
 
 /// The Reason of a CANCEL to those who did not answer first.
 const ELSEWHERE: &[u8] = b"Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n";
@@ -39,6 +37,49 @@ pub(super) struct Search {
     /// The best that a leg has come to so far, and the response that said so.
     best: Option<Failure>,
     response: Kept,
+    /// What its phones are told of diversions where no peer's setting speaks for them.
+    pub history: HistoryForm,
+    /// Who is tried, where it is no subscriber of ours.
+    pub outside: Option<Box<Outside>>,
+}
+
+/// Who is tried.
+#[derive(Clone, Copy)]
+pub(super) enum Callee<'d> {
+    Subscriber(&'d Entry),
+    Outside(&'d Outside),
+}
+
+impl<'d> Callee<'d> {
+    /// Where it may be reached now.
+    pub fn locations(self, now: UnixSeconds) -> impl Iterator<Item = Location<'d>> {
+        let (entry, outside) = match self {
+            Callee::Subscriber(entry) => (Some(entry), None),
+            Callee::Outside(outside) => (None, Some(outside)),
+        };
+        let location = |outside: &'d Outside| Location {
+            uri: &outside.uri,
+            destination: outside.destination,
+            listener: None,
+            path: "",
+            q: Q_MAX,
+        };
+        entry.into_iter().flat_map(move |entry| entry.locations(now)).chain(outside.map(location))
+    }
+
+    /// How long it may ring (SIP_RULES 2), and what it is told of diversions.
+    fn terms(self, settings: &Settings) -> (u32, HistoryForm) {
+        match self {
+            Callee::Subscriber(entry) => {
+                let subscriber = &entry.subscriber;
+                let own_ms = subscriber.after_ms.unwrap_or(settings.no_answer_ms);
+                let forwards = subscriber.forwarding.target(Condition::NoAnswer).is_some();
+                let ring_ms = if forwards { own_ms } else { settings.ring_limit_ms };
+                (ring_ms, subscriber.history.unwrap_or(settings.forwarding.history))
+            }
+            Callee::Outside(_) => (settings.ring_limit_ms, settings.forwarding.history),
+        }
+    }
 }
 
 impl Search {
@@ -49,6 +90,8 @@ impl Search {
         timer: TimerHandle::NONE,
         best: None,
         response: Kept::NONE,
+        history: HistoryForm::Both,
+        outside: None,
     };
 
     /// Somebody answered, or nobody will.
@@ -57,14 +100,6 @@ impl Search {
         context.keep.release(self.response.take());
         self.best = None;
     }
-}
-
-/// What came of asking for the next target.
-enum Next {
-    Forwarded,
-    Refuse(Status),
-    /// The caller gets the leg's own final response.
-    Relay,
 }
 
 /// Why no leg could be started.
@@ -77,7 +112,7 @@ pub(super) enum NotTried {
 }
 
 impl Calls {
-    /// Sends an INVITE to each of the most preferred locations of a subscriber.
+    /// Sends an INVITE to each of the most preferred locations of a subscriber, or to a target outside.
     ///
     /// # Errors
     /// Not one could be sent.
@@ -85,23 +120,21 @@ impl Calls {
         &mut self,
         on: &mut Signalling,
         handle: Handle,
-        called: &Entry,
+        callee: Callee<'_>,
         invite: &Message<'_>,
     ) -> Result<(), NotTried> {
-        let settings = &on.context.settings;
-        let subscriber = &called.subscriber;
-        let ring_ms = match (target(subscriber, Condition::NoAnswer), subscriber.after_ms) {
-            (Some(_), Some(after_ms)) => after_ms,
-            (Some(_), None) => settings.no_answer_ms,
-            (None, _) => settings.ring_limit_ms,
-        };
+        let (ring_ms, history) = callee.terms(&on.context.settings);
         let Some(call) = self.calls.get_mut(handle) else { return Err(NotTried::NoLocation) };
         call.search.end(&mut on.context);
-        call.search.ring_ms = ring_ms;
+        (call.search.ring_ms, call.search.history) = (ring_ms, history);
+        call.search.outside = match callee {
+            Callee::Outside(outside) => Some(Box::new(outside.clone())),
+            Callee::Subscriber(_) => None,
+        };
         call.search.level = u16::MAX;
         call.current = None;
         call.media = None;
-        self.try_levels(on, handle, called, invite)
+        self.try_levels(on, handle, callee, invite)
     }
 
     /// Sends an INVITE to each location of the next level at which one can be sent.
@@ -109,7 +142,7 @@ impl Calls {
         &mut self,
         on: &mut Signalling,
         handle: Handle,
-        called: &Entry,
+        called: Callee<'_>,
         invite: &Message<'_>,
     ) -> Result<(), NotTried> {
         let mut first = NotTried::NoLocation;
@@ -128,7 +161,7 @@ impl Calls {
         &mut self,
         on: &mut Signalling,
         handle: Handle,
-        called: &Entry,
+        called: Callee<'_>,
         invite: &Message<'_>,
     ) -> Result<(), NotTried> {
         let now = on.context.unix();
@@ -215,6 +248,12 @@ impl Calls {
         let (call, cancelling) = (leg.call, leg.state == LegState::Cancelling);
         let searching = |call: &Call| call.state == CallState::Searching && call.winner.is_none();
         if self.calls.get(call).is_some_and(searching) {
+            if response.is_some_and(|response| deflection(&on.context.settings, response).is_some()) {
+                // Somebody has said where the call goes: it need not ring elsewhere.
+                self.end_search(on, call, Some(handle));
+                self.conclude(on, call, failure, response);
+                return self.forget_failed(on, handle, (call, cancelling));
+            }
             // RFC 3261 §16.7 step 5: a 6xx ends the search wherever else it rings.
             let ends_all = preference(&failure) == 0;
             if !ends_all && (self.has_others(call, handle) || self.tries_next_level(on, call)) {
@@ -224,9 +263,14 @@ impl Calls {
                 self.conclude_with_best(on, (call, handle), failure, response);
             }
         }
+        self.forget_failed(on, handle, (call, cancelling));
+    }
+
+    /// A leg that came to nothing is over, unless its CANCEL has still to be answered.
+    fn forget_failed(&mut self, on: &mut Signalling, leg: Handle, (call, cancelling): (Handle, bool)) {
         match cancelling {
-            true => self.speak_for(call, handle),
-            false => self.remove_leg(on, handle),
+            true => self.speak_for(call, leg),
+            false => self.remove_leg(on, leg),
         }
     }
 
@@ -309,7 +353,8 @@ impl Calls {
         let (level, now) = (call.search.level, on.context.unix());
         let directory = Arc::clone(&on.context.directory);
         let view = directory.read();
-        let called = view.get(call.called(&on.context));
+        // A target outside has one level.
+        let called = view.get(call.called(&on.context)).map(Callee::Subscriber);
         let Some(called) = called.filter(|called| called.locations(now).any(|location| location.q < level))
         else {
             return false;
@@ -336,8 +381,8 @@ impl Calls {
             None => self.conclude(on, handle, last, response),
             Some(best) if !kept.is_some() => self.conclude(on, handle, best, None),
             // To forward, the INVITE is read again: the response only where the caller gets it.
-            Some(best) => match self.next_target(on, handle, best) {
-                Next::Forwarded => {}
+            Some(best) => match self.next_target(on, handle, best, None) {
+                Next::Tried => {}
                 Next::Refuse(status) => self.refuse(on, handle, status),
                 Next::Relay => {
                     self.reread(on, &kept, |calls, on, response| calls.relay_failure(on, handle, response));
@@ -355,8 +400,8 @@ impl Calls {
         failure: Failure,
         response: Option<&Message<'_>>,
     ) {
-        match self.next_target(on, handle, failure) {
-            Next::Forwarded => {}
+        match self.next_target(on, handle, failure, response) {
+            Next::Tried => {}
             Next::Refuse(status) => self.refuse(on, handle, status),
             Next::Relay => match response {
                 Some(response) => self.relay_failure(on, handle, response),
@@ -365,84 +410,13 @@ impl Calls {
         }
     }
 
-    /// Asks the service where the call goes on, and sends it there.
-    fn next_target(&mut self, on: &mut Signalling, handle: Handle, failure: Failure) -> Next {
-        let settings = Arc::clone(&on.context.settings);
-        let Some(condition) = condition_of(failure, settings.unreachable_408) else { return Next::Relay };
-        let Some(call) = self.calls.get(handle) else { return Next::Relay };
-        let mut numbers = [&b""[..]; CHAIN_MAX];
-        let mut count = 0;
-        for number in on.context.keep.bytes(&call.chain.numbers).split(|&byte| byte == b'\n') {
-            if count < CHAIN_MAX && !number.is_empty() {
-                numbers[count] = number;
-                count += 1;
-            }
-        }
-        let (Some(caller), Some(called)) = (numbers.first(), numbers[..count].last()) else {
-            return Next::Relay;
-        };
-        let facts = Facts {
-            called,
-            caller,
-            tried: &numbers[1.min(count)..count],
-            diversions: call.chain.count,
-            diversions_max: u32::from(settings.max_diversions),
-        };
-        let directory = Arc::clone(&on.context.directory);
-        let view = directory.read();
-        match divert(&view, condition, &facts) {
-            Divert::NotSet => Next::Relay,
-            Divert::Refused => {
-                on.context.metrics.forwards_refused += 1;
-                Next::Refuse(condition.refusal())
-            }
-            Divert::To(target) => self.forward(on, handle, condition, target),
-        }
-    }
-
-    /// 181 to the caller, INVITEs to the target.
-    fn forward(&mut self, on: &mut Signalling, handle: Handle, condition: Condition, target: &Entry) -> Next {
-        let Some(call) = self.calls.get_mut(handle) else { return Next::Relay };
-        if condition == Condition::NoAnswer {
-            on.context.metrics.forwarded_no_answer += 1;
-        }
-        // What the leg before had to say is of no interest any more.
-        on.context.keep.release(call.held.take());
-        if on.context.settings.send_181 {
-            call.owes_181 = call.outstanding.is_some();
-            if !call.owes_181 {
-                self.tell_of_forwarding(on, handle);
-            }
-        }
-        let started = self.with_invite(on, handle, |calls, on, invite| {
-            calls.push_diversion(on, handle, invite, condition);
-            calls.push_number(on, handle, target.subscriber.number.as_bytes());
-            calls.search(on, handle, target, invite)
-        });
-        match started {
-            Some(Ok(())) => Next::Forwarded,
-            Some(Err(NotTried::Refused(status))) => Next::Refuse(status),
-            // Its own rules may forward again, as often as calls may be diverted (SIP_RULES 7).
-            Some(Err(NotTried::NoLocation)) => match self.next_target(on, handle, Failure::NotRegistered) {
-                Next::Relay => Next::Refuse(own_status(&Failure::NotRegistered)),
-                next => next,
-            },
-            None => Next::Refuse(Status::SERVER_INTERNAL_ERROR),
-        }
-    }
-
-    /// 181 to the caller (SIP_RULES 14).
-    pub(super) fn tell_of_forwarding(&mut self, on: &mut Signalling, handle: Handle) {
-        self.tell(on, handle, (Status::CALL_IS_BEING_FORWARDED, Heard::Forwarded));
-    }
-
     /// 180 to the caller: another phone rings than the one whose early media it heard.
     pub(super) fn tell_of_ringing(&mut self, on: &mut Signalling, handle: Handle) {
         self.tell(on, handle, (Status::RINGING, Heard::Ringing));
     }
 
     /// A provisional response of our own to the caller, reliably where it has asked for that.
-    fn tell(&mut self, on: &mut Signalling, handle: Handle, (status, heard): (Status, Heard)) {
+    pub(super) fn tell(&mut self, on: &mut Signalling, handle: Handle, (status, heard): (Status, Heard)) {
         let Some(call) = self.calls.get_mut(handle) else { return };
         call.heard = heard;
         call.is_early = true;
@@ -525,7 +499,7 @@ fn preference(failure: &Failure) -> u8 {
 }
 
 /// The final response for a failure that has none of its own.
-const fn own_status(failure: &Failure) -> Status {
+pub(super) const fn own_status(failure: &Failure) -> Status {
     match failure {
         // Our own timer ended it (SIP_RULES 7).
         Failure::RangOut | Failure::NeverRang => Status::TEMPORARILY_UNAVAILABLE,

@@ -1,12 +1,14 @@
 //! How a call begins, and how a leg to a callee is started.
 
+use super::chain::{Chain, received_diversions};
 use super::description::Description;
 use super::dialog::Dialog;
+use super::forward::Next;
 use super::identity::Identity;
 use super::negotiation::Negotiation;
-use super::record::{Call, Chain, Heard, Leg, RecordId};
+use super::record::{Call, Heard, Leg, RecordId};
 use super::reliable::Reliability;
-use super::search::{NotTried, Search};
+use super::search::{Callee, Search, own_status};
 use super::session::{INTERVAL_MAX_S, SessionTimer, lists};
 use super::state::{CallState, LegState};
 use super::write::{LegInvite, leg_invite, own_response, user_of, write_contact};
@@ -18,11 +20,10 @@ use crate::ids::Kind;
 use crate::keep::Kept;
 use crate::limits;
 use crate::outbox::ListenerId;
-use crate::service::{Condition, Failure};
-use crate::sip::name_addr::{param, split_list};
+use crate::service::Failure;
 use crate::sip::number::leading_number;
 use crate::sip::write::Writer;
-use crate::sip::{HeaderName, Message, NameAddr, Status, Uri};
+use crate::sip::{HeaderName, Message, Status, Uri};
 use crate::slab::Handle;
 use crate::timer::TimerHandle;
 use crate::transaction::{AnswerTo, NotSent, ServerKey, User, reply};
@@ -33,9 +34,6 @@ const FIRST_CSEQ: u32 = 1;
 
 /// How often one leg may be told that its session interval is too small.
 const REFUSED_INTERVALS_MAX: u8 = 2;
-
-/// Numbers of received Diversion and History-Info entries that are looked at to tell a loop.
-pub(super) const RECEIVED_NUMBERS_MAX: usize = 32;
 
 impl From<NotSent> for Status {
     fn from(error: NotSent) -> Status {
@@ -84,10 +82,10 @@ impl Calls {
             });
         });
         self.keep_chain(on, handle, &request.message, called.subscriber.number.as_bytes());
-        match self.search(on, handle, called, &request.message) {
-            Ok(()) => {}
-            Err(NotTried::NoLocation) => self.conclude(on, handle, Failure::NotRegistered, None),
-            Err(NotTried::Refused(status)) => self.refuse(on, handle, status),
+        match self.call_subscriber(on, handle, called) {
+            Next::Tried => {}
+            Next::Refuse(status) => self.refuse(on, handle, status),
+            Next::Relay => self.refuse(on, handle, own_status(&Failure::NotRegistered)),
         }
         Ok(())
     }
@@ -158,8 +156,13 @@ impl Calls {
             && self.calls.get(call_handle).is_some_and(|call| call.state == CallState::Searching);
         let directory = Arc::clone(&on.context.directory);
         let view = directory.read();
-        let called = self.calls.get(call_handle).and_then(|call| view.get(call.called(&on.context)));
-        let mut locations = called.into_iter().flat_map(|called| called.locations(on.context.unix()));
+        let call = self.calls.get(call_handle);
+        let outside = call.and_then(|call| call.search.outside.clone());
+        let callee = match &outside {
+            Some(outside) => Some(Callee::Outside(outside)),
+            None => call.and_then(|call| view.get(call.called(&on.context))).map(Callee::Subscriber),
+        };
+        let mut locations = callee.into_iter().flat_map(|callee| callee.locations(on.context.unix()));
         let location = locations.find(|location| location_hash(&on.context, location) == leg.location);
         let (true, Some(location)) = (is_tried, location) else { return false };
         on.context.disarm(&mut leg.timer);
@@ -202,80 +205,6 @@ impl Calls {
         }
         result
     }
-
-    /// Keeps the numbers that the call has come by: the caller's, those that diverted it before it came
-    /// here, the one that is called.
-    fn keep_chain(&mut self, on: &mut Signalling, call: Handle, invite: &Message<'_>, called: &[u8]) {
-        let Some(call) = self.calls.get_mut(call) else { return };
-        let context = &mut on.context;
-        let mut text = std::mem::take(&mut context.scratch);
-        text.clear();
-        let caller = user_of(invite.header(HeaderName::From).unwrap_or_default());
-        // A caller without a number still takes the chain's first place.
-        text.extend_from_slice(if caller.is_empty() { b"-" } else { caller });
-        text.push(b'\n');
-        let diverted = invite.values(HeaderName::Diversion).chain(invite.values(HeaderName::HistoryInfo));
-        for number in diverted.flat_map(split_list).map(user_of).take(RECEIVED_NUMBERS_MAX) {
-            if !number.is_empty() && number != called {
-                text.extend_from_slice(number);
-                text.push(b'\n');
-            }
-        }
-        text.extend_from_slice(called);
-        text.push(b'\n');
-        call.chain.numbers = context.keep.keep(&text).unwrap_or(Kept::NONE);
-        context.scratch = text;
-    }
-
-    /// Adds a number to those that were tried.
-    pub(super) fn push_number(&mut self, on: &mut Signalling, call: Handle, number: &[u8]) {
-        let Some(call) = self.calls.get_mut(call) else { return };
-        let context = &mut on.context;
-        let mut text = std::mem::take(&mut context.scratch);
-        text.clear();
-        text.extend_from_slice(context.keep.bytes(&call.chain.numbers));
-        text.extend_from_slice(number);
-        text.push(b'\n');
-        let kept = context.keep.keep(&text).unwrap_or(Kept::NONE);
-        context.keep.release(std::mem::replace(&mut call.chain.numbers, kept));
-        context.scratch = text;
-    }
-
-    /// Puts our Diversion line before those that stand already (RFC 5806 §4: newest first). The URI is
-    /// the Request-URI before the diversion, without parameters.
-    pub(super) fn push_diversion(
-        &mut self,
-        on: &mut Signalling,
-        call: Handle,
-        invite: &Message<'_>,
-        condition: Condition,
-    ) {
-        let Some(call) = self.calls.get_mut(call) else { return };
-        let context = &mut on.context;
-        let mut text = std::mem::take(&mut context.scratch);
-        text.clear();
-        let called = call.called(context);
-        let mut writer = Writer::new(&mut text);
-        writer.name(HeaderName::Diversion).raw(b"<sip:").raw(called).raw(b"@");
-        match Uri::parse(invite.request_uri()) {
-            Ok(uri) if !uri.host.is_empty() => {
-                writer.raw(uri.host);
-                if let Some(port) = uri.port.filter(|&port| port != 5060) {
-                    writer.raw(b":").number(u64::from(port));
-                }
-            }
-            _ => {
-                writer.raw(context.sent_by(call.listener).as_bytes());
-            }
-        }
-        writer.raw(b">;reason=").raw(condition.reason().as_bytes()).raw(b";counter=1;privacy=off");
-        writer.end_line();
-        text.extend_from_slice(context.keep.bytes(&call.chain.diversions));
-        let kept = context.keep.keep(&text).unwrap_or(Kept::NONE);
-        context.keep.release(std::mem::replace(&mut call.chain.diversions, kept));
-        context.scratch = text;
-        call.chain.count = call.chain.count.saturating_add(1);
-    }
 }
 
 /// Sends the INVITE of a leg, whose record says what it is made of.
@@ -304,7 +233,7 @@ fn send_invite(
             // Once a callee's answer has reached the caller reliably, another's cannot.
             reliable: call.reliability != Reliability::Unknown && call.answered_by == 0,
             record_id: &call.record_id,
-            diversions: context.keep.bytes(&call.chain.diversions),
+            history: call.history_towards(context, leg.answer_to.destination, invite),
             passage: call.identity.towards(&context.settings.auth, leg.answer_to.destination),
         };
         leg_invite(context, out, invite, &parts)
@@ -429,42 +358,6 @@ fn keep_head(context: &mut Context, request: &Request<'_>, tag: &[u8]) -> Result
     let kept = kept.ok_or(Status::MESSAGE_TOO_LARGE)?.ok_or(Status::SERVICE_UNAVAILABLE)?;
     // Both are below the maximum, which fits.
     Ok((kept, contact as u16, record_route as u16))
-}
-
-/// How often the call was diverted before it came to us: by the counters of Diversion (absent: 1, RFC
-/// 5806 §4) or by the causes of History-Info, whichever tells of more, since both tell of the same hops.
-fn received_diversions(invite: &Message<'_>) -> u32 {
-    let counted = invite.values(HeaderName::Diversion).flat_map(split_list).fold(0u32, |sum, entry| {
-        let params = entry.iter().rposition(|&byte| byte == b'>').map_or(&b""[..], |end| &entry[end + 1..]);
-        sum.saturating_add(param(params, "counter").map_or(1, counter_value))
-    });
-    let entries = || invite.values(HeaderName::HistoryInfo).flat_map(split_list);
-    // RFC 4458's cause stands in the target's URI; where nobody wrote it, the Reason that is escaped in the
-    // diverting party's URI tells of the same diversion.
-    let targets = entries().filter(|entry| cause_of(entry).is_some()).count();
-    let reasons = || entries().filter(|entry| contains_ignoring_case(entry, b"reason=")).count();
-    let caused = if targets > 0 { targets } else { reasons() };
-    counted.max(caused as u32)
-}
-
-/// A Diversion's counter. What is no number still tells of one diversion; what no u32 holds is beyond every
-/// cap.
-fn counter_value(text: &[u8]) -> u32 {
-    let value = text.iter().try_fold(0u32, |number, byte| {
-        let digit = byte.is_ascii_digit().then(|| u32::from(byte - b'0'))?;
-        Some(number.saturating_mul(10).saturating_add(digit))
-    });
-    value.unwrap_or(1).max(1)
-}
-
-/// The `cause` parameter of an entry's URI (RFC 4458 §2).
-fn cause_of<'a>(entry: &&'a [u8]) -> Option<&'a [u8]> {
-    let address = NameAddr::parse(entry).ok()?;
-    Uri::parse(address.uri).ok()?.param("cause")
-}
-
-fn contains_ignoring_case(text: &[u8], needle: &[u8]) -> bool {
-    text.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
 }
 
 /// Whether a location is not where its URI says: it registered through a NAT.

@@ -8,6 +8,7 @@ use super::session::SessionTimer;
 use crate::context::Context;
 use crate::ids::{Branch, Mint, Tag};
 use crate::outbox::ListenerId;
+use crate::service::history::History;
 use crate::signalling::ALLOW;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Method, NameAddr, Status};
@@ -36,8 +37,7 @@ pub(super) struct LegInvite<'a> {
     /// Whether reliable provisional responses are offered.
     pub reliable: bool,
     pub record_id: &'a RecordId,
-    /// Our Diversion lines, newest first.
-    pub diversions: &'a [u8],
+    pub history: History<'a>,
     /// What the callee gets to know of the caller.
     pub passage: Passage<'a>,
 }
@@ -82,13 +82,14 @@ pub(super) fn leg_invite(
         }
     }
     writer.header(HeaderName::RecordId, leg.record_id.as_bytes());
-    writer.raw(leg.diversions);
+    leg.history.write(&mut writer);
     leg.passage.write_asserted(&mut writer, invite, sent_by);
     let own_alert = settings.alert_info.is_some();
     writer.splice_fields(invite, |header| {
         passes_to_callee(header.name)
             && !(own_alert && header.name == HeaderName::AlertInfo)
             && leg.passage.passes(invite, header)
+            && leg.history.passes(header)
     });
     writer.body(invite.body());
     // To stands among the first lines; what is too long for u16 there is too long for the datagram.

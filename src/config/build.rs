@@ -9,7 +9,7 @@ use crate::limits::{LISTENERS_MAX, SHARDS_MAX};
 use crate::net::NetSettings;
 use crate::settings::{AckPolicy, LateAnswer, Listener, Media, Registration, Settings, Timers};
 use crate::store::{Place, Settings as StoreSettings};
-use crate::{admin, auth};
+use crate::{admin, auth, service};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -91,6 +91,7 @@ fn admin(values: &Values, world: &World<'_>) -> Result<Option<admin::Settings>, 
 fn settings(values: &Values, listeners: Vec<Listener>) -> Result<Settings, ConfigError> {
     // Every number of seconds is bounded by a day, 86,400,000 ms: a u32 holds it.
     let ms_of_seconds = |key| Ok::<u32, ConfigError>(values.count(key)? * 1_000);
+    let own_hosts = service::Settings::own_hosts(&listeners);
     Ok(Settings {
         listeners,
         timers: timers(values)?,
@@ -112,6 +113,7 @@ fn settings(values: &Values, listeners: Vec<Listener>) -> Result<Settings, Confi
         retry_after_s: values.count(Key::RetryAfter)?,
         auth: auth::Settings::default(),
         registration: registration(values)?,
+        forwarding: service::Settings { own_hosts, ..service::Settings::default() },
     })
 }
 
@@ -293,7 +295,10 @@ fn reachable(listeners: &[Listener], subscribers: &[Subscriber]) -> Result<(), C
 /// See [`Config::lab`].
 pub fn lab(listen: SocketAddr) -> Config {
     let sent_by = host_port(listen.ip(), listen.port());
-    let settings = Settings { listeners: vec![Listener { address: listen, sent_by }], ..Settings::default() };
+    let listeners = vec![Listener { address: listen, sent_by }];
+    let own_hosts = service::Settings::own_hosts(&listeners);
+    let forwarding = service::Settings { own_hosts, ..service::Settings::default() };
+    let settings = Settings { listeners, forwarding, ..Settings::default() };
     // The lab's texts are constants, and a test reads them.
     let subscribers = subscriber::lab()
         .and_then(|entries| subscriber::subscribers(&entries, auth::REALM))

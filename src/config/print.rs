@@ -5,7 +5,7 @@ use super::layer::{Raw, Values};
 use super::options::{Kind, Places, Setting, TABLE};
 use super::subscriber::{Entry, PASSWORD};
 use super::value::{cpu_list, without_password};
-use crate::directory::Subscriber;
+use crate::directory::{Condition, Subscriber};
 use crate::store::Place;
 use std::fmt::Write;
 
@@ -72,7 +72,7 @@ fn subscribers(config: &Config) -> String {
         (count, true) => format!("{count} subscribers, the lab's because none is configured"),
     };
     let mut forwarding: Vec<&Subscriber> =
-        all.iter().filter(|subscriber| subscriber.no_answer.is_some()).collect();
+        all.iter().filter(|subscriber| subscriber.forwarding.target(Condition::NoAnswer).is_some()).collect();
     forwarding.sort_by(|left, right| left.number.cmp(&right.number));
     if forwarding.is_empty() {
         text.push_str("; none forwards on no answer");
@@ -80,7 +80,7 @@ fn subscribers(config: &Config) -> String {
     }
     let forwards = forwarding.iter().take(FORWARDS_SHOWN).map(|subscriber| {
         let seconds = subscriber.after_ms.unwrap_or(config.settings.no_answer_ms) / 1_000;
-        let target = subscriber.no_answer.as_deref().unwrap_or_default();
+        let target = subscriber.forwarding.target(Condition::NoAnswer).unwrap_or_default();
         format!("{} to {target} after {seconds} s", subscriber.number)
     });
     let shown = forwards.collect::<Vec<_>>().join(", ");

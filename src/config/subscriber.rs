@@ -5,7 +5,7 @@ use super::options::{Key, Kind, NO_ANSWER_SECONDS, nearest};
 use super::value::{self, Reason};
 use super::{ConfigError, shown};
 use crate::auth::digest;
-use crate::directory::Subscriber;
+use crate::directory::{Condition, Subscriber};
 use crate::limits::NUMBER_BYTES_MAX;
 use crate::sip::Uri;
 use std::collections::HashMap;
@@ -168,11 +168,10 @@ impl Entry {
             None => None,
             Some(field) => Some(after_ms(&field.text).map_err(|reason| refused(field, reason))?),
         };
-        Ok(Subscriber {
-            no_answer: self.field("no-answer").map(|field| field.text.as_str().into()),
-            after_ms,
-            ..subscriber
-        })
+        if let Some(target) = self.field("no-answer") {
+            subscriber.forwarding.forward(Condition::NoAnswer, &target.text);
+        }
+        Ok(Subscriber { after_ms, ..subscriber })
     }
 }
 
@@ -239,9 +238,9 @@ fn is_number(text: &str) -> Result<(), Reason> {
 /// Whether a subscriber that no option named makes sense by itself, and if not which field is wrong and why.
 pub fn check(subscriber: &Subscriber) -> Result<(), Reason> {
     is_plain_number(&subscriber.number).map_err(|reason| format!("number: {reason}"))?;
-    if let Some(target) = &subscriber.no_answer {
+    if let Some(target) = subscriber.forwarding.target(Condition::NoAnswer) {
         is_plain_number(target).map_err(|reason| format!("no_answer: {reason}"))?;
-        if *target == subscriber.number {
+        if *target == *subscriber.number {
             return Err("no_answer: a subscriber cannot forward to itself".to_owned());
         }
     }

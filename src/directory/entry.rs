@@ -1,6 +1,6 @@
 //! One number: its subscriber's settings and its bindings.
 
-use super::Destination;
+use super::{Condition, Destination, Forwarding, HistoryForm};
 use crate::clock::UnixSeconds;
 use crate::outbox::ListenerId;
 use std::net::SocketAddr;
@@ -30,10 +30,14 @@ pub struct Subscriber {
     pub credentials: Option<Box<Credentials>>,
     /// Where it is reached whether it registers or not.
     pub contact: Option<Box<StaticContact>>,
-    /// The number to forward to on no answer; `None`: the service is not active.
-    pub no_answer: Option<Box<str>>,
+    /// Where its calls go instead of to its phones.
+    pub forwarding: Forwarding,
     /// The subscriber's own no-answer timer; `None`: the server's.
     pub after_ms: Option<u32>,
+    /// How its phones are told of diversions; `None`: as the server is set up.
+    pub history: Option<HistoryForm>,
+    /// Those that it forwards to beyond trusted peers are not to know it (RFC 7044 §10.1.2, RFC 5806 §5).
+    pub is_private: bool,
 }
 
 /// H(number ":" realm ":" password), for each algorithm that we challenge with (RFC 7616 §3.4.2).
@@ -105,8 +109,10 @@ impl Subscriber {
             number: number.into(),
             credentials: None,
             contact: None,
-            no_answer: None,
+            forwarding: Forwarding::default(),
             after_ms: None,
+            history: None,
+            is_private: false,
         }
     }
 
@@ -114,6 +120,13 @@ impl Subscriber {
     #[must_use]
     pub fn at(mut self, uri: &str, destination: SocketAddr) -> Subscriber {
         self.contact = Some(Box::new(StaticContact { uri: uri.into(), destination }));
+        self
+    }
+
+    /// The same with calls forwarded under a condition.
+    #[must_use]
+    pub fn forwarding_to(mut self, condition: Condition, target: &str) -> Subscriber {
+        self.forwarding.forward(condition, target);
         self
     }
 }

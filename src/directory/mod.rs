@@ -5,10 +5,12 @@
 
 mod destination;
 mod entry;
+mod forwarding;
 mod table;
 
 pub use destination::Destination;
 pub use entry::{Binding, Credentials, Entry, Extras, Location, Q_MAX, StaticContact, Subscriber};
+pub use forwarding::{Condition, Forwarding, HistoryForm, Rule};
 
 use std::sync::Arc;
 use table::Table;
@@ -104,7 +106,7 @@ mod tests {
 
     fn entry(number: usize, revision: u64) -> Entry {
         let mut entry = Entry::from(Subscriber::new(&number.to_string()));
-        entry.subscriber.no_answer = Some(revision.to_string().into());
+        entry.subscriber.forwarding.forward(Condition::NoAnswer, &revision.to_string());
         entry.revision = revision;
         entry
     }
@@ -166,7 +168,7 @@ mod tests {
                         let view = directory.read();
                         let entry = view.get(b"7").unwrap();
                         assert_eq!(
-                            entry.subscriber.no_answer.as_deref().unwrap(),
+                            entry.subscriber.forwarding.target(Condition::NoAnswer).unwrap(),
                             entry.revision.to_string()
                         );
                         assert!(entry.revision >= last);
@@ -175,7 +177,7 @@ mod tests {
                         while let Some(place) = from {
                             from = view.walk(place, 1_000, |entry| {
                                 assert!(
-                                    entry.subscriber.no_answer.is_some(),
+                                    !entry.subscriber.forwarding.is_empty(),
                                     "an entry that is gone was shown"
                                 );
                             });

@@ -4,6 +4,7 @@ use super::inbox::Inbox;
 use super::tray::Tray;
 use crate::mail::{Letter, Mail};
 use crate::registrar::Refusal;
+use crate::service::change::NotSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
@@ -52,7 +53,10 @@ impl Post {
     /// Nobody reads it, or too many wait: the answer to give instead, where the letter wants one.
     pub fn post(&self, shard: u16, letter: Letter) -> Result<(), Option<Mail>> {
         let sent = match letter {
-            Letter::Register { .. } => self.letters.put(Envelope { shard, letter }),
+            Letter::Register { .. } | Letter::Forwarding { .. } => {
+                self.letters.put(Envelope { shard, letter })
+            }
+            Letter::Ended(_) => Ok(()),
             Letter::Calls { .. } | Letter::Call { .. } | Letter::HungUp { .. } => {
                 self.answers.put(Envelope { shard, letter })
             }
@@ -94,7 +98,10 @@ fn refusal(letter: &Letter) -> Option<Mail> {
         Letter::Register { ticket, .. } => {
             Some(Mail::Registered { ticket, outcome: Err(Refusal::Unavailable) })
         }
+        Letter::Forwarding { ticket, .. } => {
+            Some(Mail::Forwarding { ticket, outcome: Err(NotSet::Unavailable) })
+        }
         // The shard has no use for an answer to its answer.
-        Letter::Calls { .. } | Letter::Call { .. } | Letter::HungUp { .. } => None,
+        Letter::Ended(_) | Letter::Calls { .. } | Letter::Call { .. } | Letter::HungUp { .. } => None,
     }
 }

@@ -6,7 +6,7 @@ use crate::directory::{Binding, Extras, Q_MAX};
 use crate::limits;
 use crate::outbox::ListenerId;
 use crate::settings::{Listener, Registration, Settings};
-use crate::sip::number::leading_number;
+use crate::sip::number::{leading_number, q_value};
 use crate::sip::uri::Scheme;
 use crate::sip::{NameAddr, Uri, count_params};
 use std::net::{IpAddr, SocketAddr};
@@ -56,7 +56,7 @@ pub(super) fn binding(settings: &Settings, common: &Common<'_>, contact: &[u8]) 
         uri: text.into(),
         destination: destination.into(),
         listener: common.listener,
-        q: q(address.param("q"))?,
+        q: address.param("q").map_or(Some(Q_MAX), q_value).ok_or(Refused::bad("Bad q-value"))?,
         expires_at,
         call_id: common.call_id,
         cseq: common.cseq,
@@ -93,28 +93,6 @@ fn lifetime_s(rules: &Registration, expires: Option<&[u8]>) -> Result<u32, Refus
         0 => Ok(0),
         asked if asked < rules.expires_min_s => Err(Refused::TooBrief),
         asked => Ok(asked.min(rules.expires_max_s)),
-    }
-}
-
-/// A q-value in thousandths: `( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0") ] )`.
-fn q(text: Option<&[u8]>) -> Result<u16, Refused> {
-    let Some(text) = text else { return Ok(Q_MAX) };
-    let bad = Refused::bad("Bad q-value");
-    let (whole, fraction) = match text {
-        [whole @ (b'0' | b'1')] => (*whole, &[][..]),
-        [whole @ (b'0' | b'1'), b'.', fraction @ ..] if fraction.len() <= 3 => (*whole, fraction),
-        _ => return Err(bad),
-    };
-    if !fraction.iter().all(u8::is_ascii_digit) {
-        return Err(bad);
-    }
-    let places = [100, 10, 1];
-    let thousandths: u16 =
-        fraction.iter().zip(places).map(|(digit, place)| u16::from(digit - b'0') * place).sum();
-    match whole {
-        b'1' if thousandths > 0 => Err(bad),
-        b'1' => Ok(Q_MAX),
-        _ => Ok(thousandths),
     }
 }
 
@@ -196,19 +174,6 @@ pub(super) fn is_ours(listener: &Listener, uri: &Uri<'_>, destination: SocketAdd
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn q_values_are_thousandths() {
-        for (text, expected) in
-            [("0", 0), ("1", 1_000), ("0.", 0), ("1.000", 1_000), ("0.5", 500), ("0.05", 50), ("0.123", 123)]
-        {
-            assert_eq!(q(Some(text.as_bytes())), Ok(expected), "{text}");
-        }
-        assert_eq!(q(None), Ok(1_000));
-        for text in ["", "2", "1.001", "0.1234", ".5", "-1", "0,5", "0.a", "1.0000", "00"] {
-            assert_eq!(q(Some(text.as_bytes())), Err(Refused::bad("Bad q-value")), "{text}");
-        }
-    }
 
     #[test]
     fn times_are_cut_refused_or_taken_for_an_hour() {

@@ -1,15 +1,19 @@
-//! When a call is forwarded, and to whom (SIP_RULES 1, 7, 8).
+//! When a call is forwarded, and whether it may be (SIP_RULES 1, 7, 8).
 
-use crate::directory::{Entry, Subscriber, View};
-use crate::sip::Status;
+use super::settings::Settings;
+use super::target::{Outside, Target, address_of};
+use crate::clock::UnixSeconds;
+use crate::directory::{Condition, Entry, View};
+use crate::limits::NUMBER_BYTES_MAX;
+use crate::sip::{Status, Uri};
 
-/// Why a call may be diverted (SIP_RULES 1; RFC 5806 §4's reasons).
+/// Why a call is diverted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Condition {
-    NoAnswer,
-    Busy,
-    NotRegistered,
-    NotReachable,
+pub enum Reason {
+    /// The subscriber has set it so.
+    Set(Condition),
+    /// The callee said so itself by a 302; `alerting`: while it rang (3GPP TS 24.604 §4.2.1: CD).
+    Deflection { alerting: bool },
 }
 
 /// How the leg to a subscriber failed.
@@ -36,46 +40,80 @@ pub enum Failure {
 /// What the decision rests on.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
-    /// The subscriber whose leg failed.
-    pub called: &'a [u8],
     /// The caller's number.
     pub caller: &'a [u8],
-    /// Numbers that this call has tried.
+    /// Numbers and URIs that this call has tried.
     pub tried: &'a [&'a [u8]],
     /// Diversions so far, those that came with the INVITE included.
     pub diversions: u32,
     pub diversions_max: u32,
+    pub now: UnixSeconds,
 }
 
-/// Whether to forward.
-#[derive(Clone, Copy, Debug)]
+/// Where a call goes on.
+#[derive(Clone, Debug)]
 pub enum Divert<'a> {
-    To(&'a Entry),
-    /// The subscriber has set no forwarding for this condition.
-    NotSet,
-    /// The cap is reached, or the target is the caller or already in the chain (SIP_RULES 8).
-    Refused,
+    /// To a number of ours.
+    Subscriber(&'a Entry),
+    Outside(Outside),
+    Refused(Refusal),
 }
 
-impl Condition {
+/// Why a call is not forwarded though somebody has set it so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It has been diverted as often as a call may be (SIP_RULES 8).
+    TooOften,
+    /// The target is the caller, or the call has been there.
+    Loop,
+    /// No call is forwarded to an emergency number.
+    Emergency,
+    /// Nobody has the number and no route leads there, or it is no target at all.
+    NoWay,
+}
+
+impl Reason {
     /// The Diversion header field's reason (RFC 5806 §4).
     #[must_use]
-    pub const fn reason(self) -> &'static str {
+    pub const fn diversion(self) -> &'static str {
         match self {
-            Condition::NoAnswer => "no-answer",
-            Condition::Busy => "user-busy",
-            Condition::NotRegistered | Condition::NotReachable => "unavailable",
+            Reason::Set(Condition::Unconditional) => "unconditional",
+            Reason::Set(Condition::Busy) => "user-busy",
+            Reason::Set(Condition::NoAnswer) => "no-answer",
+            Reason::Set(Condition::NotRegistered | Condition::NotReachable) => "unavailable",
+            Reason::Deflection { .. } => "deflection",
         }
     }
 
-    /// What the caller gets when this condition's forwarding is refused (SIP_RULES 8).
+    /// The `cause` of the URI that the call is diverted to (RFC 4458 §2.1).
+    #[must_use]
+    pub const fn cause(self) -> u16 {
+        match self {
+            Reason::Set(Condition::Unconditional) => 302,
+            Reason::Set(Condition::Busy) => 486,
+            Reason::Set(Condition::NoAnswer) => 408,
+            Reason::Set(Condition::NotRegistered) => 404,
+            Reason::Set(Condition::NotReachable) => 503,
+            Reason::Deflection { alerting: false } => 480,
+            Reason::Deflection { alerting: true } => 487,
+        }
+    }
+
+    /// As CDRs, counters and people name it: `no-answer`, `deflection`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Reason::Set(condition) => condition.name(),
+            Reason::Deflection { .. } => "deflection",
+        }
+    }
+
+    /// What the caller gets when the call is not forwarded though it should be (SIP_RULES 8).
     #[must_use]
     pub const fn refusal(self) -> Status {
         match self {
-            Condition::Busy => Status::BUSY_HERE,
-            Condition::NoAnswer | Condition::NotRegistered | Condition::NotReachable => {
-                Status::TEMPORARILY_UNAVAILABLE
-            }
+            Reason::Set(Condition::Busy) => Status::BUSY_HERE,
+            _ => Status::TEMPORARILY_UNAVAILABLE,
         }
     }
 }
@@ -102,33 +140,63 @@ pub fn condition_of(failure: Failure, unreachable_408: bool) -> Option<Condition
     }
 }
 
-/// The number that a subscriber forwards to under a condition; `None`: not set.
+/// Whether and where a call goes on to a target that is set for it.
+///
+/// `view` and `settings` say who has the number, or what leads there.
 #[must_use]
-pub fn target(subscriber: &Subscriber, condition: Condition) -> Option<&str> {
-    match condition {
-        Condition::NoAnswer => subscriber.no_answer.as_deref(),
-        Condition::Busy | Condition::NotRegistered | Condition::NotReachable => None,
+pub fn divert<'d>(
+    (view, settings): (&'d View<'_>, &Settings),
+    target: &[u8],
+    facts: &Facts<'_>,
+) -> Divert<'d> {
+    let mut room = [0; NUMBER_BYTES_MAX];
+    let Ok(target) = settings.target(target, &mut room) else { return Divert::Refused(Refusal::NoWay) };
+    if settings.is_emergency(target) {
+        return Divert::Refused(Refusal::Emergency);
+    }
+    let is_same = |other: &[u8]| settings.is_same(target, other);
+    if is_same(facts.caller) || facts.tried.iter().any(|tried| is_same(tried)) {
+        return Divert::Refused(Refusal::Loop);
+    }
+    if facts.diversions >= facts.diversions_max {
+        return Divert::Refused(Refusal::TooOften);
+    }
+    if let Some(entry) = subscriber(view, settings, target, facts.now) {
+        // It may have another number than the target says.
+        let number = entry.subscriber.number.as_bytes();
+        return match facts.caller == number || facts.tried.contains(&number) {
+            true => Divert::Refused(Refusal::Loop),
+            false => Divert::Subscriber(entry),
+        };
+    }
+    match settings.outside(target) {
+        Some(outside) => Divert::Outside(outside),
+        None => Divert::Refused(Refusal::NoWay),
     }
 }
 
-/// Decides whether the call goes on to a target of the subscriber's.
-#[must_use]
-pub fn divert<'a>(directory: &'a View<'_>, condition: Condition, facts: &Facts<'_>) -> Divert<'a> {
-    let entry = directory.get(facts.called);
-    let Some(target) = entry.and_then(|entry| target(&entry.subscriber, condition)) else {
-        return Divert::NotSet;
-    };
-    let in_chain = facts.tried.contains(&target.as_bytes()) || facts.caller == target.as_bytes();
-    match directory.get(target.as_bytes()) {
-        Some(target) if !in_chain && facts.diversions < facts.diversions_max => Divert::To(target),
-        _ => Divert::Refused,
+/// The subscriber whom a target names: by its number, or by where one of its phones is reached.
+fn subscriber<'d>(
+    view: &'d View<'_>,
+    settings: &Settings,
+    target: Target<'_>,
+    now: UnixSeconds,
+) -> Option<&'d Entry> {
+    match target {
+        Target::Number(number) => settings.find(view, number),
+        Target::Uri { uri, .. } => {
+            let mut room = [0; NUMBER_BYTES_MAX];
+            let entry = settings.find(view, Uri::decoded_user(uri.user, &mut room)?)?;
+            let address = address_of(&uri)?;
+            entry.locations(now).any(|location| location.destination == address).then_some(entry)
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::Directory;
+    use crate::directory::{Directory, Subscriber};
 
     fn response(code: u16, rang: bool, no_answer_cause: bool) -> Failure {
         Failure::Response { status: Status::new(code).unwrap(), rang, no_answer_cause }
@@ -162,23 +230,26 @@ mod tests {
 
     #[test]
     fn a_target_in_the_chain_or_beyond_the_cap_is_not_tried() {
-        let numbers = [("1004", Some("1005")), ("1005", Some("1003")), ("1003", None)];
-        let directory = Directory::of(numbers.map(|(number, target)| Subscriber {
-            no_answer: target.map(Box::from),
-            ..Subscriber::new(number)
-        }));
-        let view = directory.read();
-        let facts =
-            Facts { called: b"1004", caller: b"1003", tried: &[b"1004"], diversions: 0, diversions_max: 5 };
-        let go = |facts: &Facts<'_>, condition| divert(&view, condition, facts);
-        assert!(
-            matches!(go(&facts, Condition::NoAnswer), Divert::To(to) if &*to.subscriber.number == "1005")
-        );
-        assert!(matches!(go(&facts, Condition::Busy), Divert::NotSet));
-        assert!(matches!(go(&Facts { diversions: 5, ..facts }, Condition::NoAnswer), Divert::Refused));
+        let directory = Directory::of(["1003", "1004", "1005"].map(Subscriber::new));
+        let (view, settings) = (directory.read(), Settings::default());
+        let facts = Facts {
+            caller: b"1003",
+            tried: &[b"1004"],
+            diversions: 0,
+            diversions_max: 5,
+            now: UnixSeconds(0),
+        };
+        let go = |facts: &Facts<'_>, target: &str| divert((&view, &settings), target.as_bytes(), facts);
+        let refused = |facts: &Facts<'_>, target: &str| match go(facts, target) {
+            Divert::Refused(refusal) => Some(refusal),
+            _ => None,
+        };
+        assert!(matches!(go(&facts, "1005"), Divert::Subscriber(to) if &*to.subscriber.number == "1005"));
+        assert_eq!(refused(&Facts { diversions: 5, ..facts }, "1005"), Some(Refusal::TooOften));
         let tried: &[&[u8]] = &[b"1005", b"1004"];
-        assert!(matches!(go(&Facts { tried, ..facts }, Condition::NoAnswer), Divert::Refused));
-        assert!(matches!(go(&Facts { called: b"1005", ..facts }, Condition::NoAnswer), Divert::Refused));
-        assert!(matches!(go(&Facts { called: b"9", ..facts }, Condition::NoAnswer), Divert::NotSet));
+        assert_eq!(refused(&Facts { tried, ..facts }, "1005"), Some(Refusal::Loop));
+        assert_eq!(refused(&facts, "1003"), Some(Refusal::Loop));
+        assert_eq!(refused(&facts, "1006"), Some(Refusal::NoWay));
+        assert_eq!(refused(&facts, "112"), Some(Refusal::Emergency));
     }
 }

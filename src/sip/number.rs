@@ -31,6 +31,27 @@ pub fn whole_number(value: &[u8]) -> Option<u32> {
     (blanks_end(value, end) == value.len()).then_some(number)
 }
 
+/// A q-value in thousandths: `( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0") ] )` (RFC 3261 §25.1).
+#[must_use]
+pub fn q_value(text: &[u8]) -> Option<u16> {
+    let (whole, fraction) = match text {
+        [whole @ (b'0' | b'1')] => (*whole, &[][..]),
+        [whole @ (b'0' | b'1'), b'.', fraction @ ..] if fraction.len() <= 3 => (*whole, fraction),
+        _ => return None,
+    };
+    if !fraction.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let places = [100, 10, 1];
+    let thousandths: u16 =
+        fraction.iter().zip(places).map(|(digit, place)| u16::from(digit - b'0') * place).sum();
+    match whole {
+        b'1' if thousandths > 0 => None,
+        b'1' => Some(1_000),
+        _ => Some(thousandths),
+    }
+}
+
 /// The digits from `at` on, and where they end; a number too large for its type is the type's largest.
 pub(super) fn digits(text: &[u8], at: usize) -> Option<(u64, usize)> {
     let mut number = 0u64;
@@ -57,6 +78,23 @@ fn comment_end(text: &[u8], at: usize) -> Option<usize> {
         next += 1;
         if depth == 0 {
             return Some(next);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn q_values_are_thousandths() {
+        for (text, expected) in
+            [("0", 0), ("1", 1_000), ("0.", 0), ("1.000", 1_000), ("0.5", 500), ("0.05", 50), ("0.123", 123)]
+        {
+            assert_eq!(q_value(text.as_bytes()), Some(expected), "{text}");
+        }
+        for text in ["", "2", "1.001", "0.1234", ".5", "-1", "0,5", "0.a", "1.0000", "00"] {
+            assert_eq!(q_value(text.as_bytes()), None, "{text}");
         }
     }
 }

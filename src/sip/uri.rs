@@ -121,7 +121,7 @@ impl<'a> Uri<'a> {
     }
 
     /// The first byte of a text whose escapes are decoded, and what stands behind it.
-    pub(super) fn first_byte(text: &[u8]) -> Option<(u8, &[u8])> {
+    pub(crate) fn first_byte(text: &[u8]) -> Option<(u8, &[u8])> {
         if let [b'%', high, low, rest @ ..] = text
             && let (Some(high), Some(low)) = (hex(*high), hex(*low))
         {

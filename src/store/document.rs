@@ -24,7 +24,7 @@
 use super::Record;
 use crate::clock::UnixSeconds;
 use crate::config;
-use crate::directory::{Binding, Credentials, Extras, Q_MAX, Subscriber};
+use crate::directory::{Binding, Condition, Credentials, Extras, Q_MAX, Subscriber};
 use crate::outbox::ListenerId;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -223,7 +223,7 @@ impl<'a> SubscriberDocument<'a> {
         SubscriberDocument {
             ha1: subscriber.credentials.as_deref().map(ha1),
             contact: subscriber.contact.as_ref().map(|contact| Cow::Borrowed(&*contact.uri)),
-            no_answer: subscriber.no_answer.as_deref().map(Cow::Borrowed),
+            no_answer: subscriber.forwarding.target(Condition::NoAnswer).map(Cow::Borrowed),
             after_s: subscriber.after_ms.map(|ms| ms / 1_000),
             revision: 0,
         }
@@ -238,7 +238,9 @@ impl<'a> SubscriberDocument<'a> {
             let destination = config::contact_address(&contact).map_err(|why| format!("contact: {why}"))?;
             subscriber = subscriber.at(&contact, destination);
         }
-        subscriber.no_answer = self.no_answer.map(|number| number.as_ref().into());
+        if let Some(target) = self.no_answer {
+            subscriber.forwarding.forward(Condition::NoAnswer, &target);
+        }
         subscriber.after_ms = self.after_s.map(|seconds| seconds.saturating_mul(1_000));
         Ok(subscriber)
     }
@@ -377,7 +379,7 @@ mod tests {
         let mut subscriber =
             Subscriber::new("1004").at("sip:1004@192.0.2.136", "192.0.2.136:5060".parse().unwrap());
         subscriber.credentials = Some(Box::new(Credentials { sha256: [0xa5; 32], md5: [0x0f; 16] }));
-        subscriber.no_answer = Some("1005".into());
+        subscriber.forwarding.forward(Condition::NoAnswer, "1005");
         subscriber.after_ms = Some(20_000);
         let binding = Binding {
             uri: "sip:1004@[2001:db8::7];ob".into(),
@@ -467,7 +469,7 @@ mod tests {
     fn fields_of_a_later_version_are_passed_over_in_a_store() {
         let read = read_subscriber("1004", br#"{"no_answer":"1005","colour":"red","revision":4}"#);
         let mut expected = Subscriber::new("1004");
-        expected.no_answer = Some("1005".into());
+        expected.forwarding.forward(Condition::NoAnswer, "1005");
         assert_eq!(read, Ok((expected, 4)));
     }
 }

@@ -1,6 +1,6 @@
 //! Who takes part, and what the server is set to.
 
-use ringway::directory::{Binding, Subscriber};
+use ringway::directory::{Binding, Condition, Subscriber};
 use ringway::outbox::ListenerId;
 use ringway::settings::{Listener, Settings};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -53,6 +53,7 @@ impl Setup {
         let mut settings =
             Settings { listeners, max_calls: 64, max_transactions: 1_024, ..Settings::default() };
         settings.registration.pending_max = 64;
+        settings.forwarding.own_hosts = ringway::service::Settings::own_hosts(&settings.listeners);
         let subscribers = [A, B, C, D].map(Peer::subscriber).to_vec();
         let mut setup = Setup { settings, subscribers, bindings: Vec::new(), secret: 99, shards: 1 };
         setup.forward(B, C);
@@ -64,8 +65,14 @@ impl Setup {
         self.subscribers.iter_mut().find(same).expect("a subscriber")
     }
 
+    /// Forwards on no answer.
     pub fn forward(&mut self, from: Peer, to: Peer) {
-        self.subscriber(from).no_answer = Some(to.number.into());
+        self.forward_on(Condition::NoAnswer, from, to.number);
+    }
+
+    /// Forwards to a number or a URI.
+    pub fn forward_on(&mut self, condition: Condition, from: Peer, target: &str) {
+        self.subscriber(from).forwarding.forward(condition, target);
     }
 
     /// The first listener of the peer's address family.

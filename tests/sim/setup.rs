@@ -5,8 +5,9 @@ use super::fault::Fault;
 use super::locations::{self, Phone, phones_of_world};
 use super::rng::{Odds, Rng};
 use ringway::clock::UnixSeconds;
-use ringway::directory::{Directory, Entry, Subscriber};
+use ringway::directory::{Condition, Directory, Entry, Subscriber};
 use ringway::outbox::ListenerId;
+use ringway::service;
 use ringway::settings::{AckPolicy, LateAnswer, Listener, Settings};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -129,6 +130,7 @@ impl Setup {
             session_expires_s: rng.pick(&[0, 90]),
             max_calls,
             max_transactions,
+            forwarding: service::Settings { deflection: false, ..service::Settings::default() },
             ..Settings::default()
         };
         let subscribers = subscribers(&mut rng);
@@ -186,12 +188,12 @@ fn subscribers(rng: &mut Rng) -> Vec<Subscriber> {
         for hop in 0..hops {
             let number_text = text(number(hops, hop));
             let peer = callee_address(hop);
-            let next = (hop + 1 < hops).then(|| text(number(hops, hop + 1)));
-            subscribers.push(Subscriber {
-                no_answer: next.map(String::into),
-                after_ms: rng.percent(90).then(|| rng.between(1, 24) * 500),
-                ..Subscriber::new(&number_text).at(&format!("sip:{number_text}@{peer}"), peer)
-            });
+            let mut subscriber = Subscriber::new(&number_text).at(&format!("sip:{number_text}@{peer}"), peer);
+            if hop + 1 < hops {
+                subscriber.forwarding.forward(Condition::NoAnswer, &text(number(hops, hop + 1)));
+            }
+            subscriber.after_ms = rng.percent(90).then(|| rng.between(1, 24) * 500);
+            subscribers.push(subscriber);
         }
     }
     subscribers

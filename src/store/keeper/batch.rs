@@ -1,11 +1,11 @@
 //! A batch of changes: applied one after the other to drafts of the entries, committed as one.
 
 use super::job::{Answer, Job, What};
-use super::{Done, Expected, Refused, Request};
+use super::{Done, Expected, Refused, Request, Rules};
 use crate::clock::UnixSeconds;
 use crate::config;
-use crate::directory::{Entry, Subscriber, View};
-use crate::registrar::{self, Change, Limits, Refusal};
+use crate::directory::{Condition, Entry, Subscriber, View};
+use crate::registrar::{self, Change, Refusal};
 use crate::store::{Part, Write};
 use std::collections::HashMap;
 
@@ -47,7 +47,7 @@ pub(super) struct Batch {
 /// What a batch is applied under.
 pub(super) struct Terms<'a> {
     pub(super) view: View<'a>,
-    pub(super) limits: Limits,
+    pub(super) rules: &'a Rules,
     pub(super) now: UnixSeconds,
 }
 
@@ -118,7 +118,7 @@ impl Batch {
     fn register(&mut self, index: usize, change: &Change, terms: &Terms<'_>) -> Result<(), Refusal> {
         let draft = &mut self.drafts[index];
         let entry = draft.entry.as_mut().ok_or(Refusal::NoSubscriber)?;
-        entry.bindings = registrar::apply(&entry.bindings, change, terms.limits, terms.now)?;
+        entry.bindings = registrar::apply(&entry.bindings, change, terms.rules.registration, terms.now)?;
         draft.bindings_changed = true;
         Ok(())
     }
@@ -191,7 +191,7 @@ impl Batch {
             _ => {}
         }
         config::check_subscriber(subscriber).map_err(Refused::Invalid)?;
-        if let Some(target) = &subscriber.no_answer
+        if let Some(target) = subscriber.forwarding.target(Condition::NoAnswer)
             && !self.is_there(target, terms)
         {
             return Err(Refused::Invalid(format!("no_answer: nobody has the number {target}")));

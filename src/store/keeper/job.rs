@@ -99,6 +99,7 @@ impl Job {
             Letter::Register { ticket, number, change } => {
                 Some(Job::new(What::Register { shard, ticket, number, change }))
             }
+            Letter::Forwarding { .. } | Letter::Ended(_) => None,
             Letter::Calls { .. } | Letter::Call { .. } | Letter::HungUp { .. } => None,
         }
     }

@@ -16,6 +16,8 @@ use crate::directory::{Directory, Entry, Subscriber, Writer};
 use crate::net::post::Post;
 use crate::net::tray::Tray;
 use crate::registrar::Limits;
+use crate::service;
+use crate::settings::Settings;
 use status::Status;
 use std::collections::HashSet;
 use std::fmt;
@@ -160,6 +162,21 @@ impl Handle {
     }
 }
 
+/// What changes are checked by.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub registration: Limits,
+    pub forwarding: Arc<service::Settings>,
+}
+
+impl Rules {
+    /// Those of a server.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Rules {
+        Rules { registration: Limits::of(settings), forwarding: Arc::new(settings.forwarding.clone()) }
+    }
+}
+
 /// What was read at the start.
 #[derive(Debug)]
 pub struct Loaded {
@@ -238,7 +255,7 @@ impl Keeper {
         mut store: Box<dyn Store>,
         writer: Writer,
         post: Arc<Post>,
-        limits: Limits,
+        rules: Rules,
     ) -> Result<Keeper, StoreError> {
         let changes: Arc<Tray<Change>> = Arc::new(Tray::new(CHANGES_MAX));
         let handle = Handle {
@@ -259,7 +276,7 @@ impl Keeper {
             requests: Arc::clone(&handle.requests),
             changes,
             status: Arc::clone(&handle.status),
-            limits,
+            rules,
             clock: Clock::start(),
             again: Vec::new(),
             unreadable: HashSet::new(),

@@ -4,12 +4,11 @@
 use super::batch::{Applied, Batch, Terms};
 use super::job::{Job, What};
 use super::status::{Health, Status};
-use super::{Asked, entry};
+use super::{Asked, Rules, entry};
 use crate::clock::UnixSeconds;
 use crate::directory::{Directory, Writer};
 use crate::net::post::Post;
 use crate::net::tray::Tray;
-use crate::registrar::Limits;
 use crate::store::{Change, Found, Record, Store, StoreError, Verdict};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -67,7 +66,7 @@ pub(super) struct Worker {
     pub(super) requests: Arc<Tray<Asked>>,
     pub(super) changes: Arc<Tray<Change>>,
     pub(super) status: Arc<Status>,
-    pub(super) limits: Limits,
+    pub(super) rules: Rules,
     pub(super) clock: Clock,
     /// Jobs that another node came before.
     pub(super) again: Vec<Job>,
@@ -145,7 +144,7 @@ impl Worker {
         let unix = self.clock.unix();
         let directory = Arc::clone(&self.directory);
         let mut batch = Batch::default();
-        let terms = Terms { view: directory.read(), limits: self.limits, now: UnixSeconds(unix.as_secs()) };
+        let terms = Terms { view: directory.read(), rules: &self.rules, now: UnixSeconds(unix.as_secs()) };
         for job in jobs {
             batch.add(job, &terms);
         }

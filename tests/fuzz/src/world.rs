@@ -7,7 +7,7 @@ use crate::{padded, shown};
 use ringway::clock::{Now, UnixSeconds};
 use ringway::limits::{EFFECTS_PER_INPUT_MAX, OUTPUT_BYTES_PER_INPUT_MAX, SCAN_PADDING};
 use ringway::outbox::ListenerId;
-use ringway::directory::{Directory, Subscriber};
+use ringway::directory::{Condition, Directory, Subscriber};
 use ringway::settings::{AckPolicy, LateAnswer, Listener, Settings, Timers};
 use ringway::shard::{Datagram, Owner, Place, Shard};
 use ringway::sip::{Fault, HeaderName, Index, Message, Method, Uri, scan};
@@ -77,11 +77,13 @@ fn directory(input: &mut Input<'_>) -> Arc<Directory> {
     let forwards = input.byte();
     Directory::of(NUMBERS.iter().enumerate().map(|(position, number)| {
         let target = NUMBERS[(position + 1) % NUMBERS.len()];
-        Subscriber {
-            no_answer: (forwards & 1 << position != 0).then(|| target.into()),
-            after_ms: (forwards & 16 << position != 0).then_some(5_000),
-            ..Subscriber::new(number).at(&format!("sip:{number}@{}", PEERS[position]), peer(position))
+        let mut subscriber =
+            Subscriber::new(number).at(&format!("sip:{number}@{}", PEERS[position]), peer(position));
+        if forwards & 1 << position != 0 {
+            subscriber.forwarding.forward(Condition::NoAnswer, target);
         }
+        subscriber.after_ms = (forwards & 16 << position != 0).then_some(5_000);
+        subscriber
     }))
 }
 

@@ -4,8 +4,9 @@ use super::super::locations::{self, Phone};
 use super::super::rng::{Odds, Rng};
 use super::super::rounds::{Rounds, Rules};
 use super::super::setup::{Network as Weather, Options, hop_of, phone_of};
-use ringway::directory::{Directory, Entry, Subscriber};
+use ringway::directory::{Condition, Directory, Entry, Subscriber};
 use ringway::outbox::ListenerId;
+use ringway::service;
 use ringway::settings::{AckPolicy, LateAnswer, Listener, Settings};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -146,6 +147,7 @@ impl Setup {
             session_expires_s: if habits.timers { 90 } else { rng.pick(&[0, 90]) },
             max_calls: options.calls * 4,
             max_transactions: options.calls * if options.forked { 200 } else { 60 },
+            forwarding: service::Settings { deflection: false, ..service::Settings::default() },
             ..Settings::default()
         };
         let subscribers = subscribers(&mut rng);
@@ -218,11 +220,12 @@ fn subscribers(rng: &mut Rng) -> Vec<Subscriber> {
         for hop in 0..hops {
             let number_text = number(hops, hop, ipv6);
             let peer = address(hop + 1, ipv6 >> hop & 1 == 1);
-            subscribers.push(Subscriber {
-                no_answer: (hop + 1 < hops).then(|| number(hops, hop + 1, ipv6).into()),
-                after_ms: rng.percent(90).then(|| rng.between(2, 24) * 500),
-                ..Subscriber::new(&number_text).at(&format!("sip:{number_text}@{peer}"), peer)
-            });
+            let mut subscriber = Subscriber::new(&number_text).at(&format!("sip:{number_text}@{peer}"), peer);
+            if hop + 1 < hops {
+                subscriber.forwarding.forward(Condition::NoAnswer, &number(hops, hop + 1, ipv6));
+            }
+            subscriber.after_ms = rng.percent(90).then(|| rng.between(2, 24) * 500);
+            subscribers.push(subscriber);
         }
     }
     subscribers

@@ -1,0 +1,303 @@
+//! Where a call goes on that its callee does not take: the service's decision carried out.
+
+use super::chain::RECEIVED_NUMBERS_MAX;
+use super::record::{Call, Heard};
+use super::search::{Callee, NotTried, own_status};
+use super::{Calls, Signalling};
+use crate::context::Context;
+use crate::directory::{Condition, Entry, View};
+use crate::limits::REQUEST_URI_BYTES_MAX;
+use crate::metrics::Metrics;
+use crate::service::history::Hop;
+use crate::service::{Divert, Facts, Failure, Outside, Reason, Refusal, condition_of, divert, write_number};
+use crate::settings::Settings;
+use crate::sip::name_addr::split_list;
+use crate::sip::{HeaderName, Message, NameAddr, Status, Uri};
+use crate::slab::Handle;
+use std::sync::Arc;
+
+/// Numbers in a chain at most: the caller, those received, the first callee, and every diversion of ours
+/// (`--max-diversions` ≤ 10).
+const CHAIN_MAX: usize = 12 + RECEIVED_NUMBERS_MAX;
+
+/// What came of looking for somebody to call.
+pub(super) enum Next {
+    /// There is a leg.
+    Tried,
+    Refuse(Status),
+    /// Nothing is set: the caller gets the leg's own final response.
+    Relay,
+}
+
+/// A diversion that is to be made.
+#[derive(Clone, Copy)]
+struct Diversion<'a> {
+    reason: Reason,
+    /// The final response that led to it; 0: none.
+    status: u16,
+    target: &'a [u8],
+    /// The diverting party is not to be named beyond trusted peers.
+    is_private: bool,
+}
+
+impl Calls {
+    /// Calls a subscriber, or whom it forwards all its calls to.
+    pub(super) fn call_subscriber(&mut self, on: &mut Signalling, handle: Handle, called: &Entry) -> Next {
+        let directory = Arc::clone(&on.context.directory);
+        let view = directory.read();
+        self.try_callee(on, handle, (&view, called))
+    }
+
+    /// Asks the service where a call goes on after its callee came to nothing, and sends it there.
+    pub(super) fn next_target(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        failure: Failure,
+        response: Option<&Message<'_>>,
+    ) -> Next {
+        let settings = Arc::clone(&on.context.settings);
+        let directory = Arc::clone(&on.context.directory);
+        let view = directory.read();
+        let Some(call) = self.calls.get(handle) else { return Next::Relay };
+        // A target outside has set nothing, whoever else has its number.
+        let is_outside = call.search.outside.is_some();
+        let entry = view.get(call.called(&on.context)).filter(|_| !is_outside);
+        let is_private = entry.is_some_and(|entry| entry.subscriber.is_private);
+        let (status, rang) = match failure {
+            Failure::Response { status, rang, .. } => (status.code(), rang),
+            _ => (0, false),
+        };
+        if let Some(target) = response.and_then(|response| deflection(&settings, response)) {
+            let reason = Reason::Deflection { alerting: rang };
+            return self.divert(on, handle, &view, Diversion { reason, status, target, is_private });
+        }
+        let set =
+            condition_of(failure, settings.unreachable_408).zip(entry).and_then(|(condition, entry)| {
+                Some((condition, entry.subscriber.forwarding.target(condition)?.as_bytes()))
+            });
+        match set {
+            None => Next::Relay,
+            Some((condition, target)) => {
+                let reason = Reason::Set(condition);
+                self.divert(on, handle, &view, Diversion { reason, status, target, is_private })
+            }
+        }
+    }
+
+    /// Calls a subscriber where it is, unless it forwards all its calls, or has no phone and forwards then.
+    /// Each diversion counts, so this ends.
+    fn try_callee(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        (view, entry): (&View<'_>, &Entry),
+    ) -> Next {
+        let subscriber = &entry.subscriber;
+        let set = |condition| {
+            let target = subscriber.forwarding.target(condition)?.as_bytes();
+            let reason = Reason::Set(condition);
+            Some(Diversion { reason, status: 0, target, is_private: subscriber.is_private })
+        };
+        if let Some(diversion) = set(Condition::Unconditional) {
+            return self.divert(on, handle, view, diversion);
+        }
+        self.tell_of_forwarding(on, handle);
+        match self.start_search(on, handle, Callee::Subscriber(entry)) {
+            Ok(()) => Next::Tried,
+            Err(NotTried::Refused(status)) => Next::Refuse(status),
+            Err(NotTried::NoLocation) => match set(Condition::NotRegistered) {
+                Some(diversion) => self.divert(on, handle, view, diversion),
+                None => Next::Refuse(own_status(&Failure::NotRegistered)),
+            },
+        }
+    }
+
+    /// Sends a call on, if it may go there.
+    fn divert(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        view: &View<'_>,
+        diversion: Diversion<'_>,
+    ) -> Next {
+        let settings = Arc::clone(&on.context.settings);
+        let Some(call) = self.calls.get_mut(handle) else { return Next::Relay };
+        // What the leg before had to say is of no interest any more.
+        on.context.keep.release(call.held.take());
+        let decision = decide(&on.context, call, (view, &settings), diversion.target);
+        match decision {
+            Divert::Refused(refusal) => {
+                on.context.metrics.forwards_refused += 1;
+                on.context.metrics.forwards_in_loop += u64::from(refusal == Refusal::Loop);
+                Next::Refuse(diversion.reason.refusal())
+            }
+            Divert::Subscriber(entry) => {
+                self.record_diversion(on, handle, &diversion, Callee::Subscriber(entry));
+                self.try_callee(on, handle, (view, entry))
+            }
+            Divert::Outside(mut outside) => {
+                self.record_diversion(on, handle, &diversion, Callee::Outside(&outside));
+                name_cause(&settings, diversion.reason, &mut outside);
+                self.tell_of_forwarding(on, handle);
+                match self.start_search(on, handle, Callee::Outside(&outside)) {
+                    Ok(()) => Next::Tried,
+                    Err(NotTried::Refused(status)) => Next::Refuse(status),
+                    Err(NotTried::NoLocation) => Next::Refuse(diversion.reason.refusal()),
+                }
+            }
+        }
+    }
+
+    fn start_search(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        callee: Callee<'_>,
+    ) -> Result<(), NotTried> {
+        let search = |calls: &mut Calls, on: &mut Signalling, invite: &Message<'_>| {
+            calls.search(on, handle, callee, invite)
+        };
+        let started = self.with_invite(on, handle, search);
+        started.unwrap_or(Err(NotTried::Refused(Status::SERVER_INTERNAL_ERROR)))
+    }
+
+    /// The call's chain gets one longer.
+    fn record_diversion(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        diversion: &Diversion<'_>,
+        callee: Callee<'_>,
+    ) {
+        *counter(&mut on.context.metrics, diversion.reason) += 1;
+        let mut uris = std::mem::take(&mut self.uris);
+        uris.clear();
+        self.with_invite(on, handle, |calls, on, invite| {
+            let Some(call) = calls.calls.get(handle) else { return };
+            write_diverting(&on.context, call, invite, &mut uris);
+            let end = uris.len();
+            match callee {
+                Callee::Subscriber(entry) => {
+                    write_address(&on.context, call, invite, entry.subscriber.number.as_bytes(), &mut uris);
+                }
+                Callee::Outside(outside) => uris.extend_from_slice(without_params(outside.uri.as_bytes())),
+            }
+            let (diverting, target) = uris.split_at(end);
+            let Diversion { reason, status, is_private, .. } = *diversion;
+            calls.push_hop(on, handle, &Hop { diverting, target, reason, status, is_private });
+        });
+        self.uris = uris;
+        let name = match callee {
+            Callee::Subscriber(entry) => &entry.subscriber.number,
+            Callee::Outside(outside) => &outside.name,
+        };
+        self.push_number(on, handle, name.as_bytes());
+        if let Some(call) = self.calls.get_mut(handle) {
+            call.owes_181 = on.context.settings.send_181;
+        }
+    }
+
+    /// 181 to the caller, if it is owed one and nothing waits for its PRACK (SIP_RULES 14).
+    pub(super) fn tell_of_forwarding(&mut self, on: &mut Signalling, handle: Handle) {
+        let Some(call) = self.calls.get_mut(handle) else { return };
+        if call.owes_181 && call.outstanding.is_none() {
+            call.owes_181 = false;
+            self.tell(on, handle, (Status::CALL_IS_BEING_FORWARDED, Heard::Forwarded));
+        }
+    }
+}
+
+/// The service's decision for a target of a call that lives.
+fn decide<'d>(
+    context: &Context,
+    call: &Call,
+    (view, settings): (&'d View<'_>, &Settings),
+    target: &[u8],
+) -> Divert<'d> {
+    let mut numbers = [&b""[..]; CHAIN_MAX];
+    let mut count = 0;
+    for number in context.keep.bytes(&call.chain.numbers).split(|&byte| byte == b'\n') {
+        if count < CHAIN_MAX && !number.is_empty() {
+            numbers[count] = number;
+            count += 1;
+        }
+    }
+    let (caller, tried) = numbers[..count].split_first().unwrap_or((&numbers[0], &[]));
+    let facts = Facts {
+        caller,
+        tried,
+        diversions: call.chain.count,
+        diversions_max: u32::from(settings.max_diversions),
+        now: context.unix(),
+    };
+    divert((view, &settings.forwarding), target, &facts)
+}
+
+/// The URI of a 302's Contact that is preferred most; `None`: the response is none, or is not to be followed.
+pub(super) fn deflection<'r>(settings: &Settings, response: &Message<'r>) -> Option<&'r [u8]> {
+    if response.status() != Some(Status::MOVED_TEMPORARILY) || !settings.forwarding.deflection {
+        return None;
+    }
+    let mut best: Option<(u16, &[u8])> = None;
+    for contact in response.values(HeaderName::Contact).flat_map(split_list) {
+        let Ok(address) = NameAddr::parse(contact) else { continue };
+        let q = address.param("q").and_then(crate::sip::number::q_value).unwrap_or(crate::directory::Q_MAX);
+        if best.is_none_or(|(other, _)| q > other) {
+            best = Some((q, address.uri));
+        }
+    }
+    best.map(|(_, uri)| uri)
+}
+
+/// RFC 4458 §2: those who answer for a target beyond us are told why they get the call. A registered contact
+/// stays as its phone wrote it.
+fn name_cause(settings: &Settings, reason: Reason, outside: &mut Outside) {
+    let peer = settings.forwarding.peer(outside.destination.ip());
+    let form = peer.and_then(|peer| peer.history).unwrap_or(settings.forwarding.history);
+    let has_cause = Uri::parse(outside.uri.as_bytes()).is_ok_and(|uri| uri.param("cause").is_some());
+    if form.has_history_info() && !has_cause && outside.uri.len() < REQUEST_URI_BYTES_MAX {
+        outside.uri = format!("{};cause={}", outside.uri, reason.cause()).into();
+    }
+}
+
+/// Writes the Request-URI before a diversion: what the call was diverted to last, else what was dialled.
+fn write_diverting(context: &Context, call: &Call, invite: &Message<'_>, out: &mut Vec<u8>) {
+    match Hop::all(context.keep.bytes(&call.chain.hops)).last() {
+        Some(hop) => out.extend_from_slice(hop.target),
+        None => write_address(context, call, invite, call.called(context), out),
+    }
+}
+
+/// Writes the address-of-record of a number of ours, at the host that was dialled.
+fn write_address(context: &Context, call: &Call, invite: &Message<'_>, number: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"sip:");
+    write_number(out, number);
+    out.push(b'@');
+    match Uri::parse(invite.request_uri()) {
+        Ok(uri) if !uri.host.is_empty() => {
+            out.extend_from_slice(uri.host);
+            if let Some(port) = uri.port.filter(|&port| port != 5060) {
+                out.push(b':');
+                crate::sip::write::Writer::new(out).number(u64::from(port));
+            }
+        }
+        _ => out.extend_from_slice(context.sent_by(call.listener).as_bytes()),
+    }
+}
+
+fn without_params(uri: &[u8]) -> &[u8] {
+    let end = memchr::memchr2(b';', b'?', uri).unwrap_or(uri.len());
+    &uri[..end]
+}
+
+fn counter(metrics: &mut Metrics, reason: Reason) -> &mut u64 {
+    match reason {
+        Reason::Set(Condition::Unconditional) => &mut metrics.forwarded_unconditional,
+        Reason::Set(Condition::Busy) => &mut metrics.forwarded_busy,
+        Reason::Set(Condition::NoAnswer) => &mut metrics.forwarded_no_answer,
+        Reason::Set(Condition::NotRegistered) => &mut metrics.forwarded_not_registered,
+        Reason::Set(Condition::NotReachable) => &mut metrics.forwarded_not_reachable,
+        Reason::Deflection { .. } => &mut metrics.forwarded_deflection,
+    }
+}

@@ -1,0 +1,149 @@
+//! What those behind a diversion are told of it: Diversion (RFC 5806) and History-Info (RFC 7044), of what
+//! came with the INVITE and of our own, and from one into the other (RFC 7544).
+
+use super::decision::Reason;
+use super::settings::Settings;
+use crate::directory::{Condition, HistoryForm};
+use crate::sip::message::Header;
+use crate::sip::write::Writer;
+use crate::sip::{HeaderName, Message};
+
+/// One diversion of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hop<'a> {
+    /// The Request-URI before it, without parameters: `sip:1004@host`.
+    pub diverting: &'a [u8],
+    /// The URI that the call was diverted to, without parameters: `sip:1005@host`.
+    pub target: &'a [u8],
+    pub reason: Reason,
+    /// The final response that led to it; 0: none (our own timer, a rule without condition).
+    pub status: u16,
+    /// Those beyond trusted peers are not to know who diverted.
+    pub is_private: bool,
+}
+
+/// What stands before a hop's URIs where it is kept: reason, status, privacy, the lengths of the URIs.
+const HEAD_BYTES: usize = 8;
+
+impl<'a> Hop<'a> {
+    /// Appends the hop as it is kept. A URI that is longer than any target may be is cut.
+    pub fn push(&self, out: &mut Vec<u8>) {
+        let uri = |uri: &'a [u8]| &uri[..uri.len().min(usize::from(u16::MAX))];
+        let (diverting, target) = (uri(self.diverting), uri(self.target));
+        out.extend_from_slice(&[encoded(self.reason), u8::from(self.is_private)]);
+        // Both fit, cut above.
+        for number in [self.status, diverting.len() as u16, target.len() as u16] {
+            out.extend_from_slice(&number.to_be_bytes());
+        }
+        out.extend_from_slice(diverting);
+        out.extend_from_slice(target);
+    }
+
+    /// The hops that were kept, oldest first.
+    pub fn all(kept: &'a [u8]) -> impl Iterator<Item = Hop<'a>> + Clone {
+        let mut rest = kept;
+        std::iter::from_fn(move || {
+            let (&head, behind) = rest.split_first_chunk::<HEAD_BYTES>()?;
+            let [reason, is_private, status @ .., d0, d1, t0, t1] = head;
+            let (diverting, behind) = behind.split_at_checked(u16::from_be_bytes([d0, d1]).into())?;
+            let (target, behind) = behind.split_at_checked(u16::from_be_bytes([t0, t1]).into())?;
+            rest = behind;
+            let status = u16::from_be_bytes(status);
+            Some(Hop { diverting, target, reason: decoded(reason), status, is_private: is_private == 1 })
+        })
+    }
+}
+
+const fn encoded(reason: Reason) -> u8 {
+    match reason {
+        Reason::Set(condition) => condition as u8,
+        Reason::Deflection { alerting: false } => 16,
+        Reason::Deflection { alerting: true } => 17,
+    }
+}
+
+fn decoded(byte: u8) -> Reason {
+    match byte {
+        16 | 17 => Reason::Deflection { alerting: byte == 17 },
+        _ => {
+            let known = Condition::ALL.into_iter().find(|condition| *condition as u8 == byte);
+            Reason::Set(known.unwrap_or(Condition::Unconditional))
+        }
+    }
+}
+
+/// What one leg's INVITE says of diversions.
+#[derive(Clone, Copy)]
+pub struct History<'a> {
+    pub settings: &'a Settings,
+    pub form: HistoryForm,
+    /// The caller's INVITE.
+    pub invite: &'a Message<'a>,
+    /// Our own, as they are kept; oldest first.
+    pub hops: &'a [u8],
+    /// The destination's word is taken: it gets to see what is private.
+    pub to_trusted: bool,
+    /// The target is none of our numbers: ours are written as others read them.
+    pub is_outside: bool,
+}
+
+impl History<'_> {
+    /// Writes the header fields that stand before those of the caller's.
+    pub fn write(&self, writer: &mut Writer<'_>) {
+        if !self.form.has_diversion() {
+            return;
+        }
+        let mut hops = [None; 16];
+        let mut count = 0;
+        for hop in Hop::all(self.hops).take(hops.len()) {
+            hops[count] = Some(hop);
+            count += 1;
+        }
+        for hop in hops[..count].iter().rev().flatten() {
+            writer.name(HeaderName::Diversion).raw(b"<").raw(hop.diverting).raw(b">;reason=");
+            writer.raw(hop.reason.diversion().as_bytes()).raw(b";counter=1;privacy=off").end_line();
+        }
+    }
+
+    /// Whether a header field of the caller's INVITE passes as it is; asked of all of them.
+    #[must_use]
+    pub fn passes(&self, header: &Header) -> bool {
+        match header.name {
+            HeaderName::Diversion => self.form.has_diversion(),
+            HeaderName::HistoryInfo => self.form.has_history_info(),
+            _ => true,
+        }
+    }
+
+    /// Writes the History-Info that the caller is told with a 181 (SIP_RULES 14), if it asked for it.
+    pub fn write_for_caller(&self, _writer: &mut Writer<'_>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hops_are_read_as_they_were_kept() {
+        let hops = [
+            Hop {
+                diverting: b"sip:1004@h",
+                target: b"sip:1005@h",
+                reason: Reason::Set(Condition::NoAnswer),
+                status: 408,
+                is_private: true,
+            },
+            Hop {
+                diverting: b"sip:1005@h",
+                target: b"sip:+49@gw",
+                reason: Reason::Deflection { alerting: true },
+                status: 302,
+                is_private: false,
+            },
+        ];
+        let mut kept = Vec::new();
+        hops.iter().for_each(|hop| hop.push(&mut kept));
+        assert!(Hop::all(&kept).eq(hops));
+        assert_eq!(Hop::all(&kept[..kept.len() - 1]).count(), 1);
+    }
+}

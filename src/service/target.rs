@@ -1,0 +1,203 @@
+//! Where calls are forwarded to: numbers of ours, numbers beyond a route, addresses.
+
+use super::settings::{SIP_PORT, Settings};
+use crate::directory::{Entry, View};
+use crate::limits::NUMBER_BYTES_MAX;
+use crate::sip::Uri;
+use crate::sip::uri::Scheme;
+use std::fmt;
+use std::net::SocketAddr;
+
+/// What a target's text names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target<'t> {
+    /// A number, its escapes decoded and without what only people need to read it.
+    Number(&'t [u8]),
+    /// A sip URI.
+    Uri { text: &'t [u8], uri: Uri<'t> },
+}
+
+/// A target beyond our numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outside {
+    /// What stands for it in the chain of those that were tried: the number, or the URI.
+    pub name: Box<str>,
+    /// The Request-URI.
+    pub uri: Box<str>,
+    pub destination: SocketAddr,
+}
+
+/// Why a text is no target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoTarget {
+    Empty,
+    TooLong,
+    /// Neither a number nor a sip or tel URI.
+    Malformed,
+    /// A sips URI, or another transport than UDP.
+    Transport,
+    /// A sip URI with something that belongs to one call: header fields, a method.
+    Headers,
+    /// A sip URI whose host is a name.
+    HostName,
+    /// A sip URI of nobody: no user, or an address that nobody is reached at.
+    Nobody,
+}
+
+impl fmt::Display for NoTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NoTarget::Empty => "it is empty",
+            NoTarget::TooLong => "it is too long",
+            NoTarget::Malformed => "not a number, a sip URI or a tel URI",
+            NoTarget::Transport => "only sip URIs over UDP can be called",
+            NoTarget::Headers => "a URI with header fields or a method is no target",
+            NoTarget::HostName => "the host is not an IP address, and names are not looked up",
+            NoTarget::Nobody => "nobody is reached at that URI",
+        })
+    }
+}
+
+/// A target's URI: 512 bytes hold a number, a host and a handful of parameters.
+pub const TARGET_BYTES_MAX: usize = 512;
+
+impl Settings {
+    /// Reads a target as it was set, or the URI of a 302's Contact. `room` takes a number that has to be
+    /// written anew.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn target<'t>(
+        &self,
+        text: &'t [u8],
+        room: &'t mut [u8; NUMBER_BYTES_MAX],
+    ) -> Result<Target<'t>, NoTarget> {
+        match text {
+            [] => return Err(NoTarget::Empty),
+            text if text.len() > TARGET_BYTES_MAX => return Err(NoTarget::TooLong),
+            text if !text.contains(&b':') => return number(text, room),
+            _ => {}
+        }
+        let uri = Uri::parse(text).map_err(|_| NoTarget::Malformed)?;
+        match uri.scheme {
+            Scheme::Other => Err(NoTarget::Malformed),
+            Scheme::Sips => Err(NoTarget::Transport),
+            Scheme::Tel => number(uri.user, room),
+            Scheme::Sip if !uri.headers.is_empty() || uri.param("method").is_some() => Err(NoTarget::Headers),
+            Scheme::Sip if uri.param("transport").is_some_and(|name| !name.eq_ignore_ascii_case(b"udp")) => {
+                Err(NoTarget::Transport)
+            }
+            Scheme::Sip if uri.user.is_empty() => Err(NoTarget::Nobody),
+            Scheme::Sip if self.is_own_host(&uri) => number(uri.user, room),
+            Scheme::Sip => match address_of(&uri) {
+                None => Err(NoTarget::HostName),
+                Some(address) if address.port() == 0 || address.ip().is_unspecified() => {
+                    Err(NoTarget::Nobody)
+                }
+                Some(_) => Ok(Target::Uri { text, uri }),
+            },
+        }
+    }
+
+    /// Whether a number is one that no call is forwarded to. A URI is checked by its user: a gateway would
+    /// not look at the host either.
+    #[must_use]
+    pub fn is_emergency(&self, target: Target<'_>) -> bool {
+        let number = match target {
+            Target::Number(number) => number,
+            Target::Uri { uri, .. } => uri.user,
+        };
+        let is = |number: &[u8]| self.emergency.iter().any(|emergency| emergency.as_bytes() == number);
+        is(number) || is(self.normalized(number, &mut [0; NUMBER_BYTES_MAX]))
+    }
+
+    /// The subscriber with a number, or with what the rules make of it.
+    #[must_use]
+    pub fn find<'d>(&self, view: &'d View<'_>, number: &[u8]) -> Option<&'d Entry> {
+        let written_anew = || view.get(self.normalized(number, &mut [0; NUMBER_BYTES_MAX]));
+        view.get(number).or_else(written_anew)
+    }
+
+    /// The way to a target that is none of our numbers; `None`: there is none.
+    #[must_use]
+    pub fn outside(&self, target: Target<'_>) -> Option<Outside> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into_boxed_str();
+        match target {
+            Target::Number(number) => {
+                let mut room = [0; NUMBER_BYTES_MAX];
+                let number = self.normalized(number, &mut room);
+                let route = self.route(number)?;
+                let mut uri = b"sip:".to_vec();
+                write_number(&mut uri, number);
+                let uri = format!("{}@{}", String::from_utf8_lossy(&uri), route.host).into();
+                Some(Outside { name: text(number), uri, destination: route.destination })
+            }
+            Target::Uri { text: uri, uri: parts } => {
+                Some(Outside { name: text(uri), uri: text(uri), destination: address_of(&parts)? })
+            }
+        }
+    }
+
+    /// Whether a target is what the chain of those that were tried has by this name.
+    #[must_use]
+    pub fn is_same(&self, target: Target<'_>, name: &[u8]) -> bool {
+        match target {
+            Target::Uri { text, .. } => text == name,
+            Target::Number(number) if number == name => true,
+            Target::Number(number) => {
+                let (mut room, mut other) = ([0; NUMBER_BYTES_MAX], [0; NUMBER_BYTES_MAX]);
+                !self.number_rules.is_empty()
+                    && self.normalized(number, &mut room) == self.normalized(name, &mut other)
+            }
+        }
+    }
+
+    /// Whether a URI's host is one of the server's own.
+    fn is_own_host(&self, uri: &Uri<'_>) -> bool {
+        let is = |(host, port): &(Box<str>, u16)| {
+            host.as_bytes().eq_ignore_ascii_case(uri.host) && uri.port.unwrap_or(SIP_PORT) == *port
+        };
+        self.own_hosts.iter().any(is)
+    }
+}
+
+/// A number: the characters of a user part, without escapes and without what only people need to read it
+/// (RFC 3966 §3: visual separators of a number that begins like one).
+fn number<'t>(text: &'t [u8], room: &'t mut [u8; NUMBER_BYTES_MAX]) -> Result<Target<'t>, NoTarget> {
+    let is_telephone = matches!(text.first(), Some(b'+' | b'(' | b'0'..=b'9'))
+        && text.iter().all(|byte| byte.is_ascii_digit() || b"+-.()".contains(byte));
+    let mut length = 0;
+    let mut rest = text;
+    while let Some((byte, behind)) = Uri::first_byte(rest) {
+        rest = behind;
+        let is_user = byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/%#".contains(&byte);
+        if !is_user {
+            return Err(NoTarget::Malformed);
+        }
+        if is_telephone && b"-.()".contains(&byte) {
+            continue;
+        }
+        *room.get_mut(length).ok_or(NoTarget::TooLong)? = byte;
+        length += 1;
+    }
+    match &room[..length] {
+        [] => Err(NoTarget::Empty),
+        number => Ok(Target::Number(number)),
+    }
+}
+
+/// Writes a number as a user part (RFC 3261 §25.1): `#` and `%` have to be escaped.
+pub fn write_number(out: &mut Vec<u8>, number: &[u8]) {
+    for &byte in number {
+        match byte {
+            b'#' => out.extend_from_slice(b"%23"),
+            b'%' => out.extend_from_slice(b"%25"),
+            byte => out.push(byte),
+        }
+    }
+}
+
+/// Where a URI is reached.
+pub(super) fn address_of(uri: &Uri<'_>) -> Option<SocketAddr> {
+    Some(SocketAddr::new(uri.ip()?, uri.port.unwrap_or(SIP_PORT)))
+}
