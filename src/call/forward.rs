@@ -102,7 +102,10 @@ impl Calls {
         if let Some(diversion) = set(Condition::Unconditional) {
             return self.divert(on, handle, view, diversion);
         }
-        self.tell_of_forwarding(on, handle);
+        // Without a phone no search starts: what follows says more.
+        if entry.locations(on.context.unix()).next().is_some() {
+            self.tell_of_forwarding(on, handle);
+        }
         match self.start_search(on, handle, Callee::Subscriber(entry)) {
             Ok(()) => Next::Tried,
             Err(NotTried::Refused(status)) => Next::Refuse(status),
@@ -231,7 +234,15 @@ fn decide<'d>(
         diversions_max: u32::from(settings.max_diversions),
         now: context.unix(),
     };
-    divert((view, &settings.forwarding), target, &facts)
+    match divert((view, &settings.forwarding), target, &facts) {
+        // A 302 may name what no listener of ours can reach.
+        Divert::Outside(Outside { destination, .. })
+            if settings.listeners.iter().all(|own| own.address.is_ipv4() != destination.is_ipv4()) =>
+        {
+            Divert::Refused(Refusal::NoWay)
+        }
+        decision => decision,
+    }
 }
 
 /// The URI of a 302's Contact that is preferred most; `None`: the response is none, or is not to be followed.
