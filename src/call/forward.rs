@@ -5,13 +5,14 @@ use super::record::{Call, Heard};
 use super::search::{Callee, NotTried, own_status};
 use super::{Calls, Signalling};
 use crate::context::Context;
-use crate::directory::{Condition, Entry, View};
-use crate::limits::REQUEST_URI_BYTES_MAX;
+use crate::directory::{Condition, Entry, Q_MAX, View};
+use crate::limits::{NUMBER_BYTES_MAX, REQUEST_URI_BYTES_MAX};
 use crate::metrics::Metrics;
 use crate::service::history::Hop;
 use crate::service::{Divert, Facts, Failure, Outside, Reason, Refusal, condition_of, divert, write_number};
 use crate::settings::Settings;
 use crate::sip::name_addr::split_list;
+use crate::sip::number::q_value;
 use crate::sip::{HeaderName, Message, NameAddr, Status, Uri};
 use crate::slab::Handle;
 use std::sync::Arc;
@@ -239,17 +240,20 @@ fn decide<'d>(
     divert((view, &settings.forwarding), target, &facts)
 }
 
-/// The URI of a 302's Contact that is preferred most; `None`: the response is none, or is not to be followed.
+/// The URI of a 302's Contact that is preferred most among those that can be called (RFC 3261 §8.1.3.4);
+/// `None`: the response is none, or is not to be followed.
 pub(super) fn deflection<'r>(settings: &Settings, response: &Message<'r>) -> Option<&'r [u8]> {
     if response.status() != Some(Status::MOVED_TEMPORARILY) || !settings.forwarding.deflection {
         return None;
     }
-    let mut best: Option<(u16, &[u8])> = None;
+    let mut best: Option<((bool, u16), &[u8])> = None;
     for contact in response.values(HeaderName::Contact).flat_map(split_list) {
         let Ok(address) = NameAddr::parse(contact) else { continue };
-        let q = address.param("q").and_then(crate::sip::number::q_value).unwrap_or(crate::directory::Q_MAX);
-        if best.is_none_or(|(other, _)| q > other) {
-            best = Some((q, address.uri));
+        let mut room = [0; NUMBER_BYTES_MAX];
+        let is_target = settings.forwarding.target(address.uri, &mut room).is_ok();
+        let rank = (is_target, address.param("q").and_then(q_value).unwrap_or(Q_MAX));
+        if best.is_none_or(|(other, _)| rank > other) {
+            best = Some((rank, address.uri));
         }
     }
     best.map(|(_, uri)| uri)
