@@ -255,7 +255,14 @@ fn a_gateways_302_sends_the_call_on() {
 
 #[test]
 fn a_gateways_302_back_to_whom_the_call_has_been_is_480() {
-    for contact in ["<sip:1004@127.0.0.60>", "<sip:1003@127.0.0.60>", "<tel:030>"] {
+    for contact in [
+        "<sip:1004@127.0.0.60>",
+        "<sip:1003@127.0.0.60>",
+        "<tel:030>",
+        // Itself, as we called it.
+        "<sip:030@192.0.2.9:5062>",
+        "<sip:%3030@192.0.2.9:5062;line=1>",
+    ] {
         let mut lab = Lab::with(|setup| {
             routed(setup);
             only(setup, Condition::Unconditional, "030");
@@ -270,6 +277,35 @@ fn a_gateways_302_back_to_whom_the_call_has_been_is_480() {
         assert_eq!((lab.metrics().forwards_refused, lab.metrics().forwards_in_loop), (1, 1), "{contact}");
         lab.finish();
     }
+}
+
+#[test]
+fn a_uri_that_names_itself_in_its_302_is_not_called_again() {
+    for contact in ["<sip:x@192.0.2.9:5062>", "<sip:x@192.0.2.9:5062;line=2>", "<sip:%78@192.0.2.9:5062>"] {
+        let mut lab = Lab::with(|setup| only(setup, Condition::Unconditional, "sip:x@192.0.2.9:5062;line=1"));
+        let (caller, _) = call(&mut lab, Way::NotCalled);
+        lab.sent();
+        let g = leg_to(&mut lab, G);
+        g.respond_with(&mut lab, "302 Moved Temporarily", &[&format!("Contact: {contact}")], "");
+        expect_sent(&mut lab, &["192.0.2.9:5062 ACK"], &["A 480 INVITE"]);
+        let response = lab.last_to(A);
+        lab.send(A, &caller.ack_refusal_text(&response));
+        assert_eq!((lab.metrics().forwards_refused, lab.metrics().forwards_in_loop), (1, 1), "{contact}");
+        lab.finish();
+    }
+}
+
+#[test]
+fn a_number_of_ours_may_be_called_at_another_server() {
+    let mut lab = Lab::with(|setup| {
+        setup.settings.forwarding.routes =
+            vec![Route { prefix: "".into(), host: "192.0.2.9:5062".into(), destination: G.address }];
+        only(setup, Condition::Busy, "sip:1004@192.0.2.9:5062");
+    });
+    let (caller, _) = call(&mut lab, Way::Says("", "486 Busy Here", ""));
+    expect_sent(&mut lab, &["B ACK", "A 181 INVITE"], &["192.0.2.9:5062 INVITE"]);
+    let g = leg_to(&mut lab, G);
+    refuse_and_finish(lab, &caller, &g);
 }
 
 #[test]
