@@ -147,11 +147,12 @@ impl Callee {
     pub fn draw(rng: &mut Rng, patience: Patience, (of_many, forwards): (bool, bool)) -> Callee {
         let ring_ms = rng.percent(85).then(|| rng.below(3_000));
         let no_answer = ring_ms.unwrap_or(0) + patience.ring_ms;
-        let answers = rng.percent(if forwards { 35 } else { 60 });
+        let answers = rng.percent(if forwards { 40 } else { 60 });
         let end_ms = match rng.below(100) {
-            0..35 => Some(rng.below(15_000)),
+            0..20 if forwards => Some(rng.below(2_000)),
+            0..40 => Some(rng.below(15_000)),
             // Around the moment of our CANCEL.
-            35..50 => Some((no_answer + rng.below(200)).saturating_sub(100).min(60_000)),
+            40..50 => Some((no_answer + rng.below(200)).saturating_sub(100).min(60_000)),
             50..55 => Some((no_answer + rng.below(20_000)).min(60_000)),
             _ => None,
         };
