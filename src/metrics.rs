@@ -157,3 +157,16 @@ counters! {
     /// Datagrams handed over to another shard.
     handed_over;
 }
+
+impl Metrics {
+    /// Diversions of ours, of all kinds.
+    #[must_use]
+    pub fn forwards(&self) -> u64 {
+        self.forwarded_unconditional
+            + self.forwarded_busy
+            + self.forwarded_no_answer
+            + self.forwarded_not_registered
+            + self.forwarded_not_reachable
+            + self.forwarded_deflection
+    }
+}

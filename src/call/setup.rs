@@ -82,7 +82,7 @@ impl Calls {
             });
         });
         self.keep_chain(on, handle, &request.message, called.subscriber.number.as_bytes());
-        match self.call_subscriber(on, handle, called) {
+        match self.call_subscriber(on, handle, called, &request.message) {
             Next::Tried => {}
             Next::Refuse(status) => self.refuse(on, handle, status),
             Next::Relay => self.refuse(on, handle, own_status(&Failure::NotRegistered)),
@@ -362,6 +362,10 @@ fn keep_head(context: &mut Context, request: &Request<'_>, tag: &[u8]) -> Result
 
 /// Whether a location is not where its URI says: it registered through a NAT.
 fn is_behind_nat(location: &Location<'_>) -> bool {
+    // Only what registered has a listener of its own.
+    if location.listener.is_none() {
+        return false;
+    }
     let address = Uri::parse(location.uri.as_bytes())
         .ok()
         .and_then(|uri| Some(std::net::SocketAddr::new(uri.ip()?, uri.port.unwrap_or(5060))));
