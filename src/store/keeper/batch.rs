@@ -4,8 +4,9 @@ use super::job::{Answer, Job, What};
 use super::{Done, Expected, Refused, Request, Rules};
 use crate::clock::UnixSeconds;
 use crate::config;
-use crate::directory::{Condition, Entry, Subscriber, View};
+use crate::directory::{Entry, Forwarding, Subscriber, View};
 use crate::registrar::{self, Change, Refusal};
+use crate::service;
 use crate::store::{Part, Write};
 use std::collections::HashMap;
 
@@ -191,11 +192,14 @@ impl Batch {
             _ => {}
         }
         config::check_subscriber(subscriber).map_err(Refused::Invalid)?;
-        if let Some(target) = subscriber.forwarding.target(Condition::NoAnswer)
-            && !self.is_there(target, terms)
-        {
-            return Err(Refused::Invalid(format!("no_answer: nobody has the number {target}")));
-        }
+        let (number, forwarding) = (&subscriber.number, &subscriber.forwarding);
+        let known = |other: &str| match *other == **number {
+            true => Some(forwarding.clone()),
+            false => self.forwarding(other, terms),
+        };
+        service::check(&terms.rules.forwarding, number, forwarding, &known).map_err(
+            |(condition, wrong)| Refused::Invalid(format!("{}: {wrong}", config::member(condition))),
+        )?;
         let draft = &mut self.drafts[index];
         draft.subscriber_changed = true;
         let is_new = draft.entry.is_none();
@@ -210,11 +214,12 @@ impl Batch {
         Ok(Done { is_new, revision: 0, unbound: 0 })
     }
 
-    /// Whether somebody has a number once the batch is done.
-    fn is_there(&self, number: &str, terms: &Terms<'_>) -> bool {
-        match self.by_number.get(number) {
-            Some(&index) => self.drafts[index].entry.is_some(),
-            None => terms.view.get(number.as_bytes()).is_some(),
-        }
+    /// What a number has set once the batch is done; `None`: nobody has it.
+    fn forwarding(&self, number: &str, terms: &Terms<'_>) -> Option<Forwarding> {
+        let entry = match self.by_number.get(number) {
+            Some(&index) => self.drafts[index].entry.as_ref(),
+            None => terms.view.get(number.as_bytes()),
+        };
+        entry.map(|entry| entry.subscriber.forwarding.clone())
     }
 }
