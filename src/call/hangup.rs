@@ -2,6 +2,7 @@
 
 use super::description::Description;
 use super::dialog::{Dialog, RequestLine};
+use super::feature;
 use super::inspect::ENDED_BY_OPERATOR;
 use super::negotiation::Negotiation;
 use super::reinvite::write_ack_body;
@@ -60,9 +61,6 @@ impl Calls {
             self.hang_up_winner(on, handle, Cause::None);
             return self.refuse(on, handle, Status::SERVER_INTERNAL_ERROR);
         }
-        on.context.metrics.calls_answered += 1;
-        call.answer = on.context.keep_last_sent().unwrap_or(Kept::NONE);
-        call.answer_attempt = 0;
         // With a late offer a body that the callee has not spoken before is one.
         let is_offer = call.late_offer && call.answered_by != identity && !answer.body().is_empty();
         if call.answered_by == 0 {
@@ -77,10 +75,18 @@ impl Calls {
             }
             leg.dialog.negotiation = if is_offer { Negotiation::Received } else { Negotiation::Stable };
         }
+        self.remember_description(on, Side::Caller(handle), answer);
+        self.await_ack(on, handle);
+    }
+
+    /// The 200 that was sent last is the caller's: it is repeated until its ACK.
+    pub(super) fn await_ack(&mut self, on: &mut Signalling, handle: Handle) {
+        let Some(call) = self.calls.get_mut(handle) else { return };
+        on.context.metrics.calls_answered += 1;
         call.state = CallState::Answered;
         call.caller_over = false;
-        self.remember_description(on, Side::Caller(handle), answer);
-        let Some(call) = self.calls.get_mut(handle) else { return };
+        call.answer = on.context.keep_last_sent().unwrap_or(Kept::NONE);
+        call.answer_attempt = 0;
         call.answered_at = Some(on.context.now);
         for kept in [&mut call.invite, &mut call.head] {
             on.context.keep.release(kept.take());
@@ -93,6 +99,9 @@ impl Calls {
     /// The 200 to the caller is due again, or its ACK is overdue, or the call has lasted too long.
     pub(super) fn call_timer(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(call) = self.calls.get(handle) else { return };
+        if self.awaits_store(handle) {
+            return self.store_silent(on, handle);
+        }
         let event = match call.state {
             CallState::Talking if !call.limit.is_due(on.context.now) => {
                 return self.session_due(on, Side::Caller(handle));
@@ -174,7 +183,9 @@ impl Calls {
         if before != next && !matches!(next, CallState::Answered | CallState::HangupHeld) {
             call.stop_repeating(&mut on.context);
         }
-        on.context.metrics.calls_too_long += u64::from(event == CallEvent::TooLong);
+        // One to a feature code ends so as it should.
+        let too_long = event == CallEvent::TooLong && call.feature.is_none();
+        on.context.metrics.calls_too_long += u64::from(too_long);
         let unacknowledged = event == CallEvent::AckMissing && before != CallState::Searching;
         on.context.metrics.acks_missing += u64::from(unacknowledged);
         let reinvite = call.reinvite.filter(|_| next == CallState::Ending && before != next);
@@ -255,6 +266,7 @@ impl Calls {
     fn begin_to_talk(&mut self, on: &mut Signalling, handle: Handle, ack: Option<&Message<'_>>) {
         let limit_ms = on.context.settings.call_limit_ms;
         let Some(call) = self.calls.get_mut(handle) else { return };
+        let limit_ms = if call.feature.is_some() { feature::LASTS_MS } else { limit_ms };
         if limit_ms > 0 {
             call.limit = on.context.now.after_ms(limit_ms);
         }
@@ -276,6 +288,7 @@ impl Calls {
         }
         self.restart_session(on, Side::Caller(handle));
         self.tell_description(on, Side::Caller(handle));
+        self.tell_feature(on, handle);
     }
 
     pub(super) fn acknowledge_winner(

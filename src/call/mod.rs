@@ -11,6 +11,7 @@ mod admit;
 mod chain;
 mod description;
 mod dialog;
+mod feature;
 mod forward;
 mod hangup;
 mod identity;
@@ -148,7 +149,7 @@ impl Calls {
                     self.refreshed(on, side, None);
                 }
             }
-            (Exchange::Cancel | Exchange::Prack | Exchange::Relayed, _) => {}
+            (Exchange::Cancel | Exchange::Prack | Exchange::Relayed | Exchange::Message, _) => {}
             (Exchange::Invite, User::None | User::Call(_)) => on.context.metrics.impossible_events += 1,
         }
     }

@@ -364,9 +364,12 @@ pub fn subscribers(
     let known = |number: &str| -> Option<Forwarding> {
         by_number.get(number).map(|place| subscribers[*place].forwarding.clone())
     };
+    let none = Forwarding::default();
     for (entry, subscriber) in entries.iter().zip(&subscribers) {
         let (number, forwarding) = (&subscriber.number, &subscriber.forwarding);
-        let Err((condition, wrong)) = service::check(settings, number, forwarding, &known) else { continue };
+        let Err((condition, wrong)) = service::check(settings, number, (&none, forwarding), &known) else {
+            continue;
+        };
         let mut reason = wrong.to_string();
         if let Wrong::NoWay(target) = &wrong
             && let Some(nearest) = nearest(target, by_number.keys().filter(|known| *known != number))
