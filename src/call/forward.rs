@@ -7,6 +7,7 @@ use super::{Calls, Signalling};
 use crate::context::Context;
 use crate::directory::{Condition, Entry, View};
 use crate::limits::REQUEST_URI_BYTES_MAX;
+use crate::mail::Cause;
 use crate::metrics::Metrics;
 use crate::service::history::Hop;
 use crate::service::{Divert, Facts, Failure, Outside, Reason, Refusal, condition_of, divert, write_number};
@@ -24,7 +25,8 @@ const CHAIN_MAX: usize = 12 + RECEIVED_NUMBERS_MAX;
 pub(super) enum Next {
     /// There is a leg.
     Tried,
-    Refuse(Status),
+    /// With the reason for its record.
+    Refuse(Status, Cause),
     /// Nothing is set: the caller gets the leg's own final response.
     Relay,
 }
@@ -105,10 +107,10 @@ impl Calls {
         self.tell_of_forwarding(on, handle);
         match self.start_search(on, handle, Callee::Subscriber(entry)) {
             Ok(()) => Next::Tried,
-            Err(NotTried::Refused(status)) => Next::Refuse(status),
+            Err(NotTried::Refused(status)) => Next::Refuse(status, Cause::Failed),
             Err(NotTried::NoLocation) => match set(Condition::NotRegistered) {
                 Some(diversion) => self.divert(on, handle, view, diversion),
-                None => Next::Refuse(own_status(&Failure::NotRegistered)),
+                None => Next::Refuse(own_status(&Failure::NotRegistered), Cause::NotRegistered),
             },
         }
     }
@@ -130,7 +132,7 @@ impl Calls {
             Divert::Refused(refusal) => {
                 on.context.metrics.forwards_refused += 1;
                 on.context.metrics.forwards_in_loop += u64::from(refusal == Refusal::Loop);
-                Next::Refuse(diversion.reason.refusal())
+                Next::Refuse(diversion.reason.refusal(), Cause::NotForwarded)
             }
             Divert::Subscriber(entry) => {
                 self.record_diversion(on, handle, &diversion, Callee::Subscriber(entry));
@@ -142,8 +144,10 @@ impl Calls {
                 self.tell_of_forwarding(on, handle);
                 match self.start_search(on, handle, Callee::Outside(&outside)) {
                     Ok(()) => Next::Tried,
-                    Err(NotTried::Refused(status)) => Next::Refuse(status),
-                    Err(NotTried::NoLocation) => Next::Refuse(diversion.reason.refusal()),
+                    Err(NotTried::Refused(status)) => Next::Refuse(status, Cause::Failed),
+                    Err(NotTried::NoLocation) => {
+                        Next::Refuse(diversion.reason.refusal(), Cause::NotForwarded)
+                    }
                 }
             }
         }
