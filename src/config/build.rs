@@ -9,9 +9,9 @@ use crate::limits::{LISTENERS_MAX, SHARDS_MAX};
 use crate::net::NetSettings;
 use crate::settings::{AckPolicy, LateAnswer, Listener, Media, Registration, Settings, Timers};
 use crate::store::{Place, Settings as StoreSettings};
-use crate::{admin, auth, service};
+use crate::{admin, auth, cdr, service};
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tracing::Level;
 
@@ -40,9 +40,11 @@ pub fn config(values: &mut Values, world: &World<'_>) -> Result<Config, ConfigEr
     let log = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
     let log = values.choice(Key::Log, log)?;
     let net = net(values, world)?;
-    let settings = Settings { auth, forwarding, ..settings(values, listeners)? };
+    let cdr = cdr(values)?;
+    let records = cdr.is_some();
+    let settings = Settings { auth, forwarding, records, ..settings(values, listeners)? };
     let admin = admin(values, world)?;
-    Ok(Config { settings, subscribers, net, store, admin, log, lab })
+    Ok(Config { settings, subscribers, net, store, cdr, admin, log, lab })
 }
 
 /// The settings of a store that no server is started for.
@@ -69,6 +71,14 @@ fn auth(values: &Values, listeners: &[Listener]) -> Result<auth::Settings, Confi
         nonce_lifetime_s: values.count(Key::NonceLifetime)?,
         failures_per_minute: values.count(Key::AuthFailures)?,
     })
+}
+
+/// Where records of legs go; `None`: nowhere.
+fn cdr(values: &Values) -> Result<Option<cdr::Settings>, ConfigError> {
+    let format = values.choice(Key::CdrFormat, [cdr::Format::Json, cdr::Format::Csv])?;
+    let size_bytes = values.bytes(Key::CdrSize)? as u64;
+    let directory = values.texts(Key::CdrDir).last().map(|raw| PathBuf::from(&raw.text));
+    Ok(directory.map(|directory| cdr::Settings { directory, format, size_bytes }))
 }
 
 /// The API, which nobody beyond this machine may use without a token.
@@ -114,6 +124,7 @@ fn settings(values: &Values, listeners: Vec<Listener>) -> Result<Settings, Confi
         auth: auth::Settings::default(),
         registration: registration(values)?,
         forwarding: service::Settings::default(),
+        records: false,
     })
 }
 
@@ -328,5 +339,5 @@ pub fn lab(listen: SocketAddr) -> Config {
         realm: auth::REALM.to_owned(),
         listeners: vec![listen],
     };
-    Config { settings, subscribers, net, store, admin: None, log: Level::INFO, lab: true }
+    Config { settings, subscribers, net, store, cdr: None, admin: None, log: Level::INFO, lab: true }
 }

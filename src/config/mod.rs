@@ -25,6 +25,7 @@ pub use subscriber::{
 pub use value::without_password;
 
 use crate::admin;
+use crate::cdr;
 use crate::directory::Subscriber;
 use crate::net::NetSettings;
 use crate::settings::Settings;
@@ -45,6 +46,8 @@ pub struct Config {
     pub subscribers: Vec<Subscriber>,
     pub net: NetSettings,
     pub store: StoreSettings,
+    /// `None`: no records of legs are written.
+    pub cdr: Option<cdr::Settings>,
     /// `None`: there is no API.
     pub admin: Option<admin::Settings>,
     /// The least severe that is written to standard error.

@@ -29,6 +29,9 @@ pub fn summary(config: &Config) -> String {
     });
     lines.push(authentication(config));
     lines.push(store(&config.store.place));
+    if let Some(cdr) = &config.cdr {
+        lines.push(format!("writes call detail records to {}", cdr.directory.display()));
+    }
     lines.push(subscribers(config));
     lines.extend(routes(config));
     lines.join("\n")

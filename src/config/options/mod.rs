@@ -3,6 +3,7 @@
 
 mod admin;
 mod calls;
+mod cdr;
 mod forwarding;
 mod limits;
 mod network;
@@ -147,6 +148,9 @@ pub enum Key {
     Store,
     StoreTimeout,
     StoreCache,
+    CdrDir,
+    CdrFormat,
+    CdrSize,
     Admin,
     AdminTokenFile,
 }
@@ -161,6 +165,7 @@ const CALLS: &str = "Calls";
 const TIMERS: &str = "SIP timers (RFC 3261, Table 4)";
 const LIMITS: &str = "Limits and stopping";
 const STORE: &str = "Store";
+const CDR: &str = "Call detail records";
 const ADMIN: &str = "Admin API";
 
 /// What most rows share.
@@ -193,7 +198,7 @@ const MEBIBYTE: usize = 1024 * 1024;
 const BUFFER: Kind = Kind::Size { min: 16 * 1024, max: 1023 * MEBIBYTE };
 
 /// The rows, topic by topic, in the order of [`Key`].
-const PARTS: [&[Setting]; 9] = [
+const PARTS: [&[Setting]; 10] = [
     running::ROWS,
     network::ROWS,
     forwarding::ROWS,
@@ -202,6 +207,7 @@ const PARTS: [&[Setting]; 9] = [
     calls::ROWS,
     limits::ROWS,
     store::ROWS,
+    cdr::ROWS,
     admin::ROWS,
 ];
 
