@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn emergency_numbers_are_listed_or_none() {
-        assert_eq!(emergency("112,911").unwrap(), ["112".into(), "911".into()]);
+        assert_eq!(emergency("112,911").unwrap(), ["112", "911"].map(Box::from));
         assert_eq!(emergency("").unwrap(), Vec::<Box<str>>::new());
         assert!(emergency("1 1").is_err());
     }

@@ -5,10 +5,10 @@ use super::{Surroundings, Wrong, argument, say, segment, show};
 use crate::config::member;
 use crate::directory::Condition;
 use clap::ArgMatches;
-use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord, Trim};
+use csv::{ReaderBuilder, StringRecord, Trim};
 use serde_json::{Map, Value, json};
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, BufRead, BufReader};
 
 /// A file's name that stands for standard input.
 const STANDARD: &str = "-";
@@ -109,50 +109,56 @@ fn activated(client: &Client, matches: &ArgMatches, path: &str) -> Result<Map<St
 /// A line that was not set.
 struct Refused {
     line: u64,
-    /// Empty where it cannot be told.
+    /// Empty where it names none.
     number: String,
     reason: String,
 }
 
 /// Sets the rules of a file, one after another; what is refused is named and the next one tried.
 fn import(client: &Client, file: &str, json: bool, around: &mut Surroundings<'_>) -> Result<(), Wrong> {
-    let unreadable = |reason: String| Wrong::Failed(Failure::Other(format!("{file}: {reason}")));
-    let input: Box<dyn Read + '_> = match file {
+    let failed = |reason: String| Wrong::Failed(Failure::Other(format!("{file}: {reason}")));
+    let unreadable = |error: io::Error| failed(format!("it cannot be read: {error}"));
+    let input: Box<dyn BufRead + '_> = match file {
         STANDARD => Box::new(&mut *around.input),
-        _ => Box::new(File::open(file).map_err(|error| unreadable(format!("it cannot be read: {error}")))?),
+        _ => Box::new(BufReader::new(File::open(file).map_err(unreadable)?)),
     };
-    let mut reader = ReaderBuilder::new().flexible(true).trim(Trim::All).from_reader(input);
-    let heading = reader.headers().map_err(|error| unreadable(error.to_string()))?;
-    let columns = columns(heading).map_err(unreadable)?;
-    // Neither a wrong URL nor a wrong token is to be told of in each line.
-    client.get("/v1/status")?;
+    let mut columns = None;
     let (mut set, mut refused) = (0u64, Vec::new());
-    let mut record = StringRecord::new();
-    loop {
-        let line = reader.position().line();
-        match next(&mut reader, &mut record) {
-            Next::End => break,
-            Next::Unreadable(reason) => return Err(unreadable(format!("line {line}: {reason}"))),
-            Next::Wrong(reason) => refused.push(Refused { line, number: String::new(), reason }),
-            Next::Record => {
-                let line = record.position().map_or(line, csv::Position::line);
-                match rule(client, &columns, &record) {
-                    Ok(()) => set += 1,
-                    Err(Failure::Unreachable(message)) => {
-                        let message = format!("line {line}: {message}; {set} rules before it are set");
-                        return Err(Wrong::Failed(Failure::Other(message)));
-                    }
-                    Err(failure) => refused.push(Refused {
-                        line,
-                        number: columns.of(&record, "number").to_owned(),
-                        reason: failure.message().to_owned(),
-                    }),
-                }
+    for (text, line) in input.split(b'\n').zip(1u64..) {
+        let text = text.map_err(unreadable)?;
+        // No rule goes over two lines: each is read by itself, so that its number is right.
+        let Some(record) = record(&text) else { continue };
+        let Some(columns) = &columns else {
+            columns = Some(Columns::of(&record).map_err(failed)?);
+            // Neither a wrong URL nor a wrong token is to be told of in each line.
+            client.get("/v1/status")?;
+            continue;
+        };
+        match rule(client, columns, &record) {
+            Ok(()) => set += 1,
+            Err(Failure::Unreachable(message)) => {
+                return Err(failed(format!("line {line}: {message}; {set} rules before it are set")));
             }
+            Err(failure) => refused.push(Refused {
+                line,
+                number: columns.field(&record, "number").to_owned(),
+                reason: failure.message().to_owned(),
+            }),
         }
     }
-    drop(reader);
-    report(set, &refused, json, around)
+    match columns {
+        Some(_) => report(set, &refused, json, around),
+        None => Err(failed(format!("it is empty; the first line names the columns: {}", COLUMNS.join(",")))),
+    }
+}
+
+/// The fields of a line; `None`: it is blank. Bytes that are no text become ones that no number and no target
+/// has.
+fn record(line: &[u8]) -> Option<StringRecord> {
+    let reader = ReaderBuilder::new().has_headers(false).flexible(true).trim(Trim::All).from_reader(line);
+    let record = reader.into_byte_records().next()?.ok()?;
+    Some(StringRecord::from_byte_record_lossy(record))
+        .filter(|record| record.iter().any(|field| !field.is_empty()))
 }
 
 /// Says how many rules were set and which lines were refused.
@@ -178,26 +184,6 @@ fn report(set: u64, refused: &[Refused], json: bool, around: &mut Surroundings<'
     }
 }
 
-/// What a file has next.
-enum Next {
-    Record,
-    /// A line that is no text.
-    Wrong(String),
-    Unreadable(String),
-    End,
-}
-
-fn next(reader: &mut Reader<impl Read>, record: &mut StringRecord) -> Next {
-    match reader.read_record(record) {
-        Ok(true) => Next::Record,
-        Ok(false) => Next::End,
-        Err(error) => match error.kind() {
-            ErrorKind::Utf8 { .. } => Next::Wrong("it is not UTF-8".to_owned()),
-            _ => Next::Unreadable(error.to_string()),
-        },
-    }
-}
-
 /// Where the columns stand.
 struct Columns {
     places: [Option<usize>; COLUMNS.len()],
@@ -205,27 +191,27 @@ struct Columns {
 }
 
 impl Columns {
-    /// The field of a column; empty where there is none.
-    fn of<'r>(&self, record: &'r StringRecord, column: &str) -> &'r str {
-        let place = COLUMNS.iter().position(|known| *known == column).and_then(|place| self.places[place]);
-        place.and_then(|place| record.get(place)).unwrap_or_default()
-    }
-}
-
-/// Reads the first line.
-fn columns(heading: &StringRecord) -> Result<Columns, String> {
-    let expected = format!("the first line names the columns: {}", COLUMNS.join(","));
-    let mut places = [None; COLUMNS.len()];
-    for (at, name) in heading.iter().enumerate() {
-        let known = COLUMNS.iter().position(|known| known.eq_ignore_ascii_case(name));
-        let known = known.ok_or_else(|| format!("unknown column \"{name}\"; {expected}"))?;
-        if places[known].replace(at).is_some() {
-            return Err(format!("the column {name} is there twice; {expected}"));
+    /// Reads the first line.
+    fn of(heading: &StringRecord) -> Result<Columns, String> {
+        let expected = format!("the first line names the columns: {}", COLUMNS.join(","));
+        let mut places = [None; COLUMNS.len()];
+        for (at, name) in heading.iter().enumerate() {
+            let known = COLUMNS.iter().position(|known| known.eq_ignore_ascii_case(name));
+            let known = known.ok_or_else(|| format!("unknown column \"{name}\"; {expected}"))?;
+            if places[known].replace(at).is_some() {
+                return Err(format!("the column {name} is there twice; {expected}"));
+            }
+        }
+        match places.iter().take(COLUMNS_REQUIRED).position(Option::is_none) {
+            Some(missing) => Err(format!("the column {} is missing; {expected}", COLUMNS[missing])),
+            None => Ok(Columns { places, count: heading.len() }),
         }
     }
-    match places.iter().take(COLUMNS_REQUIRED).position(Option::is_none) {
-        Some(missing) => Err(format!("the column {} is missing; {expected}", COLUMNS[missing])),
-        None => Ok(Columns { places, count: heading.len() }),
+
+    /// The field of a column; empty where there is none.
+    fn field<'r>(&self, record: &'r StringRecord, column: &str) -> &'r str {
+        let place = COLUMNS.iter().position(|known| *known == column).and_then(|place| self.places[place]);
+        place.and_then(|place| record.get(place)).unwrap_or_default()
     }
 }
 
@@ -235,7 +221,7 @@ fn rule(client: &Client, columns: &Columns, record: &StringRecord) -> Result<(),
     if record.len() != columns.count {
         return Err(wrong(format!("it has {} fields, and the heading {}", record.len(), columns.count)));
     }
-    let field = |column| columns.of(record, column);
+    let field = |column| columns.field(record, column);
     let number = match field("number") {
         "" => return Err(wrong("number: it is empty".to_owned())),
         number => number,
