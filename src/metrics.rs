@@ -120,6 +120,10 @@ counters! {
     forwards_in_loop;
     /// No-answer timers that expired.
     no_answer_timeouts;
+    /// Feature codes that were dialled and done.
+    feature_codes_done;
+    /// Feature codes that were dialled and refused, those that the store could not keep among them.
+    feature_codes_refused;
     /// Answers that came after our CANCEL and were ACKed and BYEd.
     late_answers;
     /// Calls ended because the caller never sent ACK.

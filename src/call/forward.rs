@@ -7,6 +7,7 @@ use super::{Calls, Signalling};
 use crate::context::Context;
 use crate::directory::{Condition, Entry, Q_MAX, View};
 use crate::limits::{NUMBER_BYTES_MAX, REQUEST_URI_BYTES_MAX};
+use crate::mail::Cause;
 use crate::metrics::Metrics;
 use crate::service::history::Hop;
 use crate::service::{Divert, Facts, Failure, Outside, Reason, Refusal, condition_of, divert, write_number};
@@ -25,7 +26,8 @@ const CHAIN_MAX: usize = 12 + RECEIVED_NUMBERS_MAX;
 pub(super) enum Next {
     /// There is a leg.
     Tried,
-    Refuse(Status),
+    /// With the reason for its record.
+    Refuse(Status, Cause),
     /// Nothing is set: the caller gets the leg's own final response.
     Relay,
 }
@@ -106,7 +108,7 @@ impl Calls {
         }
         let sent = self
             .with_invite(on, handle, |calls, on, invite| calls.divert(on, handle, (view, invite), diversion));
-        sent.unwrap_or(Next::Refuse(Status::SERVER_INTERNAL_ERROR))
+        sent.unwrap_or(Next::Refuse(Status::SERVER_INTERNAL_ERROR, Cause::Failed))
     }
 
     /// Calls a subscriber where it is, unless it forwards all its calls, or has no phone and forwards then.
@@ -133,10 +135,10 @@ impl Calls {
         }
         match self.search(on, handle, Callee::Subscriber(entry), invite) {
             Ok(()) => Next::Tried,
-            Err(NotTried::Refused(status)) => Next::Refuse(status),
+            Err(NotTried::Refused(status)) => Next::Refuse(status, Cause::Failed),
             Err(NotTried::NoLocation) => match set(Condition::NotRegistered) {
                 Some(diversion) => self.divert(on, handle, (view, invite), &diversion),
-                None => Next::Refuse(own_status(&Failure::NotRegistered)),
+                None => Next::Refuse(own_status(&Failure::NotRegistered), Cause::NotRegistered),
             },
         }
     }
@@ -155,7 +157,7 @@ impl Calls {
             Divert::Refused(refusal) => {
                 on.context.metrics.forwards_refused += 1;
                 on.context.metrics.forwards_in_loop += u64::from(refusal == Refusal::Loop);
-                Next::Refuse(diversion.reason.refusal())
+                Next::Refuse(diversion.reason.refusal(), Cause::NotForwarded)
             }
             Divert::Subscriber(entry) => {
                 self.record_diversion(on, handle, (diversion, Callee::Subscriber(entry)), invite);
@@ -167,8 +169,10 @@ impl Calls {
                 self.tell_of_forwarding(on, handle);
                 match self.search(on, handle, Callee::Outside(&outside), invite) {
                     Ok(()) => Next::Tried,
-                    Err(NotTried::Refused(status)) => Next::Refuse(status),
-                    Err(NotTried::NoLocation) => Next::Refuse(diversion.reason.refusal()),
+                    Err(NotTried::Refused(status)) => Next::Refuse(status, Cause::Failed),
+                    Err(NotTried::NoLocation) => {
+                        Next::Refuse(diversion.reason.refusal(), Cause::NotForwarded)
+                    }
                 }
             }
         }
