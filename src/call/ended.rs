@@ -281,18 +281,25 @@ impl Side<'_> {
     }
 }
 
-/// `1004;no-answer;1005`, up to so many diversions.
+/// `1004;no-answer;1005`, up to so many diversions. A semicolon of a URI's or a number's own is escaped.
 fn chain<'n>(
     context: &Context,
     call: &Call,
     mut numbers: impl Iterator<Item = &'n [u8]>,
     hops: usize,
 ) -> Vec<u8> {
-    let mut out = numbers.next().unwrap_or_default().to_vec();
+    let mut out = Vec::new();
+    let push = |out: &mut Vec<u8>, part: &[u8]| {
+        for (place, piece) in part.split(|&byte| byte == b';').enumerate() {
+            out.extend_from_slice(if place == 0 { b"" } else { b"%3B" });
+            out.extend_from_slice(piece);
+        }
+    };
+    push(&mut out, numbers.next().unwrap_or_default());
     for (hop, number) in Hop::all(context.keep.bytes(&call.chain.hops)).take(hops).zip(numbers) {
         for part in [hop.reason.name().as_bytes(), number] {
             out.push(b';');
-            out.extend_from_slice(part);
+            push(&mut out, part);
         }
     }
     out
