@@ -7,6 +7,7 @@ use super::{Config, ConfigError, World, store, subscriber, system};
 use crate::directory::Subscriber;
 use crate::limits::{LISTENERS_MAX, SHARDS_MAX};
 use crate::net::NetSettings;
+use crate::service::codes;
 use crate::settings::{AckPolicy, LateAnswer, Listener, Media, Registration, Settings, Timers};
 use crate::store::{Place, Settings as StoreSettings};
 use crate::{admin, auth, service};
@@ -113,8 +114,16 @@ fn settings(values: &Values, listeners: Vec<Listener>) -> Result<Settings, Confi
         retry_after_s: values.count(Key::RetryAfter)?,
         auth: auth::Settings::default(),
         registration: registration(values)?,
-        forwarding: service::Settings { own_hosts, ..service::Settings::default() },
+        forwarding: service::Settings { own_hosts, codes: codes(values)?, ..service::Settings::default() },
     })
+}
+
+/// The feature codes, which are those of the operator alone where any are given.
+fn codes(values: &Values) -> Result<Option<codes::Table>, ConfigError> {
+    let short: Vec<_> =
+        values.list(Key::FeatureCode, value::feature_code)?.into_iter().map(|(code, _)| code).collect();
+    let table = if short.is_empty() { codes::Table::default() } else { codes::Table { short } };
+    Ok((!values.switch(Key::NoFeatureCodes)?).then_some(table))
 }
 
 fn registration(values: &Values) -> Result<Registration, ConfigError> {

@@ -59,6 +59,8 @@ pub enum Kind {
     Algorithms,
     /// `ADDRESS` or `ADDRESS/PREFIX`.
     Network,
+    /// A feature code and what it does.
+    FeatureCode,
     /// A store's name or URL.
     Store,
     /// `ADDRESS:PORT`, or `off`.
@@ -105,6 +107,8 @@ pub enum Key {
     No181,
     Unreachable408,
     LateAnswer,
+    FeatureCode,
+    NoFeatureCodes,
     MaxContacts,
     MinExpires,
     MaxExpires,
