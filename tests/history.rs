@@ -9,6 +9,9 @@ mod caller;
 mod flows;
 #[path = "history/identity.rs"]
 mod identity;
+#[expect(dead_code, reason = "the fuzz targets use the rest")]
+#[path = "fuzz/src/input.rs"]
+mod input;
 #[path = "history/interworking.rs"]
 mod interworking;
 #[expect(dead_code, reason = "each test file uses its part of the laboratory")]
@@ -17,6 +20,10 @@ mod lab;
 mod own;
 #[path = "history/privacy.rs"]
 mod privacy;
+#[path = "fuzz/src/history.rs"]
+mod promises;
+#[path = "history/properties.rs"]
+mod properties;
 
 use lab::Lab;
 use lab::callee::Leg;
@@ -90,4 +97,14 @@ fn forwarded(change: impl FnOnce(&mut Setup), lines: &[&str]) -> Sip {
 fn tells(invite: &Sip, diversions: &[&str], entries: &[&str]) {
     assert_eq!(invite.all("Diversion"), diversions, "{}", invite.text());
     assert_eq!(invite.list("History-Info"), entries, "{}", invite.text());
+}
+
+/// The datagram as the scanner wants it: with zeros behind.
+fn padded(datagram: &[u8]) -> Vec<u8> {
+    [datagram, &[0; ringway::limits::SCAN_PADDING]].concat()
+}
+
+/// Bytes as a failure prints them.
+fn shown(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string().replace("\\r\\n", "\n")
 }

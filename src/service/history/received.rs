@@ -2,6 +2,7 @@
 
 use super::few::Few;
 use super::index::Index;
+use super::uri::{is_named, params};
 use crate::service::TARGET_BYTES_MAX;
 use crate::sip::name_addr::{param, split_list};
 use crate::sip::uri::Scheme;
@@ -122,7 +123,7 @@ fn read<'a, T: Copy>(
 impl<'a> Diversion<'a> {
     fn read(text: &'a [u8]) -> Option<Diversion<'a>> {
         let address = NameAddr::parse(text).ok()?;
-        readable(address.uri)?;
+        let uri = readable(address.uri)?;
         let reason = address.param("reason").unwrap_or_default();
         let known = CAUSES.into_iter().find(|(_, name)| reason.eq_ignore_ascii_case(name.as_bytes()));
         Some(Diversion {
@@ -131,8 +132,7 @@ impl<'a> Diversion<'a> {
             params: address.params,
             cause: known.map_or(CAUSE_UNKNOWN, |(cause, _)| cause),
             counter: address.param("counter").map_or(1, counter_value),
-            // What is none of the RFC's values was meant to hide something.
-            is_private: address.param("privacy").map(|value| !value.eq_ignore_ascii_case(b"off")),
+            is_private: privacy_of(address.params).max(escaped_privacy(uri.headers)),
         })
     }
 }
@@ -166,6 +166,13 @@ impl<'a> Entry<'a> {
 fn readable(text: &[u8]) -> Option<Uri<'_>> {
     let uri = Uri::parse(text).ok().filter(|_| text.len() <= TARGET_BYTES_MAX)?;
     (uri.scheme != Scheme::Other).then_some(uri)
+}
+
+/// What the privacy parameter asks for (RFC 5806 §4); `None`: there is none. What is none of the RFC's values
+/// was meant to hide something, and of two the one that hides more counts.
+fn privacy_of(text: &[u8]) -> Option<bool> {
+    let named = params(text).filter(|text| is_named(text, b"privacy"));
+    named.map(|text| !param(text, "privacy").is_some_and(|value| value.eq_ignore_ascii_case(b"off"))).max()
 }
 
 /// What a Privacy that is escaped in a URI asks for (RFC 7044 §10.1.1); `None`: there is none.
