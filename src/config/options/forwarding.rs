@@ -136,4 +136,25 @@ pub const ROWS: &[Setting] = &[
         help: "Pass a phone's 302 on to the caller instead of forwarding the call to its Contact",
         ..SWITCH
     },
+    Setting {
+        key: Key::FeatureCode,
+        name: "feature-code",
+        form: "CODE=ACTION:CONDITION",
+        kind: Kind::FeatureCode,
+        example: "*92=register:no-answer",
+        topic: FORWARDING,
+        repeatable: true,
+        help: "A short code that phones dial: register (the target follows the code), activate, deactivate, \
+               erase or query, for unconditional, busy, no-answer, not-registered, not-reachable (with \
+               not-registered), all or all-conditional; the first one takes the place of *72, *73, *90, *91, \
+               *92 and *93",
+        ..ROW
+    },
+    Setting {
+        key: Key::NoFeatureCodes,
+        name: "no-feature-codes",
+        topic: FORWARDING,
+        help: "Take no feature codes, those of mobile phones (**61*...#) neither",
+        ..SWITCH
+    },
 ];
