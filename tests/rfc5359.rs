@@ -271,7 +271,7 @@ fn section_2_9_no_answer() {
 
 /// Where the last INVITE of a flow goes.
 fn target_of(flow: &[Message]) -> String {
-    let invites = flow.iter().filter(|message| message.start_line.starts_with("INVITE "));
-    let uri = invites.last().and_then(|message| message.start_line.split_whitespace().nth(1));
+    let mut invites = flow.iter().filter(|message| message.start_line.starts_with("INVITE "));
+    let uri = invites.next_back().and_then(|message| message.start_line.split_whitespace().nth(1));
     uri.and_then(|uri| uri.split('@').nth(1)).expect("a host").into()
 }
