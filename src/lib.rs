@@ -78,6 +78,7 @@ pub mod metrics;
 pub mod net;
 pub mod outbox;
 pub mod registrar;
+pub mod sdp;
 pub mod service;
 pub mod settings;
 pub mod shard;

@@ -117,6 +117,8 @@ pub enum Cause {
     SessionExpired,
     /// It had lasted as long as a call may.
     CallLimit,
+    /// It was to a feature code, and that was done or refused.
+    FeatureCode,
     /// A party did not know the call any more, or did not answer in it.
     Lost,
     /// The operator ended it.
@@ -158,6 +160,7 @@ impl Cause {
             Cause::NoPrack => "no prack",
             Cause::SessionExpired => "session expired",
             Cause::CallLimit => "call limit",
+            Cause::FeatureCode => "feature code",
             Cause::Lost => "lost",
             Cause::Operator => "operator",
             Cause::Stopped => "stopped",

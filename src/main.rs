@@ -153,12 +153,12 @@ fn open_store(
 
 fn totals(metrics: &Metrics) -> String {
     format!(
-        "calls: {} started, {} answered, {} failed, {} cancelled; {} forwarded on no answer",
+        "calls: {} started, {} answered, {} failed, {} cancelled; forwarded {} times",
         metrics.calls_started,
         metrics.calls_answered,
         metrics.calls_failed,
         metrics.calls_cancelled,
-        metrics.forwarded_no_answer
+        metrics.forwards()
     )
 }
 

@@ -2,6 +2,7 @@
 
 use super::description::Description;
 use super::dialog::{Dialog, RequestLine};
+use super::feature;
 use super::inspect::ENDED_BY_OPERATOR;
 use super::negotiation::Negotiation;
 use super::reinvite::write_ack_body;
@@ -62,9 +63,6 @@ impl Calls {
             return self.refuse(on, handle, (Status::SERVER_INTERNAL_ERROR, mail::Cause::Failed));
         }
         call.story.answer(status);
-        on.context.metrics.calls_answered += 1;
-        call.answer = on.context.keep_last_sent().unwrap_or(Kept::NONE);
-        call.answer_attempt = 0;
         // With a late offer a body that the callee has not spoken before is one.
         let is_offer = call.late_offer && call.answered_by != identity && !answer.body().is_empty();
         if call.answered_by == 0 {
@@ -79,10 +77,18 @@ impl Calls {
             }
             leg.dialog.negotiation = if is_offer { Negotiation::Received } else { Negotiation::Stable };
         }
+        self.remember_description(on, Side::Caller(handle), answer);
+        self.await_ack(on, handle);
+    }
+
+    /// The 200 that was sent last is the caller's: it is repeated until its ACK.
+    pub(super) fn await_ack(&mut self, on: &mut Signalling, handle: Handle) {
+        let Some(call) = self.calls.get_mut(handle) else { return };
+        on.context.metrics.calls_answered += 1;
         call.state = CallState::Answered;
         call.caller_over = false;
-        self.remember_description(on, Side::Caller(handle), answer);
-        let Some(call) = self.calls.get_mut(handle) else { return };
+        call.answer = on.context.keep_last_sent().unwrap_or(Kept::NONE);
+        call.answer_attempt = 0;
         call.answered_at = Some(on.context.now);
         for kept in [&mut call.invite, &mut call.head] {
             on.context.keep.release(kept.take());
@@ -95,6 +101,9 @@ impl Calls {
     /// The 200 to the caller is due again, or its ACK is overdue, or the call has lasted too long.
     pub(super) fn call_timer(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(call) = self.calls.get(handle) else { return };
+        if self.awaits_store(handle) {
+            return self.store_silent(on, handle);
+        }
         let event = match call.state {
             CallState::Talking if !call.limit.is_due(on.context.now) => {
                 return self.session_due(on, Side::Caller(handle));
@@ -173,11 +182,13 @@ impl Calls {
         let before = call.state;
         let (next, action) = call_step(before, event);
         call.state = next;
-        call.story.take_call_event(on.context.now, event, (before, next));
+        call.take_event(on.context.now, event, (before, next));
         if before != next && !matches!(next, CallState::Answered | CallState::HangupHeld) {
             call.stop_repeating(&mut on.context);
         }
-        on.context.metrics.calls_too_long += u64::from(event == CallEvent::TooLong);
+        // One to a feature code ends so as it should.
+        let too_long = event == CallEvent::TooLong && call.feature.is_none();
+        on.context.metrics.calls_too_long += u64::from(too_long);
         let unacknowledged = event == CallEvent::AckMissing && before != CallState::Searching;
         on.context.metrics.acks_missing += u64::from(unacknowledged);
         let reinvite = call.reinvite.filter(|_| next == CallState::Ending && before != next);
@@ -261,6 +272,7 @@ impl Calls {
     fn begin_to_talk(&mut self, on: &mut Signalling, handle: Handle, ack: Option<&Message<'_>>) {
         let limit_ms = on.context.settings.call_limit_ms;
         let Some(call) = self.calls.get_mut(handle) else { return };
+        let limit_ms = if call.feature.is_some() { feature::LASTS_MS } else { limit_ms };
         if limit_ms > 0 {
             call.limit = on.context.now.after_ms(limit_ms);
         }
@@ -282,6 +294,7 @@ impl Calls {
         }
         self.restart_session(on, Side::Caller(handle));
         self.tell_description(on, Side::Caller(handle));
+        self.tell_feature(on, handle);
     }
 
     pub(super) fn acknowledge_winner(

@@ -12,6 +12,7 @@ mod chain;
 mod description;
 mod dialog;
 mod ended;
+mod feature;
 mod forward;
 mod hangup;
 mod identity;
@@ -150,7 +151,7 @@ impl Calls {
                     self.refreshed(on, side, None);
                 }
             }
-            (Exchange::Cancel | Exchange::Prack | Exchange::Relayed, _) => {}
+            (Exchange::Cancel | Exchange::Prack | Exchange::Relayed | Exchange::Message, _) => {}
             (Exchange::Invite, User::None | User::Call(_)) => on.context.metrics.impossible_events += 1,
         }
     }

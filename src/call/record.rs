@@ -4,6 +4,7 @@ use super::chain::Chain;
 use super::description::Description;
 use super::dialog::Dialog;
 use super::ended::Story;
+use super::feature::Feature;
 use super::identity::Identity;
 use super::negotiation::Negotiation;
 use super::reliable::{Outstanding, Reliability};
@@ -111,6 +112,8 @@ pub(super) struct Call {
     pub winner: Option<Handle>,
     /// Who the caller is, as callees are told.
     pub identity: Identity,
+    /// What it changes or asks, where a feature code was dialled and nobody is called.
+    pub feature: Option<Box<Feature>>,
     /// The INVITE had no body: the offer comes in the 200 and the answer in the ACK.
     pub late_offer: bool,
     /// Legs that were started.

@@ -17,6 +17,7 @@ use crate::limits::FORKS_MAX;
 use crate::mail::{Cause, EndedBy};
 use crate::service::{Failure, Outside};
 use crate::settings::Settings;
+use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Status};
 use crate::slab::Handle;
 use crate::timer::TimerHandle;
@@ -463,7 +464,18 @@ impl Calls {
     }
 
     /// A final response of our own to the caller. The call ends with its last leg.
-    pub(super) fn refuse(&mut self, on: &mut Signalling, handle: Handle, (status, cause): (Status, Cause)) {
+    pub(super) fn refuse(&mut self, on: &mut Signalling, handle: Handle, end: (Status, Cause)) {
+        self.refuse_with(on, handle, end, |_| {});
+    }
+
+    /// The same with more header fields.
+    pub(super) fn refuse_with(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        (status, cause): (Status, Cause),
+        extra: impl FnOnce(&mut Writer<'_>),
+    ) {
         let Some(call) = self.calls.get_mut(handle) else { return };
         call.state = CallState::Refused;
         call.story.refuse(on.context.now, status, (EndedBy::Server, cause));
@@ -477,6 +489,7 @@ impl Calls {
                 if status == Status::SERVICE_UNAVAILABLE {
                     writer.name(HeaderName::RetryAfter).number(u64::from(retry_after)).end_line();
                 }
+                extra(writer);
             });
         });
         self.remove_call_if_over(on, handle);

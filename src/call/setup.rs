@@ -58,9 +58,34 @@ impl Calls {
         key: ServerKey,
         (called, identity): (&Entry, Identity),
     ) -> Result<(), Status> {
+        if self.legs.next_handle().is_none() {
+            return Err(Status::SERVICE_UNAVAILABLE);
+        }
+        let handle = self.open_call(on, request, key, identity)?;
+        self.keep_chain(on, handle, &request.message, called.subscriber.number.as_bytes());
+        match self.call_subscriber(on, handle, called, &request.message) {
+            Next::Tried => {}
+            Next::Refuse(status, cause) => self.refuse(on, handle, (status, cause)),
+            Next::Relay => {
+                self.refuse(on, handle, (own_status(&Failure::NotRegistered), Cause::NotRegistered));
+            }
+        }
+        Ok(())
+    }
+
+    /// The record of a call and its server transaction; 100 to the caller.
+    ///
+    /// # Errors
+    /// The status to refuse it with, when a table is full; nothing was sent or kept then.
+    pub(super) fn open_call(
+        &mut self,
+        on: &mut Signalling,
+        request: &Request<'_>,
+        key: ServerKey,
+        identity: Identity,
+    ) -> Result<Handle, Status> {
         let handle = self.calls.next_handle().ok_or(Status::SERVICE_UNAVAILABLE)?;
-        let has_room = on.transactions.has_room_for_call() && on.context.keep.has_room_for_call();
-        if !has_room || self.legs.next_handle().is_none() {
+        if !on.transactions.has_room_for_call() || !on.context.keep.has_room_for_call() {
             return Err(Status::SERVICE_UNAVAILABLE);
         }
         let call = new_call(&mut on.context, (request, identity), handle)?;
@@ -83,15 +108,7 @@ impl Calls {
                 }
             });
         });
-        self.keep_chain(on, handle, &request.message, called.subscriber.number.as_bytes());
-        match self.call_subscriber(on, handle, called) {
-            Next::Tried => {}
-            Next::Refuse(status, cause) => self.refuse(on, handle, (status, cause)),
-            Next::Relay => {
-                self.refuse(on, handle, (own_status(&Failure::NotRegistered), Cause::NotRegistered));
-            }
-        }
-        Ok(())
+        Ok(handle)
     }
 
     /// Sends an INVITE to a location.
@@ -315,6 +332,7 @@ fn new_call(
         answered_at: None,
         winner: None,
         identity,
+        feature: None,
         late_offer,
         legs: 0,
         story: Story::NONE,
@@ -375,6 +393,10 @@ fn keep_head(context: &mut Context, request: &Request<'_>, tag: &[u8]) -> Result
 
 /// Whether a location is not where its URI says: it registered through a NAT.
 fn is_behind_nat(location: &Location<'_>) -> bool {
+    // Only what registered has a listener of its own.
+    if location.listener.is_none() {
+        return false;
+    }
     let address = Uri::parse(location.uri.as_bytes())
         .ok()
         .and_then(|uri| Some(std::net::SocketAddr::new(uri.ip()?, uri.port.unwrap_or(5060))));

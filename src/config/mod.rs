@@ -8,6 +8,7 @@ mod build;
 mod environment;
 mod file;
 mod flags;
+mod forwarding;
 mod layer;
 mod options;
 mod print;
@@ -18,7 +19,9 @@ mod value;
 
 pub use flags::command;
 pub use print::markdown_table;
-pub use subscriber::{check as check_subscriber, is_password as check_password, peer as contact_address};
+pub use subscriber::{
+    check as check_subscriber, is_password as check_password, member, peer as contact_address,
+};
 pub use value::without_password;
 
 use crate::admin;

@@ -26,7 +26,6 @@ use ringway::limits::SCAN_PADDING;
 use ringway::mail::{Letter, Mail};
 use ringway::metrics::Metrics;
 use ringway::outbox::ListenerId;
-use ringway::registrar::Limits;
 use ringway::shard::{Datagram, Owner, Place, Shard};
 use sip::Sip;
 use std::net::SocketAddr;
@@ -73,7 +72,7 @@ impl Lab {
         let mut setup = Setup::reference();
         change(&mut setup);
         let settings = Arc::new(setup.settings.clone());
-        let keeper = Keeper::new(setup.entries(), Limits::of(&settings));
+        let keeper = Keeper::new(setup.entries(), &settings);
         let directory = keeper.directory();
         let shard = |number: u16| {
             let secret = setup.secret + u64::from(number);

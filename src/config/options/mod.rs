@@ -66,6 +66,14 @@ pub enum Kind {
     Address,
     /// `key=value` pairs of one subscriber.
     Subscriber,
+    /// A prefix of numbers, and where they are reached.
+    Route,
+    /// An address, and what is sent there.
+    Peer,
+    /// A prefix of numbers, and how it is written elsewhere.
+    NumberRule,
+    /// Numbers that no call is forwarded to.
+    Emergency,
 }
 
 /// A text that stands beside the numbers, and what it means.
@@ -106,6 +114,12 @@ pub enum Key {
     No181,
     Unreachable408,
     LateAnswer,
+    Headers,
+    Route,
+    Peer,
+    NumberRule,
+    Emergency,
+    NoDeflection,
     MaxContacts,
     MinExpires,
     MaxExpires,
