@@ -264,3 +264,35 @@ fn a_caller_that_wants_no_name_has_none_in_its_record() {
     assert!(lab.records.iter().all(|record| *record.leg.caller == *"anonymous"));
     lab.finish();
 }
+
+#[test]
+#[cfg(feature = "server")]
+fn the_readme_shows_the_records_of_a_forwarded_call() {
+    use ringway::cdr::{Format, Lines};
+    let lab = forwarded_call();
+    let records: Vec<_> = lab.records.iter().map(|record| Box::new(record.leg.clone())).collect();
+    let readme =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("README.md");
+    for (format, shown) in [(Format::Json, &records[..]), (Format::Csv, &records[1..2])] {
+        let mut lines = Lines::default();
+        assert_eq!(lines.extend(format, shown), 0);
+        let text = String::from_utf8(lines.first(lines.len()).to_vec()).expect("UTF-8");
+        let mut wanted = format.heading().lines().chain(text.lines());
+        let missing = wanted.find(|line| !readme.contains(&format!("    {line}\n")));
+        assert_eq!(missing, None, "all of them:\n{}{text}", format.heading());
+    }
+    lab.finish();
+}
+
+#[test]
+fn a_call_to_a_feature_code_has_the_callers_record_alone() {
+    let mut lab = Lab::new();
+    let mut caller = Caller::call(&mut lab, B, "*#61#");
+    lab.expect(B, "100 INVITE");
+    caller.answered_and_acked(&mut lab);
+    lab.advance(1_000);
+    let bye = lab.expect(B, "BYE");
+    caller.respond(&mut lab, &bye, "200 OK");
+    assert_eq!(lab.recorded(), ["0 *#61# 0+1000 200 ringway feature code"]);
+    lab.finish();
+}
