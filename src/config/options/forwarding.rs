@@ -102,7 +102,8 @@ pub const ROWS: &[Setting] = &[
         topic: FORWARDING,
         repeatable: true,
         help: "What another server wants to be told: address= of it or of its network, headers= as \
-               --headers, and identity= caller or diverting, whose number P-Asserted-Identity has on forwarded calls",
+               --headers, and identity= caller or diverting, whose number P-Asserted-Identity has on \
+               forwarded calls",
         ..ROW
     },
     Setting {
