@@ -13,7 +13,7 @@ use super::{Calls, Request, Signalling};
 use crate::auth::Caller;
 use crate::context::{Context, Due};
 use crate::directory::{Entry, View};
-use crate::mail::Letter;
+use crate::mail::{Cause, Letter};
 use crate::outbox::ListenerId;
 use crate::sdp;
 use crate::service::change::{Change, NotSet};
@@ -166,7 +166,9 @@ impl Calls {
     fn refuse_feature(&mut self, on: &mut Signalling, handle: Handle, refused: Refused) {
         on.context.metrics.feature_codes_refused += 1;
         let Refused { status, reason } = refused;
-        self.refuse_with(on, handle, status, |writer| write_reason(writer, status, &reason));
+        self.refuse_with(on, handle, (status, Cause::FeatureCode), |writer| {
+            write_reason(writer, status, &reason)
+        });
     }
 
     /// 200 with streams in which nothing is to be heard.
@@ -199,6 +201,7 @@ impl Calls {
             let refused = Refused::because(Status::SERVER_INTERNAL_ERROR, "the answer is too long");
             return self.refuse_feature(on, handle, refused);
         }
+        call.story.answer(Status::OK);
         on.context.metrics.feature_codes_done += 1;
         let is_offer = call.late_offer;
         call.dialog.negotiation = if is_offer { Negotiation::Sent } else { Negotiation::Stable };

@@ -7,6 +7,7 @@ use super::{Calls, Signalling};
 use crate::context::Context;
 use crate::directory::{Condition, Entry, Q_MAX, View};
 use crate::limits::{NUMBER_BYTES_MAX, REQUEST_URI_BYTES_MAX};
+use crate::mail::Cause;
 use crate::metrics::Metrics;
 use crate::service::history::Hop;
 use crate::service::{Divert, Facts, Failure, Outside, Reason, Refusal, condition_of, divert, write_number};
@@ -25,7 +26,8 @@ const CHAIN_MAX: usize = 12 + RECEIVED_NUMBERS_MAX;
 pub(super) enum Next {
     /// There is a leg.
     Tried,
-    Refuse(Status),
+    /// With the reason for its record.
+    Refuse(Status, Cause),
     /// Nothing is set: the caller gets the leg's own final response.
     Relay,
 }
@@ -106,7 +108,7 @@ impl Calls {
         }
         let sent = self
             .with_invite(on, handle, |calls, on, invite| calls.divert(on, handle, (view, invite), diversion));
-        sent.unwrap_or(Next::Refuse(Status::SERVER_INTERNAL_ERROR))
+        sent.unwrap_or(Next::Refuse(Status::SERVER_INTERNAL_ERROR, Cause::Failed))
     }
 
     /// Calls a subscriber where it is, unless it forwards all its calls, or has no phone and forwards then.
@@ -127,13 +129,16 @@ impl Calls {
         if let Some(diversion) = set(Condition::Unconditional) {
             return self.divert(on, handle, (view, invite), &diversion);
         }
-        self.tell_of_forwarding(on, handle);
+        // Without a phone no search starts: what follows says more.
+        if entry.locations(on.context.unix()).next().is_some() {
+            self.tell_of_forwarding(on, handle);
+        }
         match self.search(on, handle, Callee::Subscriber(entry), invite) {
             Ok(()) => Next::Tried,
-            Err(NotTried::Refused(status)) => Next::Refuse(status),
+            Err(NotTried::Refused(status)) => Next::Refuse(status, Cause::Failed),
             Err(NotTried::NoLocation) => match set(Condition::NotRegistered) {
                 Some(diversion) => self.divert(on, handle, (view, invite), &diversion),
-                None => Next::Refuse(own_status(&Failure::NotRegistered)),
+                None => Next::Refuse(own_status(&Failure::NotRegistered), Cause::NotRegistered),
             },
         }
     }
@@ -152,7 +157,7 @@ impl Calls {
             Divert::Refused(refusal) => {
                 on.context.metrics.forwards_refused += 1;
                 on.context.metrics.forwards_in_loop += u64::from(refusal == Refusal::Loop);
-                Next::Refuse(diversion.reason.refusal())
+                Next::Refuse(diversion.reason.refusal(), Cause::NotForwarded)
             }
             Divert::Subscriber(entry) => {
                 self.record_diversion(on, handle, (diversion, Callee::Subscriber(entry)), invite);
@@ -164,8 +169,10 @@ impl Calls {
                 self.tell_of_forwarding(on, handle);
                 match self.search(on, handle, Callee::Outside(&outside), invite) {
                     Ok(()) => Next::Tried,
-                    Err(NotTried::Refused(status)) => Next::Refuse(status),
-                    Err(NotTried::NoLocation) => Next::Refuse(diversion.reason.refusal()),
+                    Err(NotTried::Refused(status)) => Next::Refuse(status, Cause::Failed),
+                    Err(NotTried::NoLocation) => {
+                        Next::Refuse(diversion.reason.refusal(), Cause::NotForwarded)
+                    }
                 }
             }
         }
@@ -237,7 +244,15 @@ fn decide<'d>(
         diversions_max: u32::from(settings.max_diversions),
         now: context.unix(),
     };
-    divert((view, &settings.forwarding), target, &facts)
+    match divert((view, &settings.forwarding), target, &facts) {
+        // A 302 may name what no listener of ours can reach.
+        Divert::Outside(Outside { destination, .. })
+            if settings.listeners.iter().all(|own| own.address.is_ipv4() != destination.is_ipv4()) =>
+        {
+            Divert::Refused(Refusal::NoWay)
+        }
+        decision => decision,
+    }
 }
 
 /// The URI of a 302's Contact that is preferred most among those that can be called (RFC 3261 §8.1.3.4);

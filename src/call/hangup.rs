@@ -12,6 +12,7 @@ use super::write::{Body, own_response, relayed_response};
 use super::{Calls, Request, Signalling};
 use crate::context::{Context, Due};
 use crate::keep::Kept;
+use crate::mail;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Method, Status};
 use crate::slab::Handle;
@@ -59,8 +60,9 @@ impl Calls {
         if !sent {
             // Too long for a datagram once our header fields are in it.
             self.hang_up_winner(on, handle, Cause::None);
-            return self.refuse(on, handle, Status::SERVER_INTERNAL_ERROR);
+            return self.refuse(on, handle, (Status::SERVER_INTERNAL_ERROR, mail::Cause::Failed));
         }
+        call.story.answer(status);
         // With a late offer a body that the callee has not spoken before is one.
         let is_offer = call.late_offer && call.answered_by != identity && !answer.body().is_empty();
         if call.answered_by == 0 {
@@ -180,6 +182,7 @@ impl Calls {
         let before = call.state;
         let (next, action) = call_step(before, event);
         call.state = next;
+        call.story.take_call_event(on.context.now, event, (before, next));
         if before != next && !matches!(next, CallState::Answered | CallState::HangupHeld) {
             call.stop_repeating(&mut on.context);
         }
@@ -222,9 +225,11 @@ impl Calls {
     /// 487 to the caller, CANCEL to the leg that is tried, ACK and BYE to one whose answer waits
     /// (SIP_RULES 6).
     fn abort(&mut self, on: &mut Signalling, handle: Handle, cancel: Option<&Message<'_>>) {
-        let Some(call) = self.calls.get(handle) else { return };
+        let Some(call) = self.calls.get_mut(handle) else { return };
         on.context.metrics.calls_cancelled += 1;
         let status = Status::REQUEST_TERMINATED;
+        call.story.answer(status);
+        let call = &*call;
         on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
             own_response(context, out, call, status, |_| {});
         });
@@ -254,10 +259,11 @@ impl Calls {
         }
         // The call must not go before its legs.
         self.give_legs_up(on, handle);
-        self.refuse(on, handle, status);
+        self.refuse(on, handle, (status, mail::Cause::Failed));
     }
 
     pub(super) fn give_legs_up(&mut self, on: &mut Signalling, handle: Handle) {
+        self.note_fault(handle);
         self.end_search(on, handle, None);
         self.hang_up_winner(on, handle, Cause::None);
     }
@@ -344,6 +350,8 @@ impl Calls {
     pub(super) fn bye_leg(&mut self, on: &mut Signalling, handle: Handle, cause: Cause<'_>) {
         let Some(leg) = self.legs.get_mut(handle) else { return };
         on.context.disarm(&mut leg.timer);
+        let call = self.calls.get(leg.call);
+        leg.story.hang_up(on.context.now, call.map(|call| &call.story));
         leg.dialog.local_cseq += 1;
         let user = User::Leg(handle);
         if !send_bye(on, user, &leg.dialog, cause) {

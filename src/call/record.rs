@@ -3,6 +3,7 @@
 use super::chain::Chain;
 use super::description::Description;
 use super::dialog::Dialog;
+use super::ended::Story;
 use super::feature::Feature;
 use super::identity::Identity;
 use super::negotiation::Negotiation;
@@ -115,6 +116,10 @@ pub(super) struct Call {
     pub feature: Option<Box<Feature>>,
     /// The INVITE had no body: the offer comes in the 200 and the answer in the ACK.
     pub late_offer: bool,
+    /// Legs that were started.
+    pub legs: u16,
+    /// What the record of its end is made of.
+    pub story: Story,
 }
 
 #[derive(Debug)]
@@ -148,6 +153,14 @@ pub(super) struct Leg {
     pub others: Vec<Early>,
     /// The description that came reliably in `dialog`, where the caller could not be told reliably.
     pub early_answer: Description,
+    /// Its place among the call's legs: the first one is 1.
+    pub number: u16,
+    /// Our diversions that led to it.
+    pub hops: u8,
+    pub started_at: Now,
+    pub answered_at: Option<Now>,
+    /// What the record of its end is made of.
+    pub story: Story,
 }
 
 impl Call {

@@ -3,6 +3,7 @@
 use super::chain::{Chain, received_diversions};
 use super::description::Description;
 use super::dialog::Dialog;
+use super::ended::Story;
 use super::forward::Next;
 use super::identity::Identity;
 use super::negotiation::Negotiation;
@@ -19,6 +20,7 @@ use crate::directory::{Entry, Location};
 use crate::ids::Kind;
 use crate::keep::Kept;
 use crate::limits;
+use crate::mail::Cause;
 use crate::outbox::ListenerId;
 use crate::service::Failure;
 use crate::sip::number::leading_number;
@@ -63,8 +65,10 @@ impl Calls {
         self.keep_chain(on, handle, &request.message, called.subscriber.number.as_bytes());
         match self.call_subscriber(on, handle, called, &request.message) {
             Next::Tried => {}
-            Next::Refuse(status) => self.refuse(on, handle, status),
-            Next::Relay => self.refuse(on, handle, own_status(&Failure::NotRegistered)),
+            Next::Refuse(status, cause) => self.refuse(on, handle, (status, cause)),
+            Next::Relay => {
+                self.refuse(on, handle, (own_status(&Failure::NotRegistered), Cause::NotRegistered));
+            }
         }
         Ok(())
     }
@@ -145,8 +149,14 @@ impl Calls {
             dialog: Dialog::none(answer_to),
             others: Vec::new(),
             early_answer: Description::NONE,
+            number: call.legs.saturating_add(1),
+            hops: call.hops(context),
+            started_at: context.now,
+            answered_at: None,
+            story: Story::NONE,
         };
         leg.transaction = Some(send_invite(on, call, (handle, &leg), location, invite)?);
+        call.legs = leg.number;
         if self.legs.insert(leg).is_ok() {
             call.first_leg = Some(handle);
             call.current = call.current.or(Some(handle));
@@ -202,6 +212,7 @@ impl Calls {
                 Ok(transaction) => leg.transaction = Some(transaction),
                 Err(_) => return false,
             }
+            leg.story = Story::NONE;
             true
         });
         sent == Some(true)
@@ -323,6 +334,8 @@ fn new_call(
         identity,
         feature: None,
         late_offer,
+        legs: 0,
+        story: Story::NONE,
     })
 }
 

@@ -79,7 +79,8 @@ pub fn apply(
     let mut made = Forwarding::default();
     let rules = change.conditions.iter().filter_map(|condition| forwarding.rule(*condition));
     rules.for_each(|rule| made.set(rule.clone()));
-    check(settings, &subscriber.number, &made, known).map_err(|(_, wrong)| NotSet::Wrong(wrong))
+    let (number, before) = (&subscriber.number, Forwarding::default());
+    check(settings, number, (&before, &made), known).map_err(|(_, wrong)| NotSet::Wrong(wrong))
 }
 
 #[cfg(test)]

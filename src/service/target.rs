@@ -1,6 +1,6 @@
 //! Where calls are forwarded to: numbers of ours, numbers beyond a route, addresses.
 
-use super::settings::{SIP_PORT, Settings};
+use super::settings::{Route, SIP_PORT, Settings};
 use crate::directory::{Entry, View};
 use crate::limits::NUMBER_BYTES_MAX;
 use crate::sip::Uri;
@@ -143,7 +143,8 @@ impl Settings {
     #[must_use]
     pub fn is_same(&self, target: Target<'_>, name: &[u8]) -> bool {
         match target {
-            Target::Uri { text, .. } => text == name,
+            Target::Uri { text, .. } if text == name => true,
+            Target::Uri { uri, .. } => is_same_place(name, &uri),
             Target::Number(number) if number == name => true,
             Target::Number(number) => {
                 let (mut room, mut other) = ([0; NUMBER_BYTES_MAX], [0; NUMBER_BYTES_MAX]);
@@ -151,6 +152,16 @@ impl Settings {
                     && self.normalized(number, &mut room) == self.normalized(name, &mut other)
             }
         }
+    }
+
+    /// Whether a target is the URI at which a number that is none of ours was called.
+    #[must_use]
+    pub fn is_route_of(&self, target: Target<'_>, number: &[u8]) -> bool {
+        let Target::Uri { uri, .. } = target else { return false };
+        let (mut room, mut other) = ([0; NUMBER_BYTES_MAX], [0; NUMBER_BYTES_MAX]);
+        let number = self.normalized(number, &mut room);
+        let is_there = |route: &Route| address_of(&uri) == Some(route.destination);
+        self.route(number).is_some_and(is_there) && Uri::decoded_user(uri.user, &mut other) == Some(number)
     }
 
     /// Whether a URI's host is one of the server's own.
@@ -198,6 +209,14 @@ pub fn write_number(out: &mut Vec<u8>, number: &[u8]) {
             byte => out.push(byte),
         }
     }
+}
+
+/// Whether the chain has this URI by this name, parameters aside.
+fn is_same_place(name: &[u8], uri: &Uri<'_>) -> bool {
+    let (mut room, mut other) = ([0; NUMBER_BYTES_MAX], [0; NUMBER_BYTES_MAX]);
+    let Some(known) = Uri::parse(name).ok().filter(|known| known.scheme == Scheme::Sip) else { return false };
+    address_of(&known) == address_of(uri)
+        && Uri::decoded_user(known.user, &mut room) == Uri::decoded_user(uri.user, &mut other)
 }
 
 /// Where a URI is reached.

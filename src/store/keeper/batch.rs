@@ -4,7 +4,7 @@ use super::job::{Answer, Job, What};
 use super::{Done, Expected, Refused, Request, Rules};
 use crate::clock::UnixSeconds;
 use crate::config;
-use crate::directory::{Condition, Entry, Forwarding, Subscriber, View};
+use crate::directory::{Entry, Forwarding, Subscriber, View};
 use crate::registrar::{self, Change, Refusal};
 use crate::service;
 use crate::service::change::{Change as Set, NotSet};
@@ -211,13 +211,16 @@ impl Batch {
         }
         config::check_subscriber(subscriber).map_err(Refused::Invalid)?;
         // It may be new, and may name itself.
-        let number = &*subscriber.number;
+        let (number, forwarding) = (&*subscriber.number, &subscriber.forwarding);
         let known = |other: &str| match other == number {
-            true => Some(subscriber.forwarding.clone()),
+            true => Some(forwarding.clone()),
             false => self.known(other, terms),
         };
-        service::check(&terms.rules.forwarding, number, &subscriber.forwarding, &known)
-            .map_err(|(condition, wrong)| Refused::Invalid(format!("{}: {wrong}", member(condition))))?;
+        let before = draft.entry.as_ref().map(|entry| entry.subscriber.forwarding.clone());
+        let before = before.unwrap_or_default();
+        service::check(&terms.rules.forwarding, number, (&before, forwarding), &known).map_err(
+            |(condition, wrong)| Refused::Invalid(format!("{}: {wrong}", config::member(condition))),
+        )?;
         let draft = &mut self.drafts[index];
         draft.subscriber_changed = true;
         let is_new = draft.entry.is_none();
@@ -240,9 +243,4 @@ impl Batch {
         };
         entry.map(|entry| entry.subscriber.forwarding.clone())
     }
-}
-
-/// The member of a subscriber's document that sets a condition's rule.
-fn member(condition: Condition) -> String {
-    condition.name().replace('-', "_")
 }
