@@ -133,6 +133,10 @@ fn own(target: &str) -> Vec<Vec<u8>> {
               response=\"753927fa\", algorithm=SHA-256, cnonce=\"a,\\\"b\", qop=auth, nc=0000001f",
             b"digest username=1003,realm=a,nonce=b,uri=sip:c,response=d",
         ],
+        "codes" => &[
+            b"\0**61*1005*11*20#\0v=0\r\nt=0 0\r\nm=audio 1 RTP/AVP 97\r\na=rtpmap:97 iLBC/8000\r\nm=video 0 RTP/SAVP 1",
+            b"*9=register:all\0*91005#\0v=0\nm=audio 1/2 RTP/AVPF 0",
+        ],
         "list" => &[b";tag=1;branch=\"a;b\\\"\";x", b"<a,b>, \"c,\\\"d\" <e>;f,, g"],
         "uri" => &[b"sip:%41lice:pw@[::1]:5060;lr;x=y?a=b\0Alice", b"tel:+1-2;phone-context=a"],
         _ => &[b"\0"],
