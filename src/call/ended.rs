@@ -61,8 +61,13 @@ impl Story {
         self.end(now, ending.unwrap_or((EndedBy::Server, Cause::Failed)));
     }
 
-    /// The call went from one state to another.
-    pub fn take_call_event(&mut self, now: Now, event: CallEvent, (before, next): (CallState, CallState)) {
+    /// The call went from one state to another; `is_code`: it is one to a feature code.
+    pub fn take_call_event(
+        &mut self,
+        now: Now,
+        (event, is_code): (CallEvent, bool),
+        (before, next): (CallState, CallState),
+    ) {
         let is_ended = matches!(next, CallState::Refused | CallState::Ending | CallState::HangupHeld);
         if before == next || !is_ended {
             return;
@@ -74,6 +79,7 @@ impl Story {
             CallEvent::CalleeBye => (EndedBy::Callee, Cause::Bye),
             CallEvent::AckMissing if was_answered => (EndedBy::Server, Cause::NoAck),
             CallEvent::AckMissing => (EndedBy::Server, Cause::NoPrack),
+            CallEvent::TooLong if is_code => (EndedBy::Server, Cause::FeatureCode),
             CallEvent::TooLong => (EndedBy::Server, Cause::CallLimit),
             CallEvent::DialogLost => (EndedBy::Server, Cause::Lost),
             CallEvent::SessionExpired => (EndedBy::Server, Cause::SessionExpired),

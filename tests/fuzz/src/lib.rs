@@ -18,6 +18,7 @@ mod choices;
 pub mod codes;
 pub mod config;
 pub mod field;
+pub mod history;
 mod input;
 pub mod keep;
 pub mod list;

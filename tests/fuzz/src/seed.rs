@@ -98,6 +98,12 @@ fn inputs(target: &str, is_uri: bool, text: &[u8]) -> Vec<Vec<u8>> {
         ("list", _) => {
             values(&["Contact", "Record-Route", "Diversion", "History-Info", "Supported", "Allow", "Via"])
         }
+        // Four bytes of settings and no diversion of ours, then the values of each header field by turns.
+        ("history", _) => {
+            let diversion = values(&["Diversion"]).concat();
+            let entries = values(&["History-Info"]).concat();
+            vec![[&[2, 1, 1, 0][..], &diversion, &[0], &entries].concat()]
+        }
         ("authorization", _) => values(&["Authorization", "Proxy-Authorization"]),
         ("via", _) => values(&["Via", "v"]),
         ("write", _) => vec![[&[0; 5], text].concat()],
@@ -134,8 +140,13 @@ fn own(target: &str) -> Vec<Vec<u8>> {
             b"digest username=1003,realm=a,nonce=b,uri=sip:c,response=d",
         ],
         "codes" => &[
-            b"\0**61*1005*11*20#\0v=0\r\nt=0 0\r\nm=audio 1 RTP/AVP 97\r\na=rtpmap:97 iLBC/8000\r\nm=video 0 RTP/SAVP 1",
+            b"\0**61*1005*11*20#\0v=0\r\nt=0 0\r\nm=audio 1 RTP/AVP 97\r\na=rtpmap:97 iLBC/8000\r\n\
+              m=video 0 RTP/SAVP 1",
             b"*9=register:all\0*91005#\0v=0\nm=audio 1/2 RTP/AVPF 0",
+        ],
+        "history" => &[
+            b"\x02\x01\x01\0<sip:3@x>;reason=user-busy;counter=2, <tel:+49>;privacy=full\0",
+            b"\x02\x01\x01\0\0<sip:1@x?Privacy=history>;index=1,<sip:2@x;cause=302>;index=1.1;mp=1\0history",
         ],
         "list" => &[b";tag=1;branch=\"a;b\\\"\";x", b"<a,b>, \"c,\\\"d\" <e>;f,, g"],
         "uri" => &[b"sip:%41lice:pw@[::1]:5060;lr;x=y?a=b\0Alice", b"tel:+1-2;phone-context=a"],
