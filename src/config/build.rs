@@ -34,8 +34,7 @@ pub fn config(values: &mut Values, world: &World<'_>) -> Result<Config, ConfigEr
         values.subscribers = subscriber::lab()?;
     }
     let auth = auth(values, &listeners)?;
-    let codes = codes(values)?;
-    let forwarding = service::Settings { codes, ..forwarding::settings(values, &listeners)? };
+    let forwarding = forwarding::settings(values, &listeners)?;
     let subscribers = subscriber::subscribers(&values.subscribers, &auth.realm, &forwarding)?;
     reachable(&listeners, &subscribers)?;
     let log = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
