@@ -54,8 +54,8 @@ struct Stream<'o> {
 }
 
 /// Writes the answer to an offer into `out`: every stream that can be taken is inactive, every other one is
-/// refused (RFC 3264 §6, §6.1). Plain RTP can be taken; what is keyed or set up otherwise would need an answer
-/// of its own kind.
+/// refused (RFC 3264 §6, §6.1). Plain RTP can be taken; what is keyed or set up otherwise would need an
+/// answer of its own kind.
 ///
 /// # Errors
 /// [`Unusable`], with `out` as it was.

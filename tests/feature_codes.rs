@@ -10,8 +10,11 @@ use lab::digest::{Answer, again, challenged, guarded};
 use lab::keeper::Mood;
 use lab::peer::{A, B, C, D};
 use lab::{Lab, T1X64_MS};
+use proptest::prelude::*;
 use ringway::directory::{Condition, Entry};
 use ringway::mail::{Letter, Mail};
+use ringway::service::change::{Action, Change};
+use ringway::service::codes::{Code, Table, parse};
 
 const SESSION: &str = "s=-\r\nc=IN IP4 127.0.0.60\r\nt=0 0\r\n";
 
@@ -528,6 +531,29 @@ fn a_phone_that_registered_dials_from_where_it_is() {
     let caller = done(&mut lab, bound);
     hung_up(&mut lab, &caller);
     lab.finish();
+}
+
+proptest! {
+    /// Nothing that may be dialled confuses the parser, and what it reads is within bounds.
+    #[test]
+    fn any_bytes_are_a_code_or_none(
+        dialled in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..200),
+            "[*#]{1,2}(21|67|61|62|002|004|72|9[0-3]|)[*#0-9a+]{0,80}".prop_map(String::into_bytes),
+        ],
+    ) {
+        let read = parse(&Table::default(), &dialled);
+        prop_assert_eq!(read.is_some(), matches!(dialled.first(), Some(b'*' | b'#')));
+        if let Some(Ok(Code::Change(Change { conditions, action }))) = read {
+            prop_assert!(!conditions.is_empty());
+            if let Action::Register { target, after_s } = action {
+                prop_assert!((1..=64).contains(&target.len()));
+                prop_assert!(after_s.is_none_or(|after_s| (5..=180).contains(&after_s)));
+                let part = dialled.windows(target.len()).any(|part| part == target.as_bytes());
+                prop_assert!(part, "the target is what was dialled");
+            }
+        }
+    }
 }
 
 #[test]

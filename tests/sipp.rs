@@ -149,6 +149,15 @@ fn a_phone_with_a_password_is_challenged_and_registers() {
     lab.stop("calls: 0 started");
 }
 
+#[test]
+fn a_phone_dials_a_feature_code_and_is_told_in_words() {
+    let Some(mut lab) = Lab::new("dials_code", 20) else { return };
+    let calls = lab.run(&[("dials_code", A)]);
+    let kinds: Vec<&str> = calls[0].answers("INVITE").map(Message::kind).collect();
+    assert_eq!(kinds, ["100", "200"]);
+    lab.stop("calls: 1 started, 1 answered, 0 failed, 0 cancelled; forwarded 0 times");
+}
+
 /// What holds for every forwarded call, whoever ends it. The calls are B's, C's and A's.
 fn assert_forwarded(calls: &[Call]) {
     let [b, c, a] = calls else { panic!("three phones took part") };
@@ -354,7 +363,7 @@ impl Lab {
             .stderr(Stdio::null());
         if address == A {
             let number = match scenario {
-                "registers" => "1005",
+                "registers" | "dials_code" => "1005",
                 "registers_digest" => "1006",
                 _ => "1004",
             };

@@ -84,6 +84,26 @@ fn a_redis_server_that_goes_on_is_written_to_again() {
     assert_eq!(dumped.matches("\"uri\"").count(), 1, "{dumped}");
 }
 
+#[test]
+fn a_feature_code_that_got_its_200_is_there_after_a_crash() {
+    let directory = TempDir::new().expect("a directory");
+    let store = directory.path().join("store");
+    let data = store.to_str().expect("UTF-8");
+    said(&["load", &lines(directory.path(), 2), "--data-dir", data]);
+    let server = Server::start(&["--data-dir", data], || ());
+    let phone = Phone::new(&server);
+    assert_eq!(phone.dial("100000", "**67*100001#"), 403, "it is nowhere yet");
+    assert_eq!(phone.register("100000", 1), (200, false));
+    let other = Phone::new(&server);
+    assert_eq!(other.register("100001", 1), (200, false));
+    // Each INVITE has the branch of its own caller: the second one of 100000 would be a repetition.
+    assert_eq!(other.dial("100001", "**67*100000#"), 200);
+    server.kill();
+    let (dumped, _) = said(&["dump", "--data-dir", data]);
+    let line = dumped.lines().find(|line| line.contains("\"number\":\"100001\""));
+    assert!(line.is_some_and(|line| line.contains("\"busy\":\"100000\"")), "{dumped}");
+}
+
 /// A server whose disk has become full, with 100000 registered at the phone.
 struct Full {
     server: Server,

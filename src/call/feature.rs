@@ -346,8 +346,8 @@ fn describe(
     sdp::answer_inactive(out, invite.body(), origin).map_err(|reason| unusable(&reason.to_string()))
 }
 
-/// Writes why a code is refused (RFC 3326). What a quoted string cannot hold as it is becomes an apostrophe or
-/// a blank.
+/// Writes why a code is refused (RFC 3326). What a quoted string cannot hold becomes an apostrophe or a
+/// blank.
 fn write_reason(writer: &mut Writer<'_>, status: Status, reason: &str) {
     writer.name(HeaderName::Reason).raw(b"SIP;cause=").number(u64::from(status.code())).raw(b";text=\"");
     // Lines are parted by CRLF, of which one blank is left.

@@ -7,6 +7,7 @@ use super::options::Key;
 use super::value::{self, Reason};
 use crate::directory::HistoryForm;
 use crate::limits::NUMBER_BYTES_MAX;
+use crate::service::codes;
 use crate::service::{AssertedParty, NumberRule, Peer, Route, Settings};
 use crate::settings::Listener;
 
@@ -14,7 +15,7 @@ use crate::settings::Listener;
 /// Request-URI too.
 const HOST_BYTES_MAX: usize = 256;
 
-/// What the options amount to; codes are set elsewhere.
+/// What the options amount to.
 pub fn settings(values: &Values, listeners: &[Listener]) -> Result<Settings, ConfigError> {
     let emergency = values.list(Key::Emergency, emergency)?.into_iter().flat_map(|(numbers, _)| numbers);
     Ok(Settings {
@@ -25,7 +26,7 @@ pub fn settings(values: &Values, listeners: &[Listener]) -> Result<Settings, Con
         own_hosts: Settings::own_hosts(listeners),
         emergency: emergency.collect(),
         deflection: !values.switch(Key::NoDeflection)?,
-        ..Settings::default()
+        codes: codes(values)?,
     })
 }
 
@@ -65,6 +66,20 @@ fn number_rules(values: &Values) -> Result<Vec<NumberRule>, ConfigError> {
     }
     rules.sort_by_key(|rule| std::cmp::Reverse(rule.prefix.len()));
     Ok(rules)
+}
+
+/// The feature codes, which are those of the operator alone where any are given.
+fn codes(values: &Values) -> Result<Option<codes::Table>, ConfigError> {
+    let mut short: Vec<codes::ShortCode> = Vec::new();
+    for (code, raw) in values.list(Key::FeatureCode, value::feature_code)? {
+        if short.iter().any(|other| other.code == code.code) {
+            let reason = format!("the code {} is given twice; give each once", code.code);
+            return Err(raw.wrong(Key::FeatureCode.setting(), &reason));
+        }
+        short.push(code);
+    }
+    let table = if short.is_empty() { codes::Table::default() } else { codes::Table { short } };
+    Ok((!values.switch(Key::NoFeatureCodes)?).then_some(table))
 }
 
 fn taken(prefix: &str) -> String {

@@ -36,8 +36,8 @@ pub enum NotSet {
     Wrong(Wrong),
 }
 
-/// Changes a subscriber's forwarding. `known` gives what a number has set. Of what is set afterwards only that
-/// is checked which the change makes active: what else the number has set may have come to lead nowhere since.
+/// Changes a subscriber's forwarding. `known` gives what a number has set. Of what is set afterwards only
+/// that is checked which the change makes active: what else the number has set may have come to lead nowhere.
 ///
 /// # Errors
 /// What the change asks for cannot be; the subscriber may be changed in part then.

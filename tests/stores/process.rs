@@ -113,6 +113,13 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Ends it as a power failure would.
+    pub fn kill(mut self) {
+        self.child.kill().and_then(|()| self.child.wait()).expect("an end");
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -220,6 +227,21 @@ impl Phone {
              Content-Length: {}\r\n\r\n{body}",
             body.len()
         ));
+    }
+
+    /// Dials a feature code in the name of `own`, whose phone this is. The status; of a 200 the phone has had
+    /// nothing but that yet.
+    #[track_caller]
+    pub fn dial(&self, own: &str, code: &str) -> u16 {
+        let uri = format!("sip:{}@{}", code.replace('#', "%23"), self.server);
+        self.request("INVITE", (1, &uri), own, &format!("<{uri}>"));
+        loop {
+            let answer = self.expect("SIP/2.0 ", "\r\nCSeq: 1 INVITE\r\n");
+            let status = answer[8..11].parse().expect("a status code");
+            if status >= 200 {
+                return status;
+            }
+        }
     }
 
     /// A whole call to `number`, which `callee` has: it rings, is answered, and the caller hangs up.

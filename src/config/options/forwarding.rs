@@ -140,15 +140,15 @@ pub const ROWS: &[Setting] = &[
     Setting {
         key: Key::FeatureCode,
         name: "feature-code",
-        form: "CODE=ACTION:CONDITION",
+        form: "CODE=MEANING",
         kind: Kind::FeatureCode,
         example: "*92=register:no-answer",
         topic: FORWARDING,
         repeatable: true,
-        help: "A short code that phones dial: register (the target follows the code), activate, deactivate, \
-               erase or query, for unconditional, busy, no-answer, not-registered, not-reachable (with \
-               not-registered), all or all-conditional; the first one takes the place of *72, *73, *90, *91, \
-               *92 and *93",
+        help: "A short code that phones dial, as CODE=ACTION:CONDITION: register (the target follows the \
+               code), activate, deactivate, erase or query; unconditional, busy, no-answer, not-registered, \
+               not-reachable (with not-registered), all or all-conditional; the first one takes the place of \
+               *72, *73, *90, *91, *92 and *93",
         ..ROW
     },
     Setting {

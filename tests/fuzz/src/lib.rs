@@ -15,6 +15,7 @@ mod sip;
 pub mod address;
 pub mod authorization;
 mod choices;
+pub mod codes;
 pub mod config;
 pub mod field;
 pub mod history;

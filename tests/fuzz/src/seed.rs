@@ -139,6 +139,11 @@ fn own(target: &str) -> Vec<Vec<u8>> {
               response=\"753927fa\", algorithm=SHA-256, cnonce=\"a,\\\"b\", qop=auth, nc=0000001f",
             b"digest username=1003,realm=a,nonce=b,uri=sip:c,response=d",
         ],
+        "codes" => &[
+            b"\0**61*1005*11*20#\0v=0\r\nt=0 0\r\nm=audio 1 RTP/AVP 97\r\na=rtpmap:97 iLBC/8000\r\n\
+              m=video 0 RTP/SAVP 1",
+            b"*9=register:all\0*91005#\0v=0\nm=audio 1/2 RTP/AVPF 0",
+        ],
         "history" => &[
             b"\x02\x01\x01\0<sip:3@x>;reason=user-busy;counter=2, <tel:+49>;privacy=full\0",
             b"\x02\x01\x01\0\0<sip:1@x?Privacy=history>;index=1,<sip:2@x;cause=302>;index=1.1;mp=1\0history",
