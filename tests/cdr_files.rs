@@ -43,6 +43,7 @@ fn leg(number: u16) -> Box<EndedLeg> {
     })
 }
 
+#[expect(clippy::vec_box, reason = "records come in boxes")]
 fn legs(numbers: std::ops::Range<u16>) -> Vec<Box<EndedLeg>> {
     numbers.map(leg).collect()
 }
