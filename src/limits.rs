@@ -36,11 +36,25 @@ pub const FORKS_MAX: usize = CONTACTS_MAX + 1;
 /// (`--max-diversions` ≤ 10); a 200 that loses a race gets ACK + BYE besides.
 pub const EFFECTS_PER_INPUT_MAX: usize = 16 + 2 * FORKS_MAX + RELAYS_PER_CALL_MAX;
 
+/// Entries of Diversion, and of History-Info, that are made of each other; what is longer passes as it is. A
+/// call goes through five diversions (`--max-diversions`), and through a hop or two between each.
+pub const HISTORY_ENTRIES_MAX: usize = 32;
+
+/// An index of History-Info that ours may continue: 32 levels of one digit.
+pub const HISTORY_INDEX_BYTES_MAX: usize = 64;
+
+/// What a leg is told of diversions besides what passes as it came: 32 entries, each of 120 bytes and an
+/// index and an `mp` that are 32 levels deep, or of 256 bytes.
+pub const HISTORY_BYTES_MAX: usize = HISTORY_ENTRIES_MAX * 256;
+
 /// Bytes of output that one input may cause: two messages of a full datagram (an INVITE relayed, its
 /// response relayed) and small ones besides; or a BYE, an ACK and a refusal at the end of a call, each with
 /// a route set as long as they come; an INVITE to every location of a number, a CANCEL to every one of the
 /// number before, and what every response repeats, for each request of the caller's that is refused.
+/// Before what a leg is told of diversions is found to be too long, it stands there once.
 pub const OUTPUT_BYTES_PER_INPUT_MAX: usize = (4 + FORKS_MAX) * (DATAGRAM_BYTES_MAX + 2_048)
+    + 2 * HISTORY_BYTES_MAX
+    + DATAGRAM_BYTES_MAX
     + (FORKS_MAX + RELAYS_PER_CALL_MAX + 16) * RESPONSE_HEAD_BYTES_MAX;
 
 /// The outbox's arena: a batch of 64 datagrams of 2 KiB each way twice over, and room for one full input.

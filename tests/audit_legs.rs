@@ -3,10 +3,13 @@
 #[expect(dead_code, reason = "each test file uses its part of the laboratory")]
 mod lab;
 
+use lab::callee::Leg;
+use lab::caller::Invite;
 use lab::group::{self, B1, B2, B3};
-use lab::peer::A;
+use lab::peer::{A, B, C, D};
 use lab::trace::Entry;
-use lab::{T1X64_MS, audit};
+use lab::{Lab, T1X64_MS, audit};
+use ringway::directory::Condition;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// B1 rings and answers; B2, which rings too, is cancelled; B3 answers late; A hangs up.
@@ -117,6 +120,51 @@ fn legs_that_share_a_tag_or_a_call_id_are_found() {
                 *entry = Entry::new(at_ms, way, peer, listener, text.as_bytes());
             }
         });
+    }
+}
+
+/// B is busy and C does not answer, D gets the call; somebody diverted it before it came.
+fn diverted_trace() -> Vec<Entry> {
+    let mut lab = Lab::with(|setup| {
+        setup.forward_on(Condition::Busy, B, C.number);
+        setup.forward_on(Condition::Busy, C, D.number);
+    });
+    let invite = Invite::new(&mut lab, A, B.number);
+    let caller = invite.line("Diversion: <sip:1001@x>;reason=away").send(&mut lab);
+    lab.expect(A, "100 INVITE");
+    for peer in [B, C] {
+        Leg::expect(&mut lab, peer).reject(&mut lab, "486 Busy Here");
+        lab.expect(A, "181 INVITE");
+    }
+    let d = Leg::expect(&mut lab, D);
+    d.reject(&mut lab, "486 Busy Here");
+    caller.refused(&mut lab, 486);
+    let trace = lab.trace.clone();
+    lab.finish();
+    trace
+}
+
+#[test]
+fn diversion_and_history_info_that_do_not_agree_are_found() {
+    assert!(passes(&diverted_trace()));
+    let faults = [
+        ("another reason", "D", "reason=away", "reason=user-busy"),
+        ("another cause", "D", "<sip:1006@127.0.0.60;cause=486>", "<sip:1006@127.0.0.60;cause=302>"),
+        ("one that only Diversion has", "B", ";cause=404>;index=1.1;mp=1", ">;index=1.1;mp=1"),
+        ("another counter", "C", ";reason=user-busy;counter=1", ";reason=user-busy;counter=2"),
+        ("another user", "C", "Diversion: <sip:1004@", "Diversion: <sip:1007@"),
+        ("another order", "D", ";mp=1.1.1", ";mp=1"),
+        ("no index", "D", ";index=1.1;", ";"),
+        ("an unclosed URI", "D", "<sip:1001@x>;index=1", "<sip:1001@x;index=1"),
+    ];
+    for (what, peer, from, to) in faults {
+        let mut trace = diverted_trace();
+        let place = places(&trace, &format!("S → {peer} INVITE"))[0];
+        let Entry { at_ms, way, peer, listener, ref bytes, .. } = trace[place];
+        let text = String::from_utf8_lossy(bytes).replacen(from, to, 1);
+        assert_ne!(text.as_bytes(), bytes, "{what}: not there:\n{text}");
+        trace[place] = Entry::new(at_ms, way, peer, listener, text.as_bytes());
+        assert!(!passes(&trace), "not found: {what}");
     }
 }
 

@@ -169,7 +169,9 @@ fn each_leg_is_a_dialog_of_its_own_with_the_callers_offer() {
     let call = reference_call(|setup| setup.settings.alert_info = Some("<http://127.0.0.1/1>".into()));
     let Call { to_b, to_c, .. } = &call;
     assert_eq!(to_b.text(), leg_invite(to_b, "1004@127.0.0.136:5060", ""));
-    let diversion = "Diversion: <sip:1004@127.0.0.60>;reason=no-answer;counter=1;privacy=off\r\n";
+    let diversion = "Diversion: <sip:1004@127.0.0.60>;reason=no-answer;counter=1;privacy=off\r\n\
+        History-Info: <sip:1004@127.0.0.60?Reason=SIP%3Bcause%3D408>;index=1, \
+        <sip:1005@127.0.0.60;cause=408>;index=1.1;mp=1\r\n";
     assert_eq!(to_c.text(), leg_invite(to_c, "1005@127.0.0.138:5060", diversion));
     let minted = |sip: &Sip| [sip.call_id.clone(), sip.from_tag.clone(), sip.branch.clone()];
     let [caller, b, c] = [minted(&call.trying), minted(to_b), minted(to_c)];

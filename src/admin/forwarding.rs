@@ -107,9 +107,16 @@ impl Change {
                 None => {}
                 Some(None) => forwarding.erase(condition),
                 Some(Some(rule)) => {
-                    let kept = || forwarding.rule(condition).map(|rule| rule.target.clone());
-                    let target = rule.target.clone().or_else(kept).unwrap_or_default();
-                    forwarding.set(Rule { condition, is_active: rule.is_active, target });
+                    let kept = forwarding.rule(condition).map(|rule| rule.target.clone());
+                    match rule.target.clone().or(kept) {
+                        // What is not there is off already.
+                        None if !rule.is_active => {}
+                        target => forwarding.set(Rule {
+                            condition,
+                            is_active: rule.is_active,
+                            target: target.unwrap_or_default(),
+                        }),
+                    }
                 }
             }
         }

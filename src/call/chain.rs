@@ -1,13 +1,17 @@
 //! Where a call has been: the numbers that it came by, and our diversions of it.
 
+use super::identity::Diverting;
 use super::record::Call;
+use super::session::lists;
 use super::write::user_of;
 use super::{Calls, Signalling};
 use crate::context::Context;
+use crate::directory::HistoryForm;
 use crate::keep::Kept;
+use crate::service::AssertedParty;
 use crate::service::history::{History, Hop};
-use crate::sip::name_addr::{param, split_list};
-use crate::sip::{HeaderName, Message, NameAddr, Uri};
+use crate::sip::name_addr::split_list;
+use crate::sip::{HeaderName, Message, Uri};
 use crate::slab::Handle;
 use std::net::SocketAddr;
 
@@ -21,6 +25,8 @@ pub(super) struct Chain {
     pub hops: Kept,
     /// Diversions that came with the INVITE and our own.
     pub count: u32,
+    /// The caller supports History-Info (RFC 7044 §6.1).
+    pub caller_has_history: bool,
 }
 
 /// Numbers of received Diversion and History-Info entries that are looked at to tell a loop.
@@ -53,6 +59,7 @@ impl Calls {
         }
         text.extend_from_slice(called);
         text.push(b'\n');
+        call.chain.caller_has_history = lists(invite, HeaderName::Supported, b"histinfo");
         call.chain.numbers = context.keep.keep(&text).unwrap_or(Kept::NONE);
         context.scratch = text;
     }
@@ -99,6 +106,47 @@ impl Call {
     }
 }
 
+impl Call {
+    /// The number of ours that diverted the call last, for a leg to a server that wants its identity.
+    pub fn diverting_towards<'a>(
+        &self,
+        context: &'a Context,
+        destination: SocketAddr,
+    ) -> Option<Diverting<'a>> {
+        let rules = &context.settings.forwarding;
+        rules.peer(destination.ip()).filter(|peer| peer.identity == AssertedParty::Diverting)?;
+        let hops = Hop::all(context.keep.bytes(&self.chain.hops));
+        let host = |hop: &Hop<'a>| Uri::parse(hop.diverting).map(|uri| (uri.host, uri.port)).ok();
+        let own = hops.clone().next().and_then(|hop| host(&hop));
+        // What is at another host than the number that was called is none of our numbers.
+        let hop = hops.filter(|hop| host(hop) == own).last()?;
+        let user = Uri::parse(hop.diverting).ok()?.user;
+        let is_outside = self.search.outside.is_some();
+        Some(Diverting { user, is_private: hop.is_private, rules, is_outside })
+    }
+
+    /// What the caller is told of the diversions with a 181 (SIP_RULES 14); `None`: it did not ask for it, or
+    /// is told nothing.
+    pub fn history_for_caller<'a>(
+        &self,
+        context: &'a Context,
+        invite: &'a Message<'a>,
+    ) -> Option<History<'a>> {
+        let settings = &context.settings.forwarding;
+        let peer = settings.peer(self.reply_to.destination.ip());
+        let form = peer.and_then(|peer| peer.history).unwrap_or(settings.history);
+        (self.chain.caller_has_history && form.has_history_info()).then(|| History {
+            settings,
+            form: HistoryForm::HistoryInfo,
+            invite,
+            hops: context.keep.bytes(&self.chain.hops),
+            // It shows whatever it is told to whoever called.
+            to_trusted: false,
+            is_outside: false,
+        })
+    }
+}
+
 /// Keeps a kept text with something behind it.
 fn append(context: &mut Context, kept: &mut Kept, write: impl FnOnce(&mut Vec<u8>)) {
     let mut text = std::mem::take(&mut context.scratch);
@@ -108,40 +156,4 @@ fn append(context: &mut Context, kept: &mut Kept, write: impl FnOnce(&mut Vec<u8
     let longer = context.keep.keep(&text).unwrap_or(Kept::NONE);
     context.keep.release(std::mem::replace(kept, longer));
     context.scratch = text;
-}
-
-/// How often the call was diverted before it came to us: by the counters of Diversion (absent: 1, RFC
-/// 5806 §4) or by the causes of History-Info, whichever tells of more, since both tell of the same hops.
-pub(super) fn received_diversions(invite: &Message<'_>) -> u32 {
-    let counted = invite.values(HeaderName::Diversion).flat_map(split_list).fold(0u32, |sum, entry| {
-        let params = entry.iter().rposition(|&byte| byte == b'>').map_or(&b""[..], |end| &entry[end + 1..]);
-        sum.saturating_add(param(params, "counter").map_or(1, counter_value))
-    });
-    let entries = || invite.values(HeaderName::HistoryInfo).flat_map(split_list);
-    // RFC 4458's cause stands in the target's URI; where nobody wrote it, the Reason that is escaped in the
-    // diverting party's URI tells of the same diversion.
-    let targets = entries().filter(|entry| cause_of(entry).is_some()).count();
-    let reasons = || entries().filter(|entry| contains_ignoring_case(entry, b"reason=")).count();
-    let caused = if targets > 0 { targets } else { reasons() };
-    counted.max(caused as u32)
-}
-
-/// A Diversion's counter. What is no number still tells of one diversion; what no u32 holds is beyond every
-/// cap.
-fn counter_value(text: &[u8]) -> u32 {
-    let value = text.iter().try_fold(0u32, |number, byte| {
-        let digit = byte.is_ascii_digit().then(|| u32::from(byte - b'0'))?;
-        Some(number.saturating_mul(10).saturating_add(digit))
-    });
-    value.unwrap_or(1).max(1)
-}
-
-/// The `cause` parameter of an entry's URI (RFC 4458 §2).
-fn cause_of<'a>(entry: &&'a [u8]) -> Option<&'a [u8]> {
-    let address = NameAddr::parse(entry).ok()?;
-    Uri::parse(address.uri).ok()?.param("cause")
-}
-
-fn contains_ignoring_case(text: &[u8], needle: &[u8]) -> bool {
-    text.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
 }

@@ -201,8 +201,8 @@ impl Calls {
             let refused = Refused::because(Status::SERVER_INTERNAL_ERROR, "the answer is too long");
             return self.refuse_feature(on, handle, refused);
         }
-        on.context.metrics.feature_codes_done += 1;
         call.story.answer(Status::OK);
+        on.context.metrics.feature_codes_done += 1;
         let is_offer = call.late_offer;
         call.dialog.negotiation = if is_offer { Negotiation::Sent } else { Negotiation::Stable };
         self.await_ack(on, handle);

@@ -216,7 +216,14 @@ impl Calls {
         let Some(call) = self.calls.get_mut(handle) else { return };
         if call.owes_181 && call.outstanding.is_none() {
             call.owes_181 = false;
-            self.tell(on, handle, (Status::CALL_IS_BEING_FORWARDED, Heard::Forwarded));
+            let forwarded = (Status::CALL_IS_BEING_FORWARDED, Heard::Forwarded);
+            if call.chain.caller_has_history {
+                self.with_invite(on, handle, |calls, on, invite| {
+                    calls.tell(on, handle, forwarded, Some(invite));
+                });
+            } else {
+                self.tell(on, handle, forwarded, None);
+            }
         }
     }
 }

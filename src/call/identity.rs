@@ -3,6 +3,8 @@
 
 use crate::auth::credentials::{Authorization, Found, is_for_realm};
 use crate::auth::{self, Caller};
+use crate::limits::NUMBER_BYTES_MAX;
+use crate::service as forwarding;
 use crate::sip::message::Header;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, NameAddr, Status};
@@ -41,6 +43,18 @@ pub(super) struct Passage<'c> {
     settings: &'c auth::Settings,
     identity: Identity,
     to_trusted: bool,
+    diverting: Option<Diverting<'c>>,
+}
+
+/// The number of ours that diverted the call last, where its identity is asserted instead of the caller's.
+#[derive(Clone, Copy)]
+pub(super) struct Diverting<'c> {
+    /// The user of its URI.
+    pub user: &'c [u8],
+    pub is_private: bool,
+    pub rules: &'c forwarding::Settings,
+    /// The target is none of our numbers: ours are written as others read them.
+    pub is_outside: bool,
 }
 
 /// The user of those that are not to be told (RFC 3323 §4.1.1.3).
@@ -95,7 +109,8 @@ impl Identity {
 
     /// The way of the call's INVITE to a callee.
     pub fn towards(self, settings: &auth::Settings, destination: SocketAddr) -> Passage<'_> {
-        Passage { settings, identity: self, to_trusted: settings.is_trusted(destination.ip()) }
+        let to_trusted = settings.is_trusted(destination.ip());
+        Passage { settings, identity: self, to_trusted, diverting: None }
     }
 }
 
@@ -112,6 +127,12 @@ impl<'c> Passage<'c> {
         Identity { origin, privacy }.towards(settings, to)
     }
 
+    /// The same where the leg goes to a server that wants a number of ours that diverted the call to answer
+    /// for it: carriers know their customers alone.
+    pub fn with_diverting(self, diverting: Option<Diverting<'c>>) -> Passage<'c> {
+        Passage { diverting, ..self }
+    }
+
     /// Whether a header field of the sender's may pass.
     pub fn passes(&self, message: &Message<'_>, header: &Header) -> bool {
         use HeaderName as H;
@@ -123,7 +144,9 @@ impl<'c> Passage<'c> {
             H::PPreferredIdentity => false,
             // Remote-Party-ID is what P-Asserted-Identity was before its RFC.
             H::PAssertedIdentity | H::RemotePartyId => {
-                self.identity.origin == Origin::Trusted && (self.to_trusted || !self.identity.privacy.hides())
+                self.identity.origin == Origin::Trusted
+                    && (self.to_trusted || !self.identity.privacy.hides())
+                    && self.diverting.is_none()
             }
             H::Subject | H::CallInfo | H::Organization | H::UserAgent | H::InReplyTo => !self.is_anonymous(),
             H::Other if self.is_anonymous() => !is_reply_to(message, header),
@@ -148,8 +171,19 @@ impl<'c> Passage<'c> {
         if self.is_anonymous() { ANONYMOUS } else { user_of(from) }
     }
 
-    /// Asserts the identity that we know the caller by, to those who take our word (RFC 3325 §5).
+    /// Asserts the identity that we know the caller by, to those who take our word (RFC 3325 §5); or that of
+    /// who diverted the call, to those who want it.
     pub fn write_asserted(&self, writer: &mut Writer<'_>, invite: &Message<'_>, sent_by: &str) {
+        if let Some(diverting) = &self.diverting {
+            let mut room = [0; 3 * NUMBER_BYTES_MAX];
+            let user = match diverting.is_outside {
+                true => diverting.rules.normalized(diverting.user, &mut room),
+                false => diverting.user,
+            };
+            writer.name(HeaderName::PAssertedIdentity).raw(b"<sip:").raw(user);
+            writer.raw(b"@").raw(sent_by.as_bytes()).raw(b">").end_line();
+            return;
+        }
         if !self.to_trusted || self.identity.origin != Origin::Subscriber {
             return;
         }
@@ -158,6 +192,47 @@ impl<'c> Passage<'c> {
             writer.name(HeaderName::PAssertedIdentity).raw(b"<sip:").raw(username);
             writer.raw(b"@").raw(sent_by.as_bytes()).raw(b">").end_line();
         }
+    }
+
+    /// Whether the Privacy of the sender's does not pass as it came. `drops_history`: what it says of
+    /// `history` was done (RFC 7044 §10.1.2).
+    pub fn rewrites_privacy(&self, drops_history: bool) -> bool {
+        drops_history || self.asks_for_id()
+    }
+
+    /// Writes the Privacy that goes out instead.
+    pub fn write_privacy(&self, writer: &mut Writer<'_>, invite: &Message<'_>, drops_history: bool) {
+        if !self.rewrites_privacy(drops_history) {
+            return;
+        }
+        let values =
+            invite.values(HeaderName::Privacy).flat_map(|value| value.split(|byte| b";,".contains(byte)));
+        let is = |value: &[u8], word: &[u8]| value.eq_ignore_ascii_case(word);
+        let is_kept = |value: &&[u8]| {
+            let is_done = drops_history && is(value, b"history");
+            // With id it would say both and nothing.
+            let is_overruled = self.asks_for_id() && (is(value, b"none") || is(value, b"id"));
+            !value.is_empty() && !is_done && !is_overruled
+        };
+        let id = self.asks_for_id().then_some(&b"id"[..]);
+        let kept = values.map(<[u8]>::trim_ascii).filter(is_kept);
+        let mut is_open = false;
+        for value in id.into_iter().chain(kept) {
+            if std::mem::replace(&mut is_open, true) {
+                writer.raw(b";");
+            } else {
+                writer.name(HeaderName::Privacy);
+            }
+            writer.raw(value);
+        }
+        if is_open {
+            writer.end_line();
+        }
+    }
+
+    /// Whether the identity that is asserted is not to be shown (RFC 3325 §9.3).
+    fn asks_for_id(&self) -> bool {
+        self.diverting.is_some_and(|diverting| diverting.is_private)
     }
 
     /// Whether the other side is not to know the user.

@@ -26,6 +26,9 @@ use std::sync::Arc;
 /// The Reason of a CANCEL to those who did not answer first.
 const ELSEWHERE: &[u8] = b"Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n";
 
+/// The Reason of a CANCEL to those who did not answer in time.
+const NO_ANSWER: &[u8] = b"Reason: SIP;cause=408;text=\"No answer\"\r\n";
+
 /// How far the present subscriber has been tried.
 #[derive(Debug)]
 pub(super) struct Search {
@@ -209,15 +212,24 @@ impl Calls {
         }
         on.context.metrics.no_answer_timeouts += 1;
         self.note_why(handle, None, Cause::NoAnswer);
+        self.give_cancel_reason(on, handle, NO_ANSWER);
         self.end_search(on, handle, None);
+        // The next target's CANCEL has another.
+        self.give_cancel_reason(on, handle, b"");
         self.conclude(on, handle, Failure::RangOut, None);
     }
 
     /// Those who are cancelled now missed nothing: their phones need not list the call (RFC 3326 §2).
     pub(super) fn complete_elsewhere(&mut self, on: &mut Signalling, handle: Handle) {
+        self.give_cancel_reason(on, handle, ELSEWHERE);
+    }
+
+    /// The CANCELs that follow have this Reason, a whole header field; empty: none.
+    fn give_cancel_reason(&mut self, on: &mut Signalling, handle: Handle, reason: &[u8]) {
         let Some(call) = self.calls.get_mut(handle) else { return };
-        let reason = on.context.keep.keep(ELSEWHERE).unwrap_or(Kept::NONE);
-        on.context.keep.release(std::mem::replace(&mut call.cancel_reason, reason));
+        let keep = &mut on.context.keep;
+        let kept = if reason.is_empty() { None } else { keep.keep(reason) };
+        keep.release(std::mem::replace(&mut call.cancel_reason, kept.unwrap_or(Kept::NONE)));
     }
 
     /// The call waits for none of its legs any more: those that have no final response get CANCEL, except
@@ -419,11 +431,18 @@ impl Calls {
 
     /// 180 to the caller: another phone rings than the one whose early media it heard.
     pub(super) fn tell_of_ringing(&mut self, on: &mut Signalling, handle: Handle) {
-        self.tell(on, handle, (Status::RINGING, Heard::Ringing));
+        self.tell(on, handle, (Status::RINGING, Heard::Ringing), None);
     }
 
-    /// A provisional response of our own to the caller, reliably where it has asked for that.
-    pub(super) fn tell(&mut self, on: &mut Signalling, handle: Handle, (status, heard): (Status, Heard)) {
+    /// A provisional response of our own to the caller, reliably where it has asked for that. `invite`: the
+    /// caller's, where it is told of the diversions.
+    pub(super) fn tell(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        (status, heard): (Status, Heard),
+        invite: Option<&Message<'_>>,
+    ) {
         let Some(call) = self.calls.get_mut(handle) else { return };
         call.heard = heard;
         call.is_early = true;
@@ -431,7 +450,13 @@ impl Calls {
         let rseq = reliably.then(|| call.next_rseq(&mut on.context));
         let call = &*call;
         let sent = on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
-            own_response(context, out, call, status, |writer| write_rseq(writer, rseq));
+            own_response(context, out, call, status, |writer| {
+                write_rseq(writer, rseq);
+                let history = invite.and_then(|invite| call.history_for_caller(context, invite));
+                if let Some(history) = history {
+                    history.write_for_caller(writer);
+                }
+            });
         });
         if sent && reliably {
             self.await_prack(on, handle, Outstanding { passes_to: None, identity: 0, offers: false });
@@ -464,8 +489,8 @@ impl Calls {
     }
 
     /// A final response of our own to the caller. The call ends with its last leg.
-    pub(super) fn refuse(&mut self, on: &mut Signalling, handle: Handle, end: (Status, Cause)) {
-        self.refuse_with(on, handle, end, |_| {});
+    pub(super) fn refuse(&mut self, on: &mut Signalling, handle: Handle, ending: (Status, Cause)) {
+        self.refuse_with(on, handle, ending, |_| {});
     }
 
     /// The same with more header fields.

@@ -1,6 +1,6 @@
 //! How a call begins, and how a leg to a callee is started.
 
-use super::chain::{Chain, received_diversions};
+use super::chain::Chain;
 use super::description::Description;
 use super::dialog::Dialog;
 use super::ended::Story;
@@ -23,6 +23,7 @@ use crate::limits;
 use crate::mail::Cause;
 use crate::outbox::ListenerId;
 use crate::service::Failure;
+use crate::service::history::received_diversions;
 use crate::sip::number::leading_number;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Status, Uri};
@@ -262,7 +263,10 @@ fn send_invite(
             reliable: call.reliability != Reliability::Unknown && call.answered_by == 0,
             record_id: &call.record_id,
             history: call.history_towards(context, leg.answer_to.destination, invite),
-            passage: call.identity.towards(&context.settings.auth, leg.answer_to.destination),
+            passage: call
+                .identity
+                .towards(&context.settings.auth, leg.answer_to.destination)
+                .with_diverting(call.diverting_towards(context, leg.answer_to.destination)),
         };
         leg_invite(context, out, invite, &parts)
     });

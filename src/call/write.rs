@@ -7,8 +7,9 @@ use super::relay::Relay;
 use super::session::SessionTimer;
 use crate::context::Context;
 use crate::ids::{Branch, Mint, Tag};
+use crate::limits::{DATAGRAM_BYTES_MAX, HISTORY_BYTES_MAX};
 use crate::outbox::ListenerId;
-use crate::service::history::History;
+use crate::service::history::{History, Told};
 use crate::signalling::ALLOW;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Method, NameAddr, Status};
@@ -43,12 +44,34 @@ pub(super) struct LegInvite<'a> {
 }
 
 /// Writes the INVITE of a leg. Returns where its To line ends, counted from the message's start.
+///
+/// What it tells of diversions is left out as far as the datagram has no room for it.
 pub(super) fn leg_invite(
     context: &Context,
     out: &mut Vec<u8>,
     invite: &Message<'_>,
     leg: &LegInvite<'_>,
 ) -> u16 {
+    let start = out.len();
+    let mut told = leg.history.read();
+    loop {
+        let (to_end, told_bytes) = write_leg_invite(context, out, invite, (leg, told.as_ref()));
+        let fits = out.len() - start <= DATAGRAM_BYTES_MAX && told_bytes <= HISTORY_BYTES_MAX;
+        if fits || !told.as_mut().is_some_and(Told::shorten) {
+            return to_end;
+        }
+        out.truncate(start);
+    }
+}
+
+/// Writes the INVITE with as much of the diversions as it is told now. Returns where its To line ends, and the
+/// bytes that tell of diversions besides those that pass.
+fn write_leg_invite(
+    context: &Context,
+    out: &mut Vec<u8>,
+    invite: &Message<'_>,
+    (leg, told): (&LegInvite<'_>, Option<&Told<'_>>),
+) -> (u16, usize) {
     let start = out.len();
     let settings = &context.settings;
     let sent_by = context.sent_by(leg.listener);
@@ -82,18 +105,30 @@ pub(super) fn leg_invite(
         }
     }
     writer.header(HeaderName::RecordId, leg.record_id.as_bytes());
-    leg.history.write(&mut writer);
+    let above = writer.length();
+    if let Some(told) = told {
+        told.write_above(&mut writer);
+    }
+    let mut told_bytes = writer.length() - above;
+    let drops_history = told.is_some_and(Told::applies_privacy);
     leg.passage.write_asserted(&mut writer, invite, sent_by);
+    leg.passage.write_privacy(&mut writer, invite, drops_history);
     let own_alert = settings.alert_info.is_some();
     writer.splice_fields(invite, |header| {
         passes_to_callee(header.name)
             && !(own_alert && header.name == HeaderName::AlertInfo)
+            && !(header.name == HeaderName::Privacy && leg.passage.rewrites_privacy(drops_history))
             && leg.passage.passes(invite, header)
-            && leg.history.passes(header)
+            && told.is_none_or(|told| told.passes(header))
     });
+    let below = writer.length();
+    if let Some(told) = told {
+        told.write_below(&mut writer);
+    }
+    told_bytes += writer.length() - below;
     writer.body(invite.body());
     // To stands among the first lines; what is too long for u16 there is too long for the datagram.
-    u16::try_from(to_end).unwrap_or(u16::MAX)
+    (u16::try_from(to_end).unwrap_or(u16::MAX), told_bytes)
 }
 
 /// Which of the caller's header fields a callee sees: everything that is not per leg.

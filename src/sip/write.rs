@@ -44,6 +44,12 @@ impl<'b> Writer<'b> {
         self
     }
 
+    /// How long the text is that was written so far, with what stood there before.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.out.len()
+    }
+
     /// A decimal number.
     pub fn number(&mut self, number: u64) -> &mut Self {
         let mut digits = [0u8; 20];

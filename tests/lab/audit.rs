@@ -2,6 +2,7 @@
 
 mod acks;
 mod dialogs;
+mod history;
 mod legs;
 mod offers;
 mod records;

@@ -83,37 +83,38 @@ pub const ROWS: &[Setting] = &[
     Setting {
         key: Key::Route,
         name: "route",
-        form: "prefix=PREFIX,to=URI",
+        form: "KEY=VALUE,...",
         kind: Kind::Route,
         example: "prefix=+,to=sip:192.0.2.9:5060",
         topic: FORWARDING,
         repeatable: true,
-        help: "Where targets are reached that no subscriber has, by the beginning of their number, the longest \
-               first: sip:NUMBER@HOST with the host (an IP address), port and parameters of the URI",
+        help: "Where targets are reached that no subscriber has: prefix=, how their numbers begin (the \
+               longest counts), and to=, a sip URI whose user the number takes the place of and whose host is \
+               an IP address",
         ..ROW
     },
     Setting {
         key: Key::Peer,
         name: "peer",
-        form: "address=ADDRESS[/PREFIX],...",
+        form: "KEY=VALUE,...",
         kind: Kind::Peer,
         example: "address=192.0.2.0/24,headers=diversion,identity=diverting",
         topic: FORWARDING,
         repeatable: true,
-        help: "What another server wants to be told: headers= as --headers, and identity=caller or diverting, \
-               whose number P-Asserted-Identity has on forwarded calls",
+        help: "What another server wants to be told: address= of it or of its network, headers= as --headers, \
+               and identity= caller or diverting, whose number P-Asserted-Identity has on forwarded calls",
         ..ROW
     },
     Setting {
         key: Key::NumberRule,
         name: "number-rule",
-        form: "prefix=PREFIX,to=TEXT",
+        form: "KEY=VALUE,...",
         kind: Kind::NumberRule,
         example: "prefix=0,to=+49",
         topic: FORWARDING,
         repeatable: true,
-        help: "How numbers that begin so are written towards others and before a --route is looked for; the \
-               longest prefix counts",
+        help: "How numbers are written towards others, and before a --route is looked for: those that begin \
+               with prefix= (the longest counts) begin with to= instead",
         ..ROW
     },
     Setting {
@@ -133,6 +134,27 @@ pub const ROWS: &[Setting] = &[
         name: "no-deflection",
         topic: FORWARDING,
         help: "Pass a phone's 302 on to the caller instead of forwarding the call to its Contact",
+        ..SWITCH
+    },
+    Setting {
+        key: Key::FeatureCode,
+        name: "feature-code",
+        form: "CODE=ACTION:CONDITION",
+        kind: Kind::FeatureCode,
+        example: "*92=register:no-answer",
+        topic: FORWARDING,
+        repeatable: true,
+        help: "A short code that phones dial: register (the target follows the code), activate, deactivate, \
+               erase or query, for unconditional, busy, no-answer, not-registered, not-reachable (with \
+               not-registered), all or all-conditional; the first one takes the place of *72, *73, *90, *91, \
+               *92 and *93",
+        ..ROW
+    },
+    Setting {
+        key: Key::NoFeatureCodes,
+        name: "no-feature-codes",
+        topic: FORWARDING,
+        help: "Take no feature codes, those of mobile phones (**61*...#) neither",
         ..SWITCH
     },
 ];

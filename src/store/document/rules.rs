@@ -153,3 +153,113 @@ impl<'de> Deserialize<'de> for Privacy {
         Privacy::named(&name).ok_or_else(wrong)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{read_line, read_subscriber, write_line, write_subscriber};
+    use super::*;
+    use crate::directory::Subscriber;
+    use crate::store::Record;
+    use proptest::prelude::*;
+
+    fn target() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[1-9][0-9]{0,63}",
+            "\\+[0-9]{3,15}",
+            "tel:\\+[0-9]{1,3}-[0-9]{3,9}",
+            "sip:[a-z*#'$&=]{1,20}@192\\.0\\.2\\.[1-9](;user=phone)?",
+        ]
+    }
+
+    fn forwarding() -> impl Strategy<Value = Forwarding> {
+        let rule = proptest::option::of((target(), any::<bool>()));
+        proptest::collection::vec(rule, Condition::ALL.len()).prop_map(|rules| {
+            let mut forwarding = Forwarding::default();
+            for (condition, rule) in Condition::ALL.into_iter().zip(rules) {
+                if let Some((target, is_active)) = rule {
+                    forwarding.set(Rule { condition, is_active, target: target.into() });
+                }
+            }
+            forwarding
+        })
+    }
+
+    fn subscriber() -> impl Strategy<Value = Subscriber> {
+        let history = proptest::option::of(proptest::sample::select(HistoryForm::ALL.to_vec()));
+        let after_ms = proptest::option::of((5u32..=180).prop_map(|seconds| seconds * 1_000));
+        (forwarding(), history, any::<bool>(), after_ms).prop_map(
+            |(forwarding, history, is_private, after_ms)| Subscriber {
+                forwarding,
+                history,
+                is_private,
+                after_ms,
+                ..Subscriber::new("0")
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_of_any_forwarding_reads_as_the_same(subscriber in subscriber()) {
+            let mut text = Vec::new();
+            write_subscriber(&mut text, &subscriber, 5);
+            prop_assert_eq!(read_subscriber("0", &text), Ok((subscriber.clone(), 5)));
+            let record = Record {
+                number: "0".into(),
+                subscriber: Some(subscriber.clone()),
+                bindings: Box::default(),
+                revision: 5,
+            };
+            let line = String::from_utf8(write_line(&record, &[]).unwrap()).unwrap();
+            prop_assert_eq!(read_line(&line, &[]).map(|line| line.subscriber), Ok(subscriber));
+        }
+
+        #[test]
+        fn any_text_as_a_rule_is_read_or_refused(text in "\\PC{0,40}", active in any::<bool>()) {
+            let rule = RuleDocument { target: Some(text.as_str().into()), is_active: active, unknown: None };
+            let written = serde_json::to_string(&rule).unwrap();
+            prop_assert_eq!(serde_json::from_str::<RuleDocument>(&written).unwrap(), rule);
+            // Whatever else stands there, it is no panic.
+            let _ = serde_json::from_str::<RuleDocument>(&text);
+        }
+    }
+
+    #[test]
+    fn an_active_rule_is_a_text_and_a_document_of_before_means_what_it_meant() {
+        let mut subscriber = Subscriber::new("1004").forwarding_to(Condition::NoAnswer, "1005");
+        subscriber.forwarding.forward(Condition::Busy, "1006");
+        subscriber.forwarding.activate(Condition::Busy, false);
+        let mut text = Vec::new();
+        write_subscriber(&mut text, &subscriber, 0);
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            r#"{"busy":{"target":"1006","active":false},"no_answer":"1005"}"#
+        );
+        let (read, _) =
+            read_subscriber("1004", br#"{"no_answer":"alice","after_s":20,"revision":1}"#).unwrap();
+        assert_eq!(read.forwarding.target(Condition::NoAnswer), Some("alice"));
+        assert_eq!((read.history, read.is_private), (None, false));
+    }
+
+    #[test]
+    fn a_rule_of_a_later_version_is_read_from_a_store_and_refused_in_a_line() {
+        let rule = r#"{"target":"1005","active":true,"until":"noon"}"#;
+        let (read, _) = read_subscriber("1", format!(r#"{{"busy":{rule}}}"#).as_bytes()).unwrap();
+        assert_eq!(read.forwarding.target(Condition::Busy), Some("1005"));
+        let refused = read_line(&format!(r#"{{"number":"1","busy":{rule}}}"#), &[]).unwrap_err();
+        assert_eq!(refused, "busy: unknown field \"until\", expected one of target, active");
+        for (line, part) in [
+            (r#"{"number":"1","busy":{}}"#, "busy: there is no target"),
+            (r#"{"number":"1","busy":""}"#, "busy: there is no target"),
+            (r#"{"number":"1","busy":1005}"#, "a target, or an object"),
+            (r#"{"number":"1","busy":{"target":"2","target":"3"}}"#, "duplicate field"),
+            (r#"{"number":"1","busy":{"target":"2","active":1}}"#, "a boolean"),
+            (r#"{"number":"1","not_reachable":"sips:x@192.0.2.1"}"#, "not_reachable: only sip URIs over UDP"),
+            (r#"{"number":"1","headers":"rfc5806"}"#, "headers: \"rfc5806\" is none of diversion"),
+            (r#"{"number":"1","privacy":"id"}"#, "privacy: \"id\" is neither off nor full"),
+        ] {
+            let refused = read_line(line, &[]).expect_err(line);
+            assert!(refused.contains(part), "{line}: {refused}");
+        }
+    }
+}

@@ -17,6 +17,7 @@ pub mod authorization;
 mod choices;
 pub mod config;
 pub mod field;
+pub mod history;
 mod input;
 pub mod keep;
 pub mod list;

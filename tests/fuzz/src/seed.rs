@@ -98,6 +98,12 @@ fn inputs(target: &str, is_uri: bool, text: &[u8]) -> Vec<Vec<u8>> {
         ("list", _) => {
             values(&["Contact", "Record-Route", "Diversion", "History-Info", "Supported", "Allow", "Via"])
         }
+        // Four bytes of settings and no diversion of ours, then the values of each header field by turns.
+        ("history", _) => {
+            let diversion = values(&["Diversion"]).concat();
+            let entries = values(&["History-Info"]).concat();
+            vec![[&[2, 1, 1, 0][..], &diversion, &[0], &entries].concat()]
+        }
         ("authorization", _) => values(&["Authorization", "Proxy-Authorization"]),
         ("via", _) => values(&["Via", "v"]),
         ("write", _) => vec![[&[0; 5], text].concat()],
@@ -132,6 +138,10 @@ fn own(target: &str) -> Vec<Vec<u8>> {
             b"Digest username=\"1003\", realm=\"ringway\", nonce=\"84a4\", uri=\"sip:1004@[::1]\", \
               response=\"753927fa\", algorithm=SHA-256, cnonce=\"a,\\\"b\", qop=auth, nc=0000001f",
             b"digest username=1003,realm=a,nonce=b,uri=sip:c,response=d",
+        ],
+        "history" => &[
+            b"\x02\x01\x01\0<sip:3@x>;reason=user-busy;counter=2, <tel:+49>;privacy=full\0",
+            b"\x02\x01\x01\0\0<sip:1@x?Privacy=history>;index=1,<sip:2@x;cause=302>;index=1.1;mp=1\0history",
         ],
         "list" => &[b";tag=1;branch=\"a;b\\\"\";x", b"<a,b>, \"c,\\\"d\" <e>;f,, g"],
         "uri" => &[b"sip:%41lice:pw@[::1]:5060;lr;x=y?a=b\0Alice", b"tel:+1-2;phone-context=a"],

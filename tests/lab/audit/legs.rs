@@ -1,7 +1,7 @@
 //! The legs of one call, which its Record-ID tells: who answers first wins, all others end (RFC 3261 §9.1,
 //! §16.7 steps 5 and 10).
 
-use super::Message;
+use super::{Message, history};
 use crate::lab::trace::Way;
 use std::collections::HashMap;
 
@@ -20,6 +20,9 @@ struct Call<'a> {
 
 pub(super) fn obey(messages: &[Message<'_>], t1x64_ms: u64) {
     for call in calls(messages) {
+        for leg in &call.legs {
+            history::agrees(call.invite.sip, leg.invite.sip);
+        }
         let over = messages.iter().find(|message| {
             message.is_response(Way::Out, "INVITE")
                 && message.status() >= 200

@@ -1,12 +1,7 @@
-//! What those behind a diversion are told of it: Diversion (RFC 5806) and History-Info (RFC 7044), of what
-//! came with the INVITE and of our own, and from one into the other (RFC 7544).
+//! Our own diversions, as a call keeps them.
 
-use super::decision::Reason;
-use super::settings::Settings;
-use crate::directory::{Condition, HistoryForm};
-use crate::sip::message::Header;
-use crate::sip::write::Writer;
-use crate::sip::{HeaderName, Message};
+use crate::directory::Condition;
+use crate::service::Reason;
 
 /// One diversion of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,53 +65,6 @@ fn decoded(byte: u8) -> Reason {
             Reason::Set(known.unwrap_or(Condition::Unconditional))
         }
     }
-}
-
-/// What one leg's INVITE says of diversions.
-#[derive(Clone, Copy)]
-pub struct History<'a> {
-    pub settings: &'a Settings,
-    pub form: HistoryForm,
-    /// The caller's INVITE.
-    pub invite: &'a Message<'a>,
-    /// Our own, as they are kept; oldest first.
-    pub hops: &'a [u8],
-    /// The destination's word is taken: it gets to see what is private.
-    pub to_trusted: bool,
-    /// The target is none of our numbers: ours are written as others read them.
-    pub is_outside: bool,
-}
-
-impl History<'_> {
-    /// Writes the header fields that stand before those of the caller's.
-    pub fn write(&self, writer: &mut Writer<'_>) {
-        if !self.form.has_diversion() {
-            return;
-        }
-        let mut hops = [None; 16];
-        let mut count = 0;
-        for hop in Hop::all(self.hops).take(hops.len()) {
-            hops[count] = Some(hop);
-            count += 1;
-        }
-        for hop in hops[..count].iter().rev().flatten() {
-            writer.name(HeaderName::Diversion).raw(b"<").raw(hop.diverting).raw(b">;reason=");
-            writer.raw(hop.reason.diversion().as_bytes()).raw(b";counter=1;privacy=off").end_line();
-        }
-    }
-
-    /// Whether a header field of the caller's INVITE passes as it is; asked of all of them.
-    #[must_use]
-    pub fn passes(&self, header: &Header) -> bool {
-        match header.name {
-            HeaderName::Diversion => self.form.has_diversion(),
-            HeaderName::HistoryInfo => self.form.has_history_info(),
-            _ => true,
-        }
-    }
-
-    /// Writes the History-Info that the caller is told with a 181 (SIP_RULES 14), if it asked for it.
-    pub fn write_for_caller(&self, _writer: &mut Writer<'_>) {}
 }
 
 #[cfg(test)]
