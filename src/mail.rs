@@ -54,7 +54,8 @@ pub struct EndedLeg {
     pub call_id: Box<str>,
     /// Who called: the user part of From, or `anonymous` where it wants that.
     pub caller: Box<str>,
-    /// Who was called by this leg: of the caller's, the number that it dialled.
+    /// Who was called by this leg, a number or a URI without parameters: of the caller's, the number that it
+    /// dialled.
     pub called: Box<str>,
     /// The forwarding up to this leg, of the caller's all of it: `1004;no-answer;1005`; empty: none.
     pub chain: Box<str>,

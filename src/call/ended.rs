@@ -248,7 +248,7 @@ impl Side<'_> {
     fn record(&self, context: &Context, call: &Call, chained: usize) -> Box<EndedLeg> {
         let numbers = || {
             let kept = context.keep.bytes(&call.chain.numbers);
-            kept.split(|&byte| byte == b'\n').filter(|number| !number.is_empty())
+            kept.split(|&byte| byte == b'\n').filter(|number| !number.is_empty()).map(without_params)
         };
         // A caller without a number takes its place all the same.
         let caller = numbers().next().filter(|caller| *caller != b"-").unwrap_or_default();
@@ -296,6 +296,13 @@ fn chain<'n>(
         }
     }
     out
+}
+
+/// A number, or a URI without its parameters: a semicolon parts the links of a chain.
+fn without_params(name: &[u8]) -> &[u8] {
+    let host = memchr::memchr(b'@', name).unwrap_or_default();
+    let end = memchr::memchr(b';', &name[host..]).map_or(name.len(), |place| host + place);
+    &name[..end]
 }
 
 /// What is told of a call that a failure of its last callee ended, and that has no response of a callee's.
