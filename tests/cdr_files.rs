@@ -424,7 +424,7 @@ fn a_kill_tears_no_line_but_the_last_and_the_next_run_goes_on() {
     assert!(kept > 10, "{text}");
     // As a machine that lost its power would leave it.
     fs::write(&path, format!("{}{{\"record_id\":\"3000", &text[..whole])).unwrap();
-    let (mut server, caller, callee) = serving(directory.path(), &[]);
+    let (mut server, caller, callee) = serving(directory.path(), &["--drain-timeout", "1"]);
     server.counts("cdr_errors_total", 1);
     caller.call("300099", "200000", &callee);
     assert_eq!(server.end(libc::SIGTERM), Some(0));
