@@ -54,7 +54,8 @@ pub struct EndedLeg {
     pub call_id: Box<str>,
     /// Who called: the user part of From, or `anonymous` where it wants that.
     pub caller: Box<str>,
-    /// Who was called by this leg: of the caller's, the number that it dialled.
+    /// Who was called by this leg, a number or a URI without parameters: of the caller's, the number that it
+    /// dialled.
     pub called: Box<str>,
     /// The forwarding up to this leg, of the caller's all of it: `1004;no-answer;1005`; empty: none.
     pub chain: Box<str>,
@@ -117,14 +118,14 @@ pub enum Cause {
     SessionExpired,
     /// It had lasted as long as a call may.
     CallLimit,
-    /// It was to a feature code, and that was done or refused.
-    FeatureCode,
     /// A party did not know the call any more, or did not answer in it.
     Lost,
     /// The operator ended it.
     Operator,
     /// The server stopped before the call was over.
     Stopped,
+    /// A feature code was done, or refused.
+    FeatureCode,
     /// A table was full, or a message too long.
     Failed,
 }
@@ -160,10 +161,10 @@ impl Cause {
             Cause::NoPrack => "no prack",
             Cause::SessionExpired => "session expired",
             Cause::CallLimit => "call limit",
-            Cause::FeatureCode => "feature code",
             Cause::Lost => "lost",
             Cause::Operator => "operator",
             Cause::Stopped => "stopped",
+            Cause::FeatureCode => "feature code",
             Cause::Failed => "failed",
         }
     }

@@ -43,6 +43,7 @@ fn leg(number: u16) -> Box<EndedLeg> {
     })
 }
 
+#[expect(clippy::vec_box, reason = "records come in boxes")]
 fn legs(numbers: std::ops::Range<u16>) -> Vec<Box<EndedLeg>> {
     numbers.map(leg).collect()
 }
@@ -329,6 +330,33 @@ fn a_full_disk_leaves_whole_lines_and_room_brings_the_rest() {
 }
 
 #[test]
+fn only_with_a_directory_records_are_made_at_all() {
+    let world = || ringway::config::World {
+        environment: Vec::new(),
+        read_file: &|_| Err(io::ErrorKind::NotFound.into()),
+        cpus_allowed: vec![0],
+        secret: 1,
+    };
+    let config = |args: &[&str]| {
+        let args = ["ringway"].iter().chain(args).map(Into::into);
+        match ringway::config::Config::from_args(args, &world()) {
+            Ok(ringway::config::Action::Start(config)) => config,
+            other => panic!("{other:?}"),
+        }
+    };
+    let with = config(&["--cdr-dir=/c", "--cdr-format=csv", "--cdr-size=1MiB"]);
+    assert_eq!(
+        (with.settings.records, &with.cdr),
+        (true, &Some(settings(Path::new("/c"), Format::Csv, 1 << 20)))
+    );
+    assert!(with.summary().contains("writes call detail records to /c"), "{}", with.summary());
+    let default = config(&["--cdr-dir=/c"]).cdr;
+    assert_eq!(default, Some(settings(Path::new("/c"), Format::Json, 64 << 20)));
+    let without = config(&["--cdr-format=csv"]);
+    assert_eq!((without.settings.records, &without.cdr), (false, &None));
+}
+
+#[test]
 fn a_directory_that_cannot_be_used_is_named_with_the_cure() {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("file");
@@ -396,7 +424,7 @@ fn a_kill_tears_no_line_but_the_last_and_the_next_run_goes_on() {
     assert!(kept > 10, "{text}");
     // As a machine that lost its power would leave it.
     fs::write(&path, format!("{}{{\"record_id\":\"3000", &text[..whole])).unwrap();
-    let (mut server, caller, callee) = serving(directory.path(), &[]);
+    let (mut server, caller, callee) = serving(directory.path(), &["--drain-timeout", "1"]);
     server.counts("cdr_errors_total", 1);
     caller.call("300099", "200000", &callee);
     assert_eq!(server.end(libc::SIGTERM), Some(0));

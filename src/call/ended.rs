@@ -60,6 +60,35 @@ impl Story {
         let ending = call.and_then(|call| call.ending);
         self.end(now, ending.unwrap_or((EndedBy::Server, Cause::Failed)));
     }
+
+    /// The call went from one state to another; `is_code`: it is one to a feature code.
+    pub fn take_call_event(
+        &mut self,
+        now: Now,
+        (event, is_code): (CallEvent, bool),
+        (before, next): (CallState, CallState),
+    ) {
+        let is_ended = matches!(next, CallState::Refused | CallState::Ending | CallState::HangupHeld);
+        if before == next || !is_ended {
+            return;
+        }
+        let was_answered = before != CallState::Searching;
+        let ending = match event {
+            CallEvent::CallerCancel => (EndedBy::Caller, Cause::Cancel),
+            CallEvent::CallerBye => (EndedBy::Caller, Cause::Bye),
+            CallEvent::CalleeBye => (EndedBy::Callee, Cause::Bye),
+            CallEvent::AckMissing if was_answered => (EndedBy::Server, Cause::NoAck),
+            CallEvent::AckMissing => (EndedBy::Server, Cause::NoPrack),
+            CallEvent::TooLong if is_code => (EndedBy::Server, Cause::FeatureCode),
+            CallEvent::TooLong => (EndedBy::Server, Cause::CallLimit),
+            CallEvent::DialogLost => (EndedBy::Server, Cause::Lost),
+            CallEvent::SessionExpired => (EndedBy::Server, Cause::SessionExpired),
+            CallEvent::HangUp => (EndedBy::Server, Cause::Operator),
+            // They follow on an end, or end nothing.
+            CallEvent::CallerAck | CallEvent::AnswerDue => return,
+        };
+        self.end(now, ending);
+    }
 }
 
 impl Leg {
@@ -87,30 +116,6 @@ impl Leg {
 }
 
 impl Call {
-    /// The call went from one state to another.
-    pub fn take_event(&mut self, now: Now, event: CallEvent, (before, next): (CallState, CallState)) {
-        let is_ended = matches!(next, CallState::Refused | CallState::Ending | CallState::HangupHeld);
-        if before == next || !is_ended {
-            return;
-        }
-        let was_answered = before != CallState::Searching;
-        let ending = match event {
-            CallEvent::CallerCancel => (EndedBy::Caller, Cause::Cancel),
-            CallEvent::CallerBye => (EndedBy::Caller, Cause::Bye),
-            CallEvent::CalleeBye => (EndedBy::Callee, Cause::Bye),
-            CallEvent::AckMissing if was_answered => (EndedBy::Server, Cause::NoAck),
-            CallEvent::AckMissing => (EndedBy::Server, Cause::NoPrack),
-            CallEvent::TooLong if self.feature.is_some() => (EndedBy::Server, Cause::FeatureCode),
-            CallEvent::TooLong => (EndedBy::Server, Cause::CallLimit),
-            CallEvent::DialogLost => (EndedBy::Server, Cause::Lost),
-            CallEvent::SessionExpired => (EndedBy::Server, Cause::SessionExpired),
-            CallEvent::HangUp => (EndedBy::Server, Cause::Operator),
-            // They follow on an end, or end nothing.
-            CallEvent::CallerAck | CallEvent::AnswerDue => return,
-        };
-        self.story.end(now, ending);
-    }
-
     /// How often we have diverted it.
     pub fn hops(&self, context: &Context) -> u8 {
         Hop::all(context.keep.bytes(&self.chain.hops)).count().min(usize::from(u8::MAX)) as u8
@@ -243,7 +248,7 @@ impl Side<'_> {
     fn record(&self, context: &Context, call: &Call, chained: usize) -> Box<EndedLeg> {
         let numbers = || {
             let kept = context.keep.bytes(&call.chain.numbers);
-            kept.split(|&byte| byte == b'\n').filter(|number| !number.is_empty())
+            kept.split(|&byte| byte == b'\n').filter(|number| !number.is_empty()).map(without_params)
         };
         // A caller without a number takes its place all the same.
         let caller = numbers().next().filter(|caller| *caller != b"-").unwrap_or_default();
@@ -298,6 +303,13 @@ fn chain<'n>(
         }
     }
     out
+}
+
+/// A number, or a URI without its parameters: a semicolon parts the links of a chain.
+fn without_params(name: &[u8]) -> &[u8] {
+    let host = memchr::memchr(b'@', name).unwrap_or_default();
+    let end = memchr::memchr(b';', &name[host..]).map_or(name.len(), |place| host + place);
+    &name[..end]
 }
 
 /// What is told of a call that a failure of its last callee ended, and that has no response of a callee's.

@@ -30,7 +30,9 @@ pub(super) fn tell_what_was(messages: &[Message<'_>], posted: &[Posted]) {
             false => tells_of_a_leg(messages, record),
         }
         let siblings = || posted.iter().filter(|other| other.leg.record_id == leg.record_id);
-        let numbers: Vec<u16> = siblings().map(|other| other.leg.leg).collect();
+        let mut numbers: Vec<u16> = siblings().map(|other| other.leg.leg).collect();
+        numbers.sort_unstable();
+        assert!(numbers.iter().copied().eq(0..numbers.len() as u16), "{numbers:?}");
         let is_last = !posted[place + 1..].iter().any(|other| other.leg.record_id == leg.record_id);
         assert_eq!(is_last, is_caller, "the caller's comes last, and once: {numbers:?}");
         let caller = siblings().find(|other| other.leg.leg == 0).expect("the caller's");
