@@ -1,4 +1,5 @@
-//! A whole CFNA call through `Shard`, without sockets: 10 datagrams in, 11 out (181 among them).
+//! Whole CFNA calls through `Shard`, without sockets: one forward, 10 datagrams in, 11 out (181 among them);
+//! and a chain of five.
 //!
 //! The same seed and the same input give the same bytes out, so the phones' datagrams are recorded from
 //! one shard and replayed into another: only the server's own work is timed. Timers run as they would at
@@ -7,7 +8,7 @@
 mod phones;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use phones::{CALLEE, CALLER, SDP, SERVER, TARGET, address, answer, directory, in_dialog, invite, settings};
+use phones::{CALLER, CHAIN, Phone, SDP, SERVER, address, answer, directory, in_dialog, invite, settings};
 use ringway::clock::{Now, UnixSeconds};
 use ringway::limits::SCAN_PADDING;
 use ringway::outbox::ListenerId;
@@ -87,11 +88,18 @@ fn step(shard: &mut Shard, recorded: &Recorded, buffer: &mut Vec<u8>) {
     assert_eq!(owner, Owner::Here);
 }
 
-/// Plays calls against a shard and records what the phones send.
-fn record(calls: usize) -> Vec<Recorded> {
+/// Datagrams of the phones' in a call: INVITE, ACK, 200; 100, 180, 408 of each that does not answer; 100,
+/// 180, 200, BYE of the last one.
+const fn datagrams(phones: usize) -> usize {
+    3 + 3 * (phones - 1) + 4
+}
+
+/// Plays calls against a shard, each forwarded from phone to phone, and records what the phones send.
+fn record(calls: usize, phones: &[Phone]) -> Vec<Recorded> {
     let mut shard = shard();
     let mut buffer = vec![0; 4_096];
-    let mut script = Vec::with_capacity(calls * 10);
+    let mut script = Vec::with_capacity(calls * datagrams(phones.len()));
+    let [first, .., last] = phones else { panic!("a call is forwarded from one phone to another") };
     for number in 0..calls {
         let at = Now::from_ms((number / CALLS_PER_MS) as u64);
         let mut play = |source: &str, bytes: Vec<u8>, to: &[&str]| {
@@ -100,17 +108,20 @@ fn record(calls: usize) -> Vec<Recorded> {
             script.push(recorded);
             sent
         };
-        let leg_b = play(CALLER, invite(number), &[CALLEE]).remove(0);
-        play(CALLEE, answer(&leg_b, "100 Trying", "b", "1004@127.0.0.136", ""), &[]);
-        play(CALLEE, answer(&leg_b, "180 Ringing", "b", "1004@127.0.0.136", ""), &[]);
-        let refused = answer(&leg_b, "408 Request Timeout", "b", "1004@127.0.0.136", "");
-        let leg_c = play(CALLEE, refused, &[TARGET]).remove(0);
-        play(TARGET, answer(&leg_c, "100 Trying", "c", "1005@127.0.0.138", ""), &[]);
-        play(TARGET, answer(&leg_c, "180 Ringing", "c", "1005@127.0.0.138", ""), &[]);
-        let ok = play(TARGET, answer(&leg_c, "200 OK", "c", "1005@127.0.0.138", SDP), &[CALLER]).remove(0);
-        play(CALLER, in_dialog(&ok, "ACK", 39, "", number, false), &[TARGET]);
-        let bye = in_dialog(&leg_c, "BYE", 223, "c", number, true);
-        let bye = play(TARGET, bye, &[CALLER]).remove(0);
+        let mut leg = play(CALLER, invite(first.number, number), &[first.peer]).remove(0);
+        for pair in phones.windows(2) {
+            let (phone, next) = (&pair[0], &pair[1]);
+            play(phone.peer, answer(&leg, "100 Trying", "b", &phone.contact(), ""), &[]);
+            play(phone.peer, answer(&leg, "180 Ringing", "b", &phone.contact(), ""), &[]);
+            let refused = answer(&leg, "408 Request Timeout", "b", &phone.contact(), "");
+            leg = play(phone.peer, refused, &[next.peer]).remove(0);
+        }
+        play(last.peer, answer(&leg, "100 Trying", "c", &last.contact(), ""), &[]);
+        play(last.peer, answer(&leg, "180 Ringing", "c", &last.contact(), ""), &[]);
+        let ok = play(last.peer, answer(&leg, "200 OK", "c", &last.contact(), SDP), &[CALLER]).remove(0);
+        play(CALLER, in_dialog(&ok, "ACK", 39, CALLER, number, None), &[last.peer]);
+        let bye = in_dialog(&leg, "BYE", 223, last.peer, number, Some("c"));
+        let bye = play(last.peer, bye, &[CALLER]).remove(0);
         play(CALLER, answer(&bye, "200 OK", "", "1003@127.0.0.137", ""), &[]);
     }
     assert_eq!(shard.metrics().calls_ended, calls as u64);
@@ -121,7 +132,7 @@ fn record(calls: usize) -> Vec<Recorded> {
 fn replay(script: &[Recorded]) -> (Duration, u64) {
     let mut shard = shard();
     let mut buffer = vec![0; 4_096];
-    let (warm, timed) = script.split_at(CALLS_WARM * 10);
+    let (warm, timed) = script.split_at(script.len() / (CALLS_WARM + CALLS_TIMED) * CALLS_WARM);
     for recorded in warm {
         step(&mut shard, recorded, &mut buffer);
         shard.outbox().clear();
@@ -138,23 +149,28 @@ fn replay(script: &[Recorded]) -> (Duration, u64) {
 }
 
 fn call(criterion: &mut Criterion) {
-    let script = record(CALLS_WARM + CALLS_TIMED);
-    let (_, allocations) = replay(&script);
-    println!("allocations per call in the steady state: {}", allocations as f64 / CALLS_TIMED as f64);
     let mut group = criterion.benchmark_group("call");
     group.sample_size(10).throughput(Throughput::Elements(1));
-    group.bench_function("cfna_408", |bencher| {
-        bencher.iter_custom(|iterations| {
-            let mut total = Duration::ZERO;
-            let mut calls = 0;
-            while calls < iterations {
-                total += replay(&script).0;
-                calls += CALLS_TIMED as u64;
-            }
-            // Criterion asks for the time of `iterations` calls.
-            Duration::from_secs_f64(total.as_secs_f64() * iterations as f64 / calls as f64)
+    for (name, phones) in [("cfna_408", &CHAIN[..2]), ("chain_of_5", &CHAIN[..])] {
+        let script = record(CALLS_WARM + CALLS_TIMED, phones);
+        let (_, allocations) = replay(&script);
+        println!(
+            "{name}: allocations per call in the steady state: {}",
+            allocations as f64 / CALLS_TIMED as f64
+        );
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|iterations| {
+                let mut total = Duration::ZERO;
+                let mut calls = 0;
+                while calls < iterations {
+                    total += replay(&script).0;
+                    calls += CALLS_TIMED as u64;
+                }
+                // Criterion asks for the time of `iterations` calls.
+                Duration::from_secs_f64(total.as_secs_f64() * iterations as f64 / calls as f64)
+            });
         });
-    });
+    }
     group.finish();
 }
 

@@ -11,7 +11,7 @@
 //!         other shards            letters, mail ▲ │                              ▲
 //!                                               │ ▼                              │
 //!                       services' threads: store::keeper ──▶ directory ──────────┘
-//!                                          admin (HTTP)
+//!                                          admin (HTTP), cdr ──▶ files
 //! ```
 //!
 //! The way of a datagram reads as this line does: `scan → transactions.receive → guard.identify →
@@ -60,6 +60,8 @@
 pub mod admin;
 pub mod auth;
 pub mod call;
+#[cfg(feature = "server")]
+pub mod cdr;
 pub mod clock;
 #[cfg(feature = "server")]
 pub mod config;
@@ -76,6 +78,7 @@ pub mod metrics;
 pub mod net;
 pub mod outbox;
 pub mod registrar;
+pub mod sdp;
 pub mod service;
 pub mod settings;
 pub mod shard;

@@ -42,6 +42,9 @@ pub enum Mail {
 }
 
 /// One side of a call, for the records of what was done (CDR).
+///
+/// A call that got a 100 has one of its caller's, leg 0, which comes last; each of its INVITEs that began a
+/// leg has one. Times are milliseconds since 1970, in order: `setup_at` ≤ `ring_at` ≤ `answer_at` ≤ `end_at`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedLeg {
     /// That of all legs of the call.
@@ -53,29 +56,117 @@ pub struct EndedLeg {
     pub caller: Box<str>,
     /// Who was called by this leg: of the caller's, the number that it dialled.
     pub called: Box<str>,
-    /// The forwarding up to this leg, `1004;no-answer;1005`; empty: none.
+    /// The forwarding up to this leg, of the caller's all of it: `1004;no-answer;1005`; empty: none.
     pub chain: Box<str>,
-    /// Milliseconds since 1970.
+    /// The INVITE came, or went out.
     pub setup_at: u64,
+    /// The first 180 or 183 came; of the caller's leg, the first of any callee's.
     pub ring_at: Option<u64>,
+    /// The 2xx came; of the caller's leg, it went out.
     pub answer_at: Option<u64>,
+    /// The final response that is no 2xx, or the BYE, came or went out; without either, the leg was given up.
     pub end_at: u64,
     pub ended_by: EndedBy,
-    /// The final response to the INVITE; 0: there was none.
+    /// The final response to the INVITE; 0: there was none while the leg was waited for.
     pub status: u16,
-    /// Why it ended, where more is known than the status says: `cancelled`, `bye`, `session expired`.
-    pub cause: &'static str,
+    pub cause: Cause,
     /// Where the other side's messages come from and go to, and our own address there.
     pub peer: SocketAddr,
     pub local: SocketAddr,
 }
 
-/// Who ended a leg.
+/// Who ended a leg: whoever did first what led to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndedBy {
+    /// The caller's CANCEL or BYE.
     Caller,
+    /// A callee's BYE, or its final response.
     Callee,
+    /// We: a timer of ours, the operator, a call that another callee took, something missing.
     Server,
+}
+
+/// Why a leg ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A party hung up.
+    Bye,
+    /// The caller gave up before anybody answered.
+    Cancel,
+    /// A callee refused; the status says how.
+    Rejected,
+    /// A callee's 302 named somebody else, whom the call went on to.
+    Redirected,
+    /// It rang, and nobody answered in time.
+    NoAnswer,
+    /// Nothing came at all, or nothing but 100.
+    Timeout,
+    /// Another phone answered first.
+    AnsweredElsewhere,
+    /// Another phone's refusal or redirection spoke for all.
+    DeclinedElsewhere,
+    /// The number has no phone now.
+    NotRegistered,
+    /// The call was to be forwarded and could not be: a loop, too many diversions, nobody there.
+    NotForwarded,
+    /// The caller never acknowledged the answer.
+    NoAck,
+    /// The caller never acknowledged a reliable provisional response (RFC 3262).
+    NoPrack,
+    /// Nobody refreshed a session (RFC 4028).
+    SessionExpired,
+    /// It had lasted as long as a call may.
+    CallLimit,
+    /// A party did not know the call any more, or did not answer in it.
+    Lost,
+    /// The operator ended it.
+    Operator,
+    /// The server stopped before the call was over.
+    Stopped,
+    /// A feature code was done, or refused.
+    FeatureCode,
+    /// A table was full, or a message too long.
+    Failed,
+}
+
+impl EndedBy {
+    /// As records name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            EndedBy::Caller => "caller",
+            EndedBy::Callee => "callee",
+            EndedBy::Server => "ringway",
+        }
+    }
+}
+
+impl Cause {
+    /// As records name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Cause::Bye => "bye",
+            Cause::Cancel => "cancel",
+            Cause::Rejected => "rejected",
+            Cause::Redirected => "redirected",
+            Cause::NoAnswer => "no answer",
+            Cause::Timeout => "timeout",
+            Cause::AnsweredElsewhere => "answered elsewhere",
+            Cause::DeclinedElsewhere => "declined elsewhere",
+            Cause::NotRegistered => "not registered",
+            Cause::NotForwarded => "not forwarded",
+            Cause::NoAck => "no ack",
+            Cause::NoPrack => "no prack",
+            Cause::SessionExpired => "session expired",
+            Cause::CallLimit => "call limit",
+            Cause::Lost => "lost",
+            Cause::Operator => "operator",
+            Cause::Stopped => "stopped",
+            Cause::FeatureCode => "feature code",
+            Cause::Failed => "failed",
+        }
+    }
 }
 
 /// A call as it is now.

@@ -1,6 +1,7 @@
 //! Arguments → configuration → server → wait for its end.
 
 use ringway::admin::{Admin, Backend};
+use ringway::cdr::Recorder;
 use ringway::config::{Action, Config, ConfigError, World};
 use ringway::directory::Subscriber;
 use ringway::metrics::Metrics;
@@ -81,6 +82,7 @@ fn serve(config: Config) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let (keeper, post) = open_store(&config.store, config.subscribers, rules)?;
     let directory = Arc::clone(keeper.handle().directory());
     let realm = config.settings.auth.realm.clone();
+    let recorder = config.cdr.map(|cdr| Recorder::start(&cdr, Arc::clone(&post))).transpose()?;
     let server = Server::start(Arc::new(config.settings), directory, config.net, Arc::clone(&post))?;
     let backend = Backend::new(keeper.handle(), &server, post, &realm);
     let admin = config.admin.map(|settings| Admin::start(settings, backend)).transpose()?;
@@ -113,6 +115,9 @@ fn serve(config: Config) -> Result<ExitCode, Box<dyn std::error::Error>> {
     drop(admin);
     // After the shards: what they posted last becomes durable too.
     keeper.stop();
+    if let Some(recorder) = recorder {
+        recorder.stop();
+    }
     say(&totals(&metrics));
     ended?;
     Ok(ExitCode::SUCCESS)
@@ -148,12 +153,12 @@ fn open_store(
 
 fn totals(metrics: &Metrics) -> String {
     format!(
-        "calls: {} started, {} answered, {} failed, {} cancelled; {} forwarded on no answer",
+        "calls: {} started, {} answered, {} failed, {} cancelled; forwarded {} times",
         metrics.calls_started,
         metrics.calls_answered,
         metrics.calls_failed,
         metrics.calls_cancelled,
-        metrics.forwarded_no_answer
+        metrics.forwards()
     )
 }
 

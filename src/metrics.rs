@@ -120,6 +120,10 @@ counters! {
     forwards_in_loop;
     /// No-answer timers that expired.
     no_answer_timeouts;
+    /// Feature codes that were dialled and done.
+    feature_codes_done;
+    /// Feature codes that were dialled and refused, those that the store could not keep among them.
+    feature_codes_refused;
     /// Answers that came after our CANCEL and were ACKed and BYEd.
     late_answers;
     /// Calls ended because the caller never sent ACK.
@@ -156,4 +160,17 @@ counters! {
     late_mail;
     /// Datagrams handed over to another shard.
     handed_over;
+}
+
+impl Metrics {
+    /// Diversions of ours, of all kinds.
+    #[must_use]
+    pub fn forwards(&self) -> u64 {
+        self.forwarded_unconditional
+            + self.forwarded_busy
+            + self.forwarded_no_answer
+            + self.forwarded_not_registered
+            + self.forwarded_not_reachable
+            + self.forwarded_deflection
+    }
 }

@@ -38,6 +38,8 @@ pub struct Settings {
     pub auth: crate::auth::Settings,
     pub registration: Registration,
     pub forwarding: crate::service::Settings,
+    /// A record of each leg is posted when it ends (`mail::EndedLeg`).
+    pub records: bool,
 }
 
 /// Registration (RFC 3261 §10).
@@ -149,6 +151,7 @@ impl Default for Settings {
             auth: crate::auth::Settings::default(),
             registration: Registration::default(),
             forwarding: crate::service::Settings::default(),
+            records: false,
         }
     }
 }

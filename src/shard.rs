@@ -152,7 +152,7 @@ impl Shard {
         let Shard { on, calls, registrar, .. } = self;
         match mail {
             Mail::Registered { ticket, outcome } => registrar.handle_mail(on, ticket, outcome),
-            Mail::Forwarding { .. } => on.context.metrics.late_mail += 1,
+            Mail::Forwarding { ticket, outcome } => calls.forwarding_changed(on, ticket, outcome),
             Mail::Calls { ticket, from, limit } => calls.name(on, ticket, (from, limit)),
             Mail::Call { ticket, call } => calls.describe(on, ticket, call),
             Mail::HangUp { ticket, call } => calls.end(on, ticket, call),
@@ -168,6 +168,13 @@ impl Shard {
     /// From now on new calls are refused with 503.
     pub fn drain(&mut self) {
         self.draining = true;
+    }
+
+    /// The server stops: what still lives is lost, and its records are posted ([`crate::mail::Letter::Ended`]).
+    /// The last that is asked of a shard.
+    pub fn close(&mut self, now: Now) {
+        self.on.context.now = now;
+        self.calls.post_unfinished(&mut self.on);
     }
 
     /// Calls that live.

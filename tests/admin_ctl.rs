@@ -85,8 +85,8 @@ fn a_subscribers_life() {
 
     let list = good(&running, &["subscriber", "list"]);
     let lines: Vec<Vec<&str>> = list.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[0][..3], ["NUMBER", "NO", "ANSWER"]);
-    assert_eq!(lines[1], ["1004", "1005", "-", "0", "-", "no", "no"]);
+    assert_eq!(lines[0][..3], ["NUMBER", "FORWARDS", "AFTER"]);
+    assert_eq!(lines[1], ["1004", "no-answer→1005", "-", "0", "-", "no", "no"]);
     assert_eq!(lines[2], ["1005", "-", "-", "0", "-", "no", "no"]);
 
     assert_eq!(good(&running, &["subscriber", "remove", "1004"]), "1004 is removed\n");

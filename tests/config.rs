@@ -374,7 +374,10 @@ fn subscribers_are_checked_one_by_one_and_together() {
         ("number=1,contact=sip:1@127.0.0.8,after=181", "after=181: too large"),
         ("number=1,contact=sip:1@127.0.0.8,after=5s", "after=5s: not a whole number"),
         ("number=1,contact=sip:1@127.0.0.8,no-answer=1", "a subscriber cannot forward to itself"),
-        ("number=1,contact=sip:1@127.0.0.8,no-answer=22", "no subscriber has that number (the nearest is 2)"),
+        (
+            "number=1,contact=sip:1@127.0.0.8,no-answer=22",
+            "nobody has the number 22, and no route leads there (the nearest is 2)",
+        ),
         ("number=2,contact=sip:1@127.0.0.8", "the number 2 is already taken (flag)"),
         ("number=1,contact=sip:1@192.0.2.1", "no listener is on IPv4 beyond loopback; add one"),
         ("number=1,contact=sip:1@[::1]", "no listener is on IPv6; add one"),

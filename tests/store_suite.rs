@@ -158,7 +158,12 @@ fn subscribers_are_added_changed_and_removed_while_the_directory_is_read() {
             }),
         };
         let refused = handle.ask_and_wait(forwards("1005"));
-        assert_eq!(refused, Err(Refused::Invalid("no_answer: nobody has the number 1005".to_owned())));
+        assert_eq!(
+            refused,
+            Err(Refused::Invalid(
+                "no_answer: nobody has the number 1005, and no route leads there".to_owned()
+            ))
+        );
         let refused = handle.ask_and_wait(forwards("1004"));
         assert!(matches!(refused, Err(Refused::Invalid(reason)) if reason.contains("itself")));
         let changed = handle.ask_and_wait(forwards("1000")).expect("changed");

@@ -1,4 +1,4 @@
-//! The three phones of the reference flow, for benches: what they send, made from what the server sent.
+//! The phones of the reference flow, for benches: what they send, made from what the server sent.
 
 use ringway::directory::{Condition, Directory, Subscriber};
 use ringway::limits::SCAN_PADDING;
@@ -23,16 +23,42 @@ pub fn settings(server: &str) -> Settings {
     Settings { listeners: vec![listener], ..Settings::default() }
 }
 
-/// The lab's phones as subscribers: 1004 forwards to 1005 on no answer.
+/// A phone and its number.
+pub struct Phone {
+    pub number: &'static str,
+    pub peer: &'static str,
+}
+
+/// The lab's callee and target, and four more that a call may be forwarded to.
+pub const CHAIN: [Phone; 6] = [
+    Phone { number: "1004", peer: CALLEE },
+    Phone { number: "1005", peer: TARGET },
+    Phone { number: "1006", peer: "127.0.0.139:5060" },
+    Phone { number: "1007", peer: "127.0.0.140:5060" },
+    Phone { number: "1008", peer: "127.0.0.141:5060" },
+    Phone { number: "1009", peer: "127.0.0.142:5060" },
+];
+
+impl Phone {
+    /// What stands in its Contact.
+    pub fn contact(&self) -> String {
+        format!("{}@{}", self.number, self.peer)
+    }
+}
+
+/// The caller, and phones that forward each to the next on no answer.
 pub fn directory() -> Arc<Directory> {
-    let numbers = [("1003", CALLER, None), ("1004", CALLEE, Some("1005")), ("1005", TARGET, None)];
-    Directory::of(numbers.map(|(number, peer, target)| {
-        let subscriber = Subscriber::new(number).at(&format!("sip:{number}@{peer}"), address(peer));
-        match target {
-            Some(target) => subscriber.forwarding_to(Condition::NoAnswer, target),
+    let at =
+        |number: &str, peer: &str| Subscriber::new(number).at(&format!("sip:{number}@{peer}"), address(peer));
+    let next = CHAIN.iter().map(Some).skip(1).chain([None]);
+    let callees = CHAIN.iter().zip(next).map(|(phone, next)| {
+        let subscriber = at(phone.number, phone.peer);
+        match next {
+            Some(next) => subscriber.forwarding_to(Condition::NoAnswer, next.number),
             None => subscriber,
         }
-    }))
+    });
+    Directory::of(callees.chain([at("1003", CALLER)]))
 }
 
 pub fn address(text: &str) -> SocketAddr {
@@ -59,9 +85,16 @@ pub fn answer(request: &[u8], status: &str, tag: &str, contact: &str, body: &str
     .into_bytes()
 }
 
-/// A request of a phone's in the dialog that a message of the server's belongs to; `uas`: the message is a
-/// request of the server's, else its response.
-pub fn in_dialog(of: &[u8], method: &str, cseq: u32, tag: &str, number: usize, uas: bool) -> Vec<u8> {
+/// A request of a phone's in the dialog that a message of the server's belongs to: its response, or its
+/// request, to which the phone has given this `tag`.
+pub fn in_dialog(
+    of: &[u8],
+    method: &str,
+    cseq: u32,
+    peer: &str,
+    number: usize,
+    tag: Option<&str>,
+) -> Vec<u8> {
     let mut buffer = of.to_vec();
     buffer.resize(of.len() + SCAN_PADDING, 0);
     let mut index = Index::new();
@@ -69,9 +102,10 @@ pub fn in_dialog(of: &[u8], method: &str, cseq: u32, tag: &str, number: usize, u
     let message = index.message(&buffer[..of.len()]);
     let field = |name| std::str::from_utf8(message.header(name).expect("a header")).expect("text");
     let (from, to) = (field(HeaderName::From), field(HeaderName::To));
-    let (from, to) =
-        if uas { (format!("{to};tag={tag}"), from.to_owned()) } else { (from.into(), to.into()) };
-    let peer = if uas { TARGET } else { CALLER };
+    let (from, to) = match tag {
+        Some(tag) => (format!("{to};tag={tag}"), from.to_owned()),
+        None => (from.to_owned(), to.to_owned()),
+    };
     format!(
         "{method} sip:127.0.0.60:5060 SIP/2.0\r\n\
          Via: SIP/2.0/UDP {peer};rport;branch=z9hG4bK{method}{number}\r\n\
@@ -82,12 +116,13 @@ pub fn in_dialog(of: &[u8], method: &str, cseq: u32, tag: &str, number: usize, u
     .into_bytes()
 }
 
-pub fn invite(number: usize) -> Vec<u8> {
+/// The caller's INVITE for a number of ours.
+pub fn invite(called: &str, number: usize) -> Vec<u8> {
     format!(
-        "INVITE sip:1004@127.0.0.60:5060;transport=udp SIP/2.0\r\n\
+        "INVITE sip:{called}@127.0.0.60:5060;transport=udp SIP/2.0\r\n\
          Via: SIP/2.0/UDP {CALLER};rport;branch=z9hG4bKinvite{number}\r\n\
          From: \"1003\" <sip:1003@127.0.0.60:5060;user=phone>;tag=38736{number}\r\n\
-         To: <sip:1004@127.0.0.60:5060>\r\nCall-ID: call-{number}@127.0.0.137\r\nCSeq: 39 INVITE\r\n\
+         To: <sip:{called}@127.0.0.60:5060>\r\nCall-ID: call-{number}@127.0.0.137\r\nCSeq: 39 INVITE\r\n\
          Contact: <sip:1003@{CALLER}>\r\nMax-Forwards: 30\r\n\
          Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, NOTIFY, REFER, REGISTER, MESSAGE, INFO, SUBSCRIBE\r\n\
          Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{SDP}",

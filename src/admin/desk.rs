@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use crate::mail::{Letter, Mail};
-use crate::net::post::Post;
+use crate::net::post::{Post, Records};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::atomic::AtomicU64;
@@ -36,6 +36,11 @@ impl Desk {
     /// Mail of whatever service that no shard had room for.
     pub fn undelivered(&self) -> u64 {
         self.post.undelivered()
+    }
+
+    /// What has become of the records of legs.
+    pub fn records(&self) -> &Records {
+        &self.post.records
     }
 
     /// Asks a shard. `mail` makes the question from its ticket.

@@ -1,11 +1,13 @@
 //! Subscribers, bindings and calls as JSON.
 
+use super::forwarding::{Change, ForwardingDocument, ForwardingInput};
 use super::problem::Problem;
 use crate::auth::digest::credentials;
 use crate::clock::UnixSeconds;
 use crate::config;
-use crate::directory::{Binding, Condition, Credentials, Entry, Q_MAX, StaticContact, Subscriber};
+use crate::directory::{Binding, Credentials, Entry, Q_MAX, StaticContact, Subscriber};
 use crate::mail::{LiveCall, LiveLeg, Stage};
+use crate::store::document::{Headers, Privacy, RuleDocument};
 use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
@@ -24,9 +26,21 @@ pub struct SubscriberInput {
     #[serde(default, deserialize_with = "given")]
     pub contact: Option<Option<String>>,
     #[serde(default, deserialize_with = "given")]
-    pub no_answer: Option<Option<String>>,
+    pub unconditional: Option<Option<RuleDocument>>,
+    #[serde(default, deserialize_with = "given")]
+    pub busy: Option<Option<RuleDocument>>,
+    #[serde(default, deserialize_with = "given")]
+    pub no_answer: Option<Option<RuleDocument>>,
+    #[serde(default, deserialize_with = "given")]
+    pub not_registered: Option<Option<RuleDocument>>,
+    #[serde(default, deserialize_with = "given")]
+    pub not_reachable: Option<Option<RuleDocument>>,
     #[serde(default, deserialize_with = "given")]
     pub after_s: Option<Option<u32>>,
+    #[serde(default, deserialize_with = "given")]
+    pub headers: Option<Option<Headers>>,
+    #[serde(default, deserialize_with = "given")]
+    pub privacy: Option<Option<Privacy>>,
 }
 
 /// What a client wants of a subscriber, checked.
@@ -34,8 +48,7 @@ pub struct SubscriberInput {
 pub struct Wanted {
     credentials: Option<Option<Box<Credentials>>>,
     contact: Option<Option<Box<StaticContact>>>,
-    no_answer: Option<Option<Box<str>>>,
-    after_ms: Option<Option<u32>>,
+    forwarding: Change,
 }
 
 /// A subscriber as clients see it: without anything of its password.
@@ -44,8 +57,8 @@ pub struct SubscriberDocument {
     number: Box<str>,
     has_password: bool,
     contact: Option<Box<str>>,
-    no_answer: Option<Box<str>>,
-    after_s: Option<u32>,
+    #[serde(flatten)]
+    forwarding: ForwardingDocument,
     /// It is set in the configuration and cannot be changed here.
     configured: bool,
     /// How many contacts are registered.
@@ -89,7 +102,7 @@ pub struct LegDocument {
 }
 
 /// A member that is there, null or not.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<Option<T>>, D::Error> {
+pub fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(from).map(Some)
 }
 
@@ -134,17 +147,17 @@ impl SubscriberInput {
             Some(None) => Some(None),
             None => None,
         };
-        let ms = |seconds: u32| {
-            let too_large = || wrong("after_s", "it is too large".to_owned());
-            seconds.checked_mul(1_000).ok_or_else(too_large)
+        let forwarding = ForwardingInput {
+            unconditional: self.unconditional,
+            busy: self.busy,
+            no_answer: self.no_answer,
+            not_registered: self.not_registered,
+            not_reachable: self.not_reachable,
+            after_s: self.after_s,
+            headers: self.headers,
+            privacy: self.privacy,
         };
-        let after_ms = self.after_s.map(|seconds| seconds.map(ms).transpose()).transpose()?;
-        Ok(Wanted {
-            credentials,
-            contact,
-            no_answer: self.no_answer.map(|target| target.map(String::into_boxed_str)),
-            after_ms,
-        })
+        Ok(Wanted { credentials, contact, forwarding: forwarding.check()? })
     }
 }
 
@@ -155,8 +168,7 @@ impl Wanted {
         Wanted {
             credentials: self.credentials,
             contact: Some(self.contact.flatten()),
-            no_answer: Some(self.no_answer.flatten()),
-            after_ms: Some(self.after_ms.flatten()),
+            forwarding: self.forwarding.whole(),
         }
     }
 
@@ -168,14 +180,7 @@ impl Wanted {
         if let Some(contact) = &self.contact {
             subscriber.contact.clone_from(contact);
         }
-        match &self.no_answer {
-            Some(Some(target)) => subscriber.forwarding.forward(Condition::NoAnswer, target),
-            Some(None) => subscriber.forwarding.erase(Condition::NoAnswer),
-            None => {}
-        }
-        if let Some(after_ms) = self.after_ms {
-            subscriber.after_ms = after_ms;
-        }
+        self.forwarding.apply(subscriber);
     }
 
     /// A subscriber that has nothing else.
@@ -190,13 +195,12 @@ impl Wanted {
 impl SubscriberDocument {
     #[must_use]
     pub fn new(entry: &Entry, now: UnixSeconds) -> SubscriberDocument {
-        let Subscriber { number, credentials, contact, forwarding, after_ms, .. } = &entry.subscriber;
+        let Subscriber { number, credentials, contact, .. } = &entry.subscriber;
         SubscriberDocument {
             number: number.clone(),
             has_password: credentials.is_some(),
             contact: contact.as_ref().map(|contact| contact.uri.clone()),
-            no_answer: forwarding.target(Condition::NoAnswer).map(Box::from),
-            after_s: after_ms.map(|after_ms| after_ms / 1_000),
+            forwarding: ForwardingDocument::new(&entry.subscriber),
             configured: entry.is_configured,
             bindings: entry.bindings.iter().filter(|binding| now < binding.expires_at).count(),
             revision: entry.revision,

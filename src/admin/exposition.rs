@@ -27,6 +27,14 @@ pub async fn metrics(State(backend): State<Backend>) -> impl IntoResponse {
     }
     let help = "Mail to shards that was dropped because too much waited there.";
     counter(&mut text, "mail_undelivered", help, backend.desk.undelivered());
+    let records = backend.desk.records();
+    for (name, help, value) in [
+        ("cdr_written", "Call detail records in a file.", records.written()),
+        ("cdr_lost", "Call detail records that there was no room for.", records.lost()),
+        ("cdr_errors", "Times that a file of records could not be written or turned over.", records.errors()),
+    ] {
+        counter(&mut text, name, help, value);
+    }
     let bindings = bindings(&backend).await;
     let is_up = backend.keeper.health() == Health::Up;
     let gauges: [(&str, &str, u64); 8] = [

@@ -8,6 +8,7 @@ mod calls;
 mod desk;
 mod document;
 mod exposition;
+mod forwarding;
 mod guard;
 mod health;
 mod listener;

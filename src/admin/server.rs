@@ -3,7 +3,7 @@
 use super::backend::Backend;
 use super::listener::Door;
 use super::problem::Problem;
-use super::{OPENAPI, Settings, calls, exposition, guard, health, subscribers};
+use super::{OPENAPI, Settings, calls, exposition, forwarding, guard, health, subscribers};
 use crate::net::ServerError;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// A subscriber has four texts; none is longer than a few hundred bytes.
+/// A subscriber has a dozen texts; none is longer than a few hundred bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// How long a request may take, the reading of its body and the store's commit included.
@@ -110,6 +110,7 @@ fn routes(backend: Backend) -> Router {
         .route("/v1/subscribers", get(s::list).post(s::add))
         .route("/v1/subscribers/{number}", get(s::show).put(s::put).patch(s::change).delete(s::remove))
         .route("/v1/subscribers/{number}/bindings", get(s::bindings).delete(s::unbind))
+        .route("/v1/subscribers/{number}/forwarding", get(forwarding::show).patch(forwarding::change))
         .route("/v1/calls", get(calls::list))
         .route("/v1/calls/{id}", get(calls::show).delete(calls::hang_up))
         .route("/v1/status", get(health::status))

@@ -1,10 +1,10 @@
 //! Subscribers and their bindings.
 
 use super::backend::{Backend, now};
-use super::document::{BindingDocument, SubscriberDocument, SubscriberInput, Wanted, read};
+use super::document::{BindingDocument, SubscriberDocument, SubscriberInput, read};
 use super::problem::Problem;
 use super::segment;
-use crate::directory::Entry;
+use crate::directory::{Entry, Subscriber};
 use crate::store::keeper::{Expected, Refused, Request};
 use axum::Json;
 use axum::body::Bytes;
@@ -22,8 +22,8 @@ const LIMIT_MAX: usize = 1_000;
 /// Places of the directory that are looked at before other requests get their turn.
 const PLACES_AT_A_TIME: usize = 10_000;
 
-type Body = Result<Bytes, BytesRejection>;
-type Number = Result<Path<String>, PathRejection>;
+pub type Body = Result<Bytes, BytesRejection>;
+pub type Number = Result<Path<String>, PathRejection>;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -102,7 +102,8 @@ pub async fn put(
     let Path(number) = number?;
     let input: SubscriberInput = read(&headers, &body?)?;
     let wanted = input.check(&number, &backend.realm)?.whole();
-    match edit(&backend, &number, wanted.clone()).await {
+    let change = wanted.clone();
+    match edit(&backend, &number, move |subscriber| change.apply(subscriber)).await {
         Err(Refused::NoSubscriber) => {}
         outcome => {
             outcome?;
@@ -128,7 +129,7 @@ pub async fn change(
     let Path(number) = number?;
     let input: SubscriberInput = read(&headers, &body?)?;
     let wanted = input.check(&number, &backend.realm)?;
-    edit(&backend, &number, wanted).await?;
+    edit(&backend, &number, move |subscriber| wanted.apply(subscriber)).await?;
     document(&backend, &number).map(Json)
 }
 
@@ -161,9 +162,13 @@ pub async fn unbind(
     Ok(Json(json!({ "removed": done.unbound })))
 }
 
-async fn edit(backend: &Backend, number: &str, wanted: Wanted) -> Result<(), Refused> {
-    let edit = Box::new(move |subscriber: &mut _| wanted.apply(subscriber));
-    backend.change(Request::Change { number: number.into(), edit }).await.map(|_| ())
+/// Changes a subscriber that is there.
+pub async fn edit(
+    backend: &Backend,
+    number: &str,
+    edit: impl Fn(&mut Subscriber) + Send + 'static,
+) -> Result<(), Refused> {
+    backend.change(Request::Change { number: number.into(), edit: Box::new(edit) }).await.map(|_| ())
 }
 
 /// 201 with what was made and where it is.
@@ -176,7 +181,8 @@ fn document(backend: &Backend, number: &str) -> Result<SubscriberDocument, Probl
     look(backend, number, |entry| SubscriberDocument::new(entry, now()))
 }
 
-fn look<T>(backend: &Backend, number: &str, see: impl FnOnce(&Entry) -> T) -> Result<T, Problem> {
+/// What is seen of a number's entry.
+pub fn look<T>(backend: &Backend, number: &str, see: impl FnOnce(&Entry) -> T) -> Result<T, Problem> {
     let view = backend.directory().read();
     view.get(number.as_bytes()).map(see).ok_or_else(|| Problem::from(Refused::NoSubscriber))
 }

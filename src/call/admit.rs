@@ -4,18 +4,26 @@ use super::session::SessionTimer;
 use crate::directory::{Entry, View};
 use crate::ids;
 use crate::limits;
+use crate::service::codes;
 use crate::settings::{Listener, Settings};
 use crate::signalling::unsupported;
 use crate::sip::name_addr::split_list;
 use crate::sip::uri::Scheme;
 use crate::sip::{HeaderName, Message, NameAddr, Status, Uri, Via};
 
+/// What an INVITE is for.
+pub(super) enum Called<'d> {
+    Subscriber(&'d Entry),
+    /// A feature code: nobody is called.
+    Code,
+}
+
 /// Checks a new INVITE in the order of RFC 3261 §8.2 and §16.3 and finds whom it is for.
 pub(super) fn admit<'d>(
     settings: &Settings,
     directory: &'d View<'_>,
     invite: &Message<'_>,
-) -> Result<&'d Entry, Status> {
+) -> Result<Called<'d>, Status> {
     let uri = Uri::parse(invite.request_uri()).map_err(|_| Status::BAD_REQUEST)?;
     if uri.scheme == Scheme::Other {
         return Err(Status::UNSUPPORTED_URI_SCHEME);
@@ -33,13 +41,23 @@ pub(super) fn admit<'d>(
     // Our own INVITEs are made of it.
     let from = invite.header(HeaderName::From).unwrap_or_default();
     NameAddr::parse(from).and_then(|from| Uri::parse(from.uri)).map_err(|_| Status::BAD_REQUEST)?;
-    find(directory, uri.user).ok_or(Status::NOT_FOUND)
+    match find(directory, uri.user) {
+        Some(called) => Ok(Called::Subscriber(called)),
+        None if is_code(settings, uri.user) => Ok(Called::Code),
+        None => Err(Status::NOT_FOUND),
+    }
 }
 
 /// The subscriber with this number, escapes decoded (RFC 3261 §19.1.4).
 fn find<'d>(directory: &'d View<'_>, number: &[u8]) -> Option<&'d Entry> {
     let mut decoded = [0; limits::NUMBER_BYTES_MAX];
     directory.get(Uri::decoded_user(number, &mut decoded)?)
+}
+
+/// Whether a number that nobody has is a feature code, if anything.
+fn is_code(settings: &Settings, number: &[u8]) -> bool {
+    let first = Uri::first_byte(number);
+    settings.forwarding.codes.is_some() && first.is_some_and(|(first, _)| codes::is_code(&[first]))
 }
 
 /// Whether the INVITE went through us before: its topmost Via below the sender's bears a branch of ours'

@@ -63,25 +63,23 @@ impl Calls {
         call.chain.numbers = context.keep.keep(&text).unwrap_or(Kept::NONE);
         context.scratch = text;
     }
+}
 
+impl Call {
     /// Adds a number or a URI to those that were tried.
-    pub(super) fn push_number(&mut self, on: &mut Signalling, call: Handle, number: &[u8]) {
-        let Some(call) = self.calls.get_mut(call) else { return };
-        append(&mut on.context, &mut call.chain.numbers, |text| {
+    pub fn push_number(&mut self, context: &mut Context, number: &[u8]) {
+        append(context, &mut self.chain.numbers, |text| {
             text.extend_from_slice(number);
             text.push(b'\n');
         });
     }
 
     /// Adds a diversion of ours.
-    pub(super) fn push_hop(&mut self, on: &mut Signalling, call: Handle, hop: &Hop<'_>) {
-        let Some(call) = self.calls.get_mut(call) else { return };
-        append(&mut on.context, &mut call.chain.hops, |text| hop.push(text));
-        call.chain.count = call.chain.count.saturating_add(1);
+    pub fn push_hop(&mut self, context: &mut Context, hop: &Hop<'_>) {
+        append(context, &mut self.chain.hops, |text| hop.push(text));
+        self.chain.count = self.chain.count.saturating_add(1);
     }
-}
 
-impl Call {
     /// The number whose leg is tried now, or the URI.
     pub fn called<'c>(&self, context: &'c Context) -> &'c [u8] {
         let numbers = context.keep.bytes(&self.chain.numbers);

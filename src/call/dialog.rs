@@ -81,6 +81,13 @@ impl Dialog {
         }
     }
 
+    /// Its Call-ID; empty: there is no dialog.
+    pub fn call_id<'c>(&self, context: &'c Context) -> &'c [u8] {
+        let text = context.keep.bytes(&self.text).get(usize::from(self.route_end)..).unwrap_or_default();
+        let line = &text[..memchr::memchr(b'\r', text).unwrap_or(text.len())];
+        line.strip_prefix(b"Call-ID: ").unwrap_or_default()
+    }
+
     /// The dialog with the caller, as its UAS (RFC 3261 §12.1.1).
     pub fn with_caller(
         context: &mut Context,

@@ -5,13 +5,15 @@ use super::record::{Call, Heard};
 use super::search::{Callee, NotTried, own_status};
 use super::{Calls, Signalling};
 use crate::context::Context;
-use crate::directory::{Condition, Entry, View};
-use crate::limits::REQUEST_URI_BYTES_MAX;
+use crate::directory::{Condition, Entry, Q_MAX, View};
+use crate::limits::{NUMBER_BYTES_MAX, REQUEST_URI_BYTES_MAX};
+use crate::mail::Cause;
 use crate::metrics::Metrics;
 use crate::service::history::Hop;
 use crate::service::{Divert, Facts, Failure, Outside, Reason, Refusal, condition_of, divert, write_number};
 use crate::settings::Settings;
 use crate::sip::name_addr::split_list;
+use crate::sip::number::q_value;
 use crate::sip::{HeaderName, Message, NameAddr, Status, Uri};
 use crate::slab::Handle;
 use std::sync::Arc;
@@ -24,7 +26,8 @@ const CHAIN_MAX: usize = 12 + RECEIVED_NUMBERS_MAX;
 pub(super) enum Next {
     /// There is a leg.
     Tried,
-    Refuse(Status),
+    /// With the reason for its record.
+    Refuse(Status, Cause),
     /// Nothing is set: the caller gets the leg's own final response.
     Relay,
 }
@@ -42,10 +45,16 @@ struct Diversion<'a> {
 
 impl Calls {
     /// Calls a subscriber, or whom it forwards all its calls to.
-    pub(super) fn call_subscriber(&mut self, on: &mut Signalling, handle: Handle, called: &Entry) -> Next {
+    pub(super) fn call_subscriber(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        called: &Entry,
+        invite: &Message<'_>,
+    ) -> Next {
         let directory = Arc::clone(&on.context.directory);
         let view = directory.read();
-        self.try_callee(on, handle, (&view, called))
+        self.try_callee(on, handle, (&view, invite), called)
     }
 
     /// Asks the service where a call goes on after its callee came to nothing, and sends it there.
@@ -70,7 +79,7 @@ impl Calls {
         };
         if let Some(target) = response.and_then(|response| deflection(&settings, response)) {
             let reason = Reason::Deflection { alerting: rang };
-            return self.divert(on, handle, &view, Diversion { reason, status, target, is_private });
+            return self.send_on(on, handle, &view, &Diversion { reason, status, target, is_private });
         }
         let set =
             condition_of(failure, settings.unreachable_408).zip(entry).and_then(|(condition, entry)| {
@@ -80,9 +89,26 @@ impl Calls {
             None => Next::Relay,
             Some((condition, target)) => {
                 let reason = Reason::Set(condition);
-                self.divert(on, handle, &view, Diversion { reason, status, target, is_private })
+                self.send_on(on, handle, &view, &Diversion { reason, status, target, is_private })
             }
         }
+    }
+
+    /// The same as [`Calls::divert`] once the INVITE is read again.
+    fn send_on(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        view: &View<'_>,
+        diversion: &Diversion<'_>,
+    ) -> Next {
+        // What the leg before had to say is of no interest any more.
+        if let Some(call) = self.calls.get_mut(handle) {
+            on.context.keep.release(call.held.take());
+        }
+        let sent = self
+            .with_invite(on, handle, |calls, on, invite| calls.divert(on, handle, (view, invite), diversion));
+        sent.unwrap_or(Next::Refuse(Status::SERVER_INTERNAL_ERROR, Cause::Failed))
     }
 
     /// Calls a subscriber where it is, unless it forwards all its calls, or has no phone and forwards then.
@@ -91,7 +117,8 @@ impl Calls {
         &mut self,
         on: &mut Signalling,
         handle: Handle,
-        (view, entry): (&View<'_>, &Entry),
+        (view, invite): (&View<'_>, &Message<'_>),
+        entry: &Entry,
     ) -> Next {
         let subscriber = &entry.subscriber;
         let set = |condition| {
@@ -100,15 +127,18 @@ impl Calls {
             Some(Diversion { reason, status: 0, target, is_private: subscriber.is_private })
         };
         if let Some(diversion) = set(Condition::Unconditional) {
-            return self.divert(on, handle, view, diversion);
+            return self.divert(on, handle, (view, invite), &diversion);
         }
-        self.tell_of_forwarding(on, handle);
-        match self.start_search(on, handle, Callee::Subscriber(entry)) {
+        // Without a phone no search starts: what follows says more.
+        if entry.locations(on.context.unix()).next().is_some() {
+            self.tell_of_forwarding(on, handle);
+        }
+        match self.search(on, handle, Callee::Subscriber(entry), invite) {
             Ok(()) => Next::Tried,
-            Err(NotTried::Refused(status)) => Next::Refuse(status),
+            Err(NotTried::Refused(status)) => Next::Refuse(status, Cause::Failed),
             Err(NotTried::NoLocation) => match set(Condition::NotRegistered) {
-                Some(diversion) => self.divert(on, handle, view, diversion),
-                None => Next::Refuse(own_status(&Failure::NotRegistered)),
+                Some(diversion) => self.divert(on, handle, (view, invite), &diversion),
+                None => Next::Refuse(own_status(&Failure::NotRegistered), Cause::NotRegistered),
             },
         }
     }
@@ -118,48 +148,34 @@ impl Calls {
         &mut self,
         on: &mut Signalling,
         handle: Handle,
-        view: &View<'_>,
-        diversion: Diversion<'_>,
+        (view, invite): (&View<'_>, &Message<'_>),
+        diversion: &Diversion<'_>,
     ) -> Next {
         let settings = Arc::clone(&on.context.settings);
-        let Some(call) = self.calls.get_mut(handle) else { return Next::Relay };
-        // What the leg before had to say is of no interest any more.
-        on.context.keep.release(call.held.take());
-        let decision = decide(&on.context, call, (view, &settings), diversion.target);
-        match decision {
+        let Some(call) = self.calls.get(handle) else { return Next::Relay };
+        match decide(&on.context, call, (view, &settings), diversion.target) {
             Divert::Refused(refusal) => {
                 on.context.metrics.forwards_refused += 1;
                 on.context.metrics.forwards_in_loop += u64::from(refusal == Refusal::Loop);
-                Next::Refuse(diversion.reason.refusal())
+                Next::Refuse(diversion.reason.refusal(), Cause::NotForwarded)
             }
             Divert::Subscriber(entry) => {
-                self.record_diversion(on, handle, &diversion, Callee::Subscriber(entry));
-                self.try_callee(on, handle, (view, entry))
+                self.record_diversion(on, handle, (diversion, Callee::Subscriber(entry)), invite);
+                self.try_callee(on, handle, (view, invite), entry)
             }
             Divert::Outside(mut outside) => {
-                self.record_diversion(on, handle, &diversion, Callee::Outside(&outside));
+                self.record_diversion(on, handle, (diversion, Callee::Outside(&outside)), invite);
                 name_cause(&settings, diversion.reason, &mut outside);
                 self.tell_of_forwarding(on, handle);
-                match self.start_search(on, handle, Callee::Outside(&outside)) {
+                match self.search(on, handle, Callee::Outside(&outside), invite) {
                     Ok(()) => Next::Tried,
-                    Err(NotTried::Refused(status)) => Next::Refuse(status),
-                    Err(NotTried::NoLocation) => Next::Refuse(diversion.reason.refusal()),
+                    Err(NotTried::Refused(status)) => Next::Refuse(status, Cause::Failed),
+                    Err(NotTried::NoLocation) => {
+                        Next::Refuse(diversion.reason.refusal(), Cause::NotForwarded)
+                    }
                 }
             }
         }
-    }
-
-    fn start_search(
-        &mut self,
-        on: &mut Signalling,
-        handle: Handle,
-        callee: Callee<'_>,
-    ) -> Result<(), NotTried> {
-        let search = |calls: &mut Calls, on: &mut Signalling, invite: &Message<'_>| {
-            calls.search(on, handle, callee, invite)
-        };
-        let started = self.with_invite(on, handle, search);
-        started.unwrap_or(Err(NotTried::Refused(Status::SERVER_INTERNAL_ERROR)))
     }
 
     /// The call's chain gets one longer.
@@ -167,35 +183,32 @@ impl Calls {
         &mut self,
         on: &mut Signalling,
         handle: Handle,
-        diversion: &Diversion<'_>,
-        callee: Callee<'_>,
+        (diversion, callee): (&Diversion<'_>, Callee<'_>),
+        invite: &Message<'_>,
     ) {
         *counter(&mut on.context.metrics, diversion.reason) += 1;
+        let Some(call) = self.calls.get_mut(handle) else { return };
         let mut uris = std::mem::take(&mut self.uris);
         uris.clear();
-        self.with_invite(on, handle, |calls, on, invite| {
-            let Some(call) = calls.calls.get(handle) else { return };
-            write_diverting(&on.context, call, invite, &mut uris);
-            let end = uris.len();
-            match callee {
-                Callee::Subscriber(entry) => {
-                    write_address(&on.context, call, invite, entry.subscriber.number.as_bytes(), &mut uris);
-                }
-                Callee::Outside(outside) => uris.extend_from_slice(without_params(outside.uri.as_bytes())),
-            }
-            let (diverting, target) = uris.split_at(end);
-            let Diversion { reason, status, is_private, .. } = *diversion;
-            calls.push_hop(on, handle, &Hop { diverting, target, reason, status, is_private });
-        });
-        self.uris = uris;
+        write_diverting(&on.context, call, invite, &mut uris);
+        let end = uris.len();
         let name = match callee {
-            Callee::Subscriber(entry) => &entry.subscriber.number,
-            Callee::Outside(outside) => &outside.name,
+            Callee::Subscriber(entry) => {
+                let number = entry.subscriber.number.as_bytes();
+                write_address(&on.context, call, invite, number, &mut uris);
+                number
+            }
+            Callee::Outside(outside) => {
+                uris.extend_from_slice(without_params(outside.uri.as_bytes()));
+                outside.name.as_bytes()
+            }
         };
-        self.push_number(on, handle, name.as_bytes());
-        if let Some(call) = self.calls.get_mut(handle) {
-            call.owes_181 = on.context.settings.send_181;
-        }
+        let (diverting, target) = uris.split_at(end);
+        let Diversion { reason, status, is_private, .. } = *diversion;
+        call.push_hop(&mut on.context, &Hop { diverting, target, reason, status, is_private });
+        call.push_number(&mut on.context, name);
+        call.owes_181 = on.context.settings.send_181;
+        self.uris = uris;
     }
 
     /// 181 to the caller, if it is owed one and nothing waits for its PRACK (SIP_RULES 14).
@@ -238,20 +251,31 @@ fn decide<'d>(
         diversions_max: u32::from(settings.max_diversions),
         now: context.unix(),
     };
-    divert((view, &settings.forwarding), target, &facts)
+    match divert((view, &settings.forwarding), target, &facts) {
+        // A 302 may name what no listener of ours can reach.
+        Divert::Outside(Outside { destination, .. })
+            if settings.listeners.iter().all(|own| own.address.is_ipv4() != destination.is_ipv4()) =>
+        {
+            Divert::Refused(Refusal::NoWay)
+        }
+        decision => decision,
+    }
 }
 
-/// The URI of a 302's Contact that is preferred most; `None`: the response is none, or is not to be followed.
+/// The URI of a 302's Contact that is preferred most among those that can be called (RFC 3261 §8.1.3.4);
+/// `None`: the response is none, or is not to be followed.
 pub(super) fn deflection<'r>(settings: &Settings, response: &Message<'r>) -> Option<&'r [u8]> {
     if response.status() != Some(Status::MOVED_TEMPORARILY) || !settings.forwarding.deflection {
         return None;
     }
-    let mut best: Option<(u16, &[u8])> = None;
+    let mut best: Option<((bool, u16), &[u8])> = None;
     for contact in response.values(HeaderName::Contact).flat_map(split_list) {
         let Ok(address) = NameAddr::parse(contact) else { continue };
-        let q = address.param("q").and_then(crate::sip::number::q_value).unwrap_or(crate::directory::Q_MAX);
-        if best.is_none_or(|(other, _)| q > other) {
-            best = Some((q, address.uri));
+        let mut room = [0; NUMBER_BYTES_MAX];
+        let is_target = settings.forwarding.target(address.uri, &mut room).is_ok();
+        let rank = (is_target, address.param("q").and_then(q_value).unwrap_or(Q_MAX));
+        if best.is_none_or(|(other, _)| rank > other) {
+            best = Some((rank, address.uri));
         }
     }
     best.map(|(_, uri)| uri)

@@ -2,6 +2,7 @@
 
 use super::description::Description;
 use super::dialog::{Dialog, RequestLine};
+use super::feature;
 use super::inspect::ENDED_BY_OPERATOR;
 use super::negotiation::Negotiation;
 use super::reinvite::write_ack_body;
@@ -11,6 +12,7 @@ use super::write::{Body, own_response, relayed_response};
 use super::{Calls, Request, Signalling};
 use crate::context::{Context, Due};
 use crate::keep::Kept;
+use crate::mail;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Method, Status};
 use crate::slab::Handle;
@@ -58,11 +60,9 @@ impl Calls {
         if !sent {
             // Too long for a datagram once our header fields are in it.
             self.hang_up_winner(on, handle, Cause::None);
-            return self.refuse(on, handle, Status::SERVER_INTERNAL_ERROR);
+            return self.refuse(on, handle, (Status::SERVER_INTERNAL_ERROR, mail::Cause::Failed));
         }
-        on.context.metrics.calls_answered += 1;
-        call.answer = on.context.keep_last_sent().unwrap_or(Kept::NONE);
-        call.answer_attempt = 0;
+        call.story.answer(status);
         // With a late offer a body that the callee has not spoken before is one.
         let is_offer = call.late_offer && call.answered_by != identity && !answer.body().is_empty();
         if call.answered_by == 0 {
@@ -77,10 +77,18 @@ impl Calls {
             }
             leg.dialog.negotiation = if is_offer { Negotiation::Received } else { Negotiation::Stable };
         }
+        self.remember_description(on, Side::Caller(handle), answer);
+        self.await_ack(on, handle);
+    }
+
+    /// The 200 that was sent last is the caller's: it is repeated until its ACK.
+    pub(super) fn await_ack(&mut self, on: &mut Signalling, handle: Handle) {
+        let Some(call) = self.calls.get_mut(handle) else { return };
+        on.context.metrics.calls_answered += 1;
         call.state = CallState::Answered;
         call.caller_over = false;
-        self.remember_description(on, Side::Caller(handle), answer);
-        let Some(call) = self.calls.get_mut(handle) else { return };
+        call.answer = on.context.keep_last_sent().unwrap_or(Kept::NONE);
+        call.answer_attempt = 0;
         call.answered_at = Some(on.context.now);
         for kept in [&mut call.invite, &mut call.head] {
             on.context.keep.release(kept.take());
@@ -93,6 +101,9 @@ impl Calls {
     /// The 200 to the caller is due again, or its ACK is overdue, or the call has lasted too long.
     pub(super) fn call_timer(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(call) = self.calls.get(handle) else { return };
+        if self.awaits_store(handle) {
+            return self.store_silent(on, handle);
+        }
         let event = match call.state {
             CallState::Talking if !call.limit.is_due(on.context.now) => {
                 return self.session_due(on, Side::Caller(handle));
@@ -171,10 +182,14 @@ impl Calls {
         let before = call.state;
         let (next, action) = call_step(before, event);
         call.state = next;
+        let is_code = call.feature.is_some();
+        call.story.take_call_event(on.context.now, (event, is_code), (before, next));
         if before != next && !matches!(next, CallState::Answered | CallState::HangupHeld) {
             call.stop_repeating(&mut on.context);
         }
-        on.context.metrics.calls_too_long += u64::from(event == CallEvent::TooLong);
+        // One to a feature code ends so as it should.
+        let too_long = event == CallEvent::TooLong && !is_code;
+        on.context.metrics.calls_too_long += u64::from(too_long);
         let unacknowledged = event == CallEvent::AckMissing && before != CallState::Searching;
         on.context.metrics.acks_missing += u64::from(unacknowledged);
         let reinvite = call.reinvite.filter(|_| next == CallState::Ending && before != next);
@@ -211,9 +226,11 @@ impl Calls {
     /// 487 to the caller, CANCEL to the leg that is tried, ACK and BYE to one whose answer waits
     /// (SIP_RULES 6).
     fn abort(&mut self, on: &mut Signalling, handle: Handle, cancel: Option<&Message<'_>>) {
-        let Some(call) = self.calls.get(handle) else { return };
+        let Some(call) = self.calls.get_mut(handle) else { return };
         on.context.metrics.calls_cancelled += 1;
         let status = Status::REQUEST_TERMINATED;
+        call.story.answer(status);
+        let call = &*call;
         on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
             own_response(context, out, call, status, |_| {});
         });
@@ -243,10 +260,11 @@ impl Calls {
         }
         // The call must not go before its legs.
         self.give_legs_up(on, handle);
-        self.refuse(on, handle, status);
+        self.refuse(on, handle, (status, mail::Cause::Failed));
     }
 
     pub(super) fn give_legs_up(&mut self, on: &mut Signalling, handle: Handle) {
+        self.note_fault(handle);
         self.end_search(on, handle, None);
         self.hang_up_winner(on, handle, Cause::None);
     }
@@ -255,6 +273,7 @@ impl Calls {
     fn begin_to_talk(&mut self, on: &mut Signalling, handle: Handle, ack: Option<&Message<'_>>) {
         let limit_ms = on.context.settings.call_limit_ms;
         let Some(call) = self.calls.get_mut(handle) else { return };
+        let limit_ms = if call.feature.is_some() { feature::LASTS_MS } else { limit_ms };
         if limit_ms > 0 {
             call.limit = on.context.now.after_ms(limit_ms);
         }
@@ -276,6 +295,7 @@ impl Calls {
         }
         self.restart_session(on, Side::Caller(handle));
         self.tell_description(on, Side::Caller(handle));
+        self.tell_feature(on, handle);
     }
 
     pub(super) fn acknowledge_winner(
@@ -331,6 +351,8 @@ impl Calls {
     pub(super) fn bye_leg(&mut self, on: &mut Signalling, handle: Handle, cause: Cause<'_>) {
         let Some(leg) = self.legs.get_mut(handle) else { return };
         on.context.disarm(&mut leg.timer);
+        let call = self.calls.get(leg.call);
+        leg.story.hang_up(on.context.now, call.map(|call| &call.story));
         leg.dialog.local_cseq += 1;
         let user = User::Leg(handle);
         if !send_bye(on, user, &leg.dialog, cause) {

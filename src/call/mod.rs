@@ -11,6 +11,8 @@ mod admit;
 mod chain;
 mod description;
 mod dialog;
+mod ended;
+mod feature;
 mod forward;
 mod hangup;
 mod identity;
@@ -37,6 +39,7 @@ use crate::settings::Settings;
 use crate::sip::{Index, Message, scan};
 use crate::slab::{Handle, Slab};
 use crate::transaction::{AnswerTo, Exchange, Report, User, Verdict};
+use ended::post_call;
 use record::{Call, Leg};
 use relay::Relay;
 use side::Side;
@@ -148,7 +151,7 @@ impl Calls {
                     self.refreshed(on, side, None);
                 }
             }
-            (Exchange::Cancel | Exchange::Prack | Exchange::Relayed, _) => {}
+            (Exchange::Cancel | Exchange::Prack | Exchange::Relayed | Exchange::Message, _) => {}
             (Exchange::Invite, User::None | User::Call(_)) => on.context.metrics.impossible_events += 1,
         }
     }
@@ -167,6 +170,7 @@ impl Calls {
     /// Unlinks and forgets a leg; the call goes with its last leg when nothing else holds it.
     fn remove_leg(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(leg) = self.legs.remove(handle) else { return };
+        self.post_leg(on, &leg);
         // An INVITE without a final response would wait for ever: its record goes too.
         if let (LegState::Cancelling | LegState::Held, Some(transaction)) = (leg.state, leg.transaction) {
             on.transactions.abandon_unanswered(&mut on.context, transaction);
@@ -203,6 +207,7 @@ impl Calls {
             ended && call.caller_over && call.first_leg.is_none()
         });
         if over && let Some(call) = self.calls.remove(handle) {
+            post_call(on, &call);
             call.release(&mut on.context);
             on.context.metrics.calls_ended += 1;
         }

@@ -11,6 +11,7 @@ use super::{Calls, ORPHANS, Signalling};
 use crate::context::Due;
 use crate::ids::Kind;
 use crate::keep::Kept;
+use crate::mail;
 use crate::service::Failure;
 use crate::settings::{AckPolicy, LateAnswer};
 use crate::sip::name_addr::{param, split_list};
@@ -63,6 +64,7 @@ impl Calls {
         let Some(leg) = self.legs.get_mut(handle) else { return };
         let (next, action) = leg_step(leg.state, event);
         leg.state = next;
+        leg.take_event(on.context.now, action, response);
         match action {
             LegAction::None | LegAction::Late => {}
             LegAction::Impossible => on.context.metrics.impossible_events += 1,
@@ -149,7 +151,7 @@ impl Calls {
             // No memory to speak in the dialog with, not even an ACK.
             let call = leg.call;
             self.give_legs_up(on, call);
-            self.refuse(on, call, Status::SERVICE_UNAVAILABLE);
+            self.refuse(on, call, (Status::SERVICE_UNAVAILABLE, mail::Cause::Failed));
             return self.remove_leg(on, handle);
         }
         call.winner = Some(handle);
@@ -178,6 +180,7 @@ impl Calls {
         let is_unanswered =
             leg.zip(call).is_some_and(|(leg, call)| call.late_offer && leg.early_answer.is_some());
         if keep && searching && !is_unanswered {
+            self.note_comeback(handle);
             return self.take_answer(on, handle, Some(answer));
         }
         self.make_dialog(on, handle, answer);

@@ -3,6 +3,8 @@
 use super::chain::Chain;
 use super::description::Description;
 use super::dialog::Dialog;
+use super::ended::Story;
+use super::feature::Feature;
 use super::identity::Identity;
 use super::negotiation::Negotiation;
 use super::reliable::{Outstanding, Reliability};
@@ -110,8 +112,14 @@ pub(super) struct Call {
     pub winner: Option<Handle>,
     /// Who the caller is, as callees are told.
     pub identity: Identity,
+    /// What it changes or asks, where a feature code was dialled and nobody is called.
+    pub feature: Option<Box<Feature>>,
     /// The INVITE had no body: the offer comes in the 200 and the answer in the ACK.
     pub late_offer: bool,
+    /// Legs that were started.
+    pub legs: u16,
+    /// What the record of its end is made of.
+    pub story: Story,
 }
 
 #[derive(Debug)]
@@ -145,6 +153,14 @@ pub(super) struct Leg {
     pub others: Vec<Early>,
     /// The description that came reliably in `dialog`, where the caller could not be told reliably.
     pub early_answer: Description,
+    /// Its place among the call's legs: the first one is 1.
+    pub number: u16,
+    /// Our diversions that led to it.
+    pub hops: u8,
+    pub started_at: Now,
+    pub answered_at: Option<Now>,
+    /// What the record of its end is made of.
+    pub story: Story,
 }
 
 impl Call {

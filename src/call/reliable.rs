@@ -13,6 +13,7 @@ use super::write::{Body, relayed_response};
 use super::{Calls, Request, Signalling};
 use crate::context::Due;
 use crate::keep::Kept;
+use crate::mail::Cause;
 use crate::sip::number::whole_number;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Method, RAck, Status};
@@ -336,7 +337,7 @@ impl Calls {
         if let (true, Some(leg)) = (is_lost, self.legs.get(leg)) {
             let call = leg.call;
             self.give_legs_up(on, call);
-            self.refuse(on, call, Status::SERVICE_UNAVAILABLE);
+            self.refuse(on, call, (Status::SERVICE_UNAVAILABLE, Cause::Failed));
         }
     }
 

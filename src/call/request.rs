@@ -1,6 +1,6 @@
 //! Requests that no transaction knows: into a dialog that lives, or the beginning of a call.
 
-use super::admit::admit;
+use super::admit::{Called, admit};
 use super::identity::Identity;
 use super::state::ReinviteEvent;
 use super::write::SUPPORTED_RELIABLE;
@@ -86,18 +86,18 @@ impl Calls {
         let view = directory.read();
         let admitted = admit(&settings, &view, &request.message)
             .and_then(|called| Ok((called, Identity::of(caller, &request.message)?)));
-        match admitted {
-            Err(status) => on.refuse(request, status),
+        let begun = match admitted {
+            Err(status) => return on.refuse(request, status),
             Ok(_) if draining => {
                 on.context.metrics.refused_draining += 1;
-                on.refuse(request, Status::SERVICE_UNAVAILABLE);
+                return on.refuse(request, Status::SERVICE_UNAVAILABLE);
             }
-            Ok(called) => {
-                if let Err(status) = self.begin(on, request, key, called) {
-                    on.context.metrics.refused_full += 1;
-                    on.refuse(request, status);
-                }
-            }
+            Ok((Called::Subscriber(called), identity)) => self.begin(on, request, key, (called, identity)),
+            Ok((Called::Code, identity)) => self.dial(on, (request, key), (caller, identity)),
+        };
+        if let Err(status) = begun {
+            on.context.metrics.refused_full += 1;
+            on.refuse(request, status);
         }
     }
 }

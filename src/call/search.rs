@@ -2,6 +2,7 @@
 //! preferred, level after level else (RFC 3261 §16.6); when all have come to nothing the best of their final
 //! responses decides (§16.7) where the call goes on, or what the caller gets.
 
+use super::ended::cause_of;
 use super::forward::{Next, deflection};
 use super::record::{Call, Heard, Leg};
 use super::reliable::{Outstanding, Reliability};
@@ -13,8 +14,10 @@ use crate::context::{Context, Due};
 use crate::directory::{Condition, Entry, HistoryForm, Location, Q_MAX};
 use crate::keep::Kept;
 use crate::limits::FORKS_MAX;
+use crate::mail::{Cause, EndedBy};
 use crate::service::{Failure, Outside};
 use crate::settings::Settings;
+use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message, Status};
 use crate::slab::Handle;
 use crate::timer::TimerHandle;
@@ -193,6 +196,7 @@ impl Calls {
     /// A leg rings: the no-answer timer starts with the first one and is never started again.
     pub(super) fn ring(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(call) = self.calls.get_mut(handle) else { return };
+        call.story.ring(on.context.now);
         if call.search.timer == TimerHandle::NONE {
             let deadline = on.context.now.after_ms(call.search.ring_ms);
             on.context.arm(&mut call.search.timer, deadline, Due::Search(handle));
@@ -207,6 +211,7 @@ impl Calls {
             return;
         }
         on.context.metrics.no_answer_timeouts += 1;
+        self.note_why(handle, None, Cause::NoAnswer);
         self.give_cancel_reason(on, handle, NO_ANSWER);
         self.end_search(on, handle, None);
         // The next target's CANCEL has another.
@@ -230,6 +235,7 @@ impl Calls {
     /// The call waits for none of its legs any more: those that have no final response get CANCEL, except
     /// the one that has just got it.
     pub(super) fn end_search(&mut self, on: &mut Signalling, handle: Handle, except: Option<Handle>) {
+        self.note_why(handle, except, Cause::DeclinedElsewhere);
         let Some(call) = self.calls.get_mut(handle) else { return };
         call.search.end(&mut on.context);
         let (goes_on, mut next) = (call.state == CallState::Searching, call.first_leg);
@@ -263,6 +269,7 @@ impl Calls {
             if response.is_some_and(|response| deflection(&on.context.settings, response).is_some()) {
                 // Somebody has said where the call goes: it need not ring elsewhere.
                 self.end_search(on, call, Some(handle));
+                self.note_redirection(handle);
                 self.conclude(on, call, failure, response);
                 return self.forget_failed(on, handle, (call, cancelling));
             }
@@ -395,7 +402,7 @@ impl Calls {
             // To forward, the INVITE is read again: the response only where the caller gets it.
             Some(best) => match self.next_target(on, handle, best, None) {
                 Next::Tried => {}
-                Next::Refuse(status) => self.refuse(on, handle, status),
+                Next::Refuse(status, cause) => self.refuse(on, handle, (status, cause)),
                 Next::Relay => {
                     self.reread(on, &kept, |calls, on, response| calls.relay_failure(on, handle, response));
                 }
@@ -414,10 +421,10 @@ impl Calls {
     ) {
         match self.next_target(on, handle, failure, response) {
             Next::Tried => {}
-            Next::Refuse(status) => self.refuse(on, handle, status),
+            Next::Refuse(status, cause) => self.refuse(on, handle, (status, cause)),
             Next::Relay => match response {
                 Some(response) => self.relay_failure(on, handle, response),
-                None => self.refuse(on, handle, own_status(&failure)),
+                None => self.refuse(on, handle, (own_status(&failure), cause_of(&failure))),
             },
         }
     }
@@ -466,6 +473,7 @@ impl Calls {
         };
         let Some(call) = self.calls.get_mut(handle) else { return };
         call.state = CallState::Refused;
+        call.story.refuse(on.context.now, status, (EndedBy::Callee, Cause::Rejected));
         call.stop_repeating(&mut on.context);
         call.search.end(&mut on.context);
         on.context.metrics.calls_failed += 1;
@@ -481,9 +489,21 @@ impl Calls {
     }
 
     /// A final response of our own to the caller. The call ends with its last leg.
-    pub(super) fn refuse(&mut self, on: &mut Signalling, handle: Handle, status: Status) {
+    pub(super) fn refuse(&mut self, on: &mut Signalling, handle: Handle, ending: (Status, Cause)) {
+        self.refuse_with(on, handle, ending, |_| {});
+    }
+
+    /// The same with more header fields.
+    pub(super) fn refuse_with(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        (status, cause): (Status, Cause),
+        extra: impl FnOnce(&mut Writer<'_>),
+    ) {
         let Some(call) = self.calls.get_mut(handle) else { return };
         call.state = CallState::Refused;
+        call.story.refuse(on.context.now, status, (EndedBy::Server, cause));
         call.stop_repeating(&mut on.context);
         call.search.end(&mut on.context);
         on.context.metrics.calls_failed += 1;
@@ -494,6 +514,7 @@ impl Calls {
                 if status == Status::SERVICE_UNAVAILABLE {
                     writer.name(HeaderName::RetryAfter).number(u64::from(retry_after)).end_line();
                 }
+                extra(writer);
             });
         });
         self.remove_call_if_over(on, handle);

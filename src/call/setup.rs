@@ -3,6 +3,7 @@
 use super::chain::Chain;
 use super::description::Description;
 use super::dialog::Dialog;
+use super::ended::Story;
 use super::forward::Next;
 use super::identity::Identity;
 use super::negotiation::Negotiation;
@@ -19,6 +20,7 @@ use crate::directory::{Entry, Location};
 use crate::ids::Kind;
 use crate::keep::Kept;
 use crate::limits;
+use crate::mail::Cause;
 use crate::outbox::ListenerId;
 use crate::service::Failure;
 use crate::service::history::received_diversions;
@@ -57,9 +59,34 @@ impl Calls {
         key: ServerKey,
         (called, identity): (&Entry, Identity),
     ) -> Result<(), Status> {
+        if self.legs.next_handle().is_none() {
+            return Err(Status::SERVICE_UNAVAILABLE);
+        }
+        let handle = self.open_call(on, request, key, identity)?;
+        self.keep_chain(on, handle, &request.message, called.subscriber.number.as_bytes());
+        match self.call_subscriber(on, handle, called, &request.message) {
+            Next::Tried => {}
+            Next::Refuse(status, cause) => self.refuse(on, handle, (status, cause)),
+            Next::Relay => {
+                self.refuse(on, handle, (own_status(&Failure::NotRegistered), Cause::NotRegistered));
+            }
+        }
+        Ok(())
+    }
+
+    /// The record of a call and its server transaction; 100 to the caller.
+    ///
+    /// # Errors
+    /// The status to refuse it with, when a table is full; nothing was sent or kept then.
+    pub(super) fn open_call(
+        &mut self,
+        on: &mut Signalling,
+        request: &Request<'_>,
+        key: ServerKey,
+        identity: Identity,
+    ) -> Result<Handle, Status> {
         let handle = self.calls.next_handle().ok_or(Status::SERVICE_UNAVAILABLE)?;
-        let has_room = on.transactions.has_room_for_call() && on.context.keep.has_room_for_call();
-        if !has_room || self.legs.next_handle().is_none() {
+        if !on.transactions.has_room_for_call() || !on.context.keep.has_room_for_call() {
             return Err(Status::SERVICE_UNAVAILABLE);
         }
         let call = new_call(&mut on.context, (request, identity), handle)?;
@@ -82,13 +109,7 @@ impl Calls {
                 }
             });
         });
-        self.keep_chain(on, handle, &request.message, called.subscriber.number.as_bytes());
-        match self.call_subscriber(on, handle, called) {
-            Next::Tried => {}
-            Next::Refuse(status) => self.refuse(on, handle, status),
-            Next::Relay => self.refuse(on, handle, own_status(&Failure::NotRegistered)),
-        }
-        Ok(())
+        Ok(handle)
     }
 
     /// Sends an INVITE to a location.
@@ -129,8 +150,14 @@ impl Calls {
             dialog: Dialog::none(answer_to),
             others: Vec::new(),
             early_answer: Description::NONE,
+            number: call.legs.saturating_add(1),
+            hops: call.hops(context),
+            started_at: context.now,
+            answered_at: None,
+            story: Story::NONE,
         };
         leg.transaction = Some(send_invite(on, call, (handle, &leg), location, invite)?);
+        call.legs = leg.number;
         if self.legs.insert(leg).is_ok() {
             call.first_leg = Some(handle);
             call.current = call.current.or(Some(handle));
@@ -186,6 +213,7 @@ impl Calls {
                 Ok(transaction) => leg.transaction = Some(transaction),
                 Err(_) => return false,
             }
+            leg.story = Story::NONE;
             true
         });
         sent == Some(true)
@@ -308,7 +336,10 @@ fn new_call(
         answered_at: None,
         winner: None,
         identity,
+        feature: None,
         late_offer,
+        legs: 0,
+        story: Story::NONE,
     })
 }
 
@@ -366,6 +397,10 @@ fn keep_head(context: &mut Context, request: &Request<'_>, tag: &[u8]) -> Result
 
 /// Whether a location is not where its URI says: it registered through a NAT.
 fn is_behind_nat(location: &Location<'_>) -> bool {
+    // Only what registered has a listener of its own.
+    if location.listener.is_none() {
+        return false;
+    }
     let address = Uri::parse(location.uri.as_bytes())
         .ok()
         .and_then(|uri| Some(std::net::SocketAddr::new(uri.ip()?, uri.port.unwrap_or(5060))));

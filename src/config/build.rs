@@ -3,15 +3,15 @@
 use super::layer::{Raw, Values};
 use super::options::Key;
 use super::value::{self, Advertised, cpu_list};
-use super::{Config, ConfigError, World, store, subscriber, system};
+use super::{Config, ConfigError, World, forwarding, store, subscriber, system};
 use crate::directory::Subscriber;
 use crate::limits::{LISTENERS_MAX, SHARDS_MAX};
 use crate::net::NetSettings;
 use crate::settings::{AckPolicy, LateAnswer, Listener, Media, Registration, Settings, Timers};
 use crate::store::{Place, Settings as StoreSettings};
-use crate::{admin, auth, service};
+use crate::{admin, auth, cdr, service};
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tracing::Level;
 
@@ -34,14 +34,17 @@ pub fn config(values: &mut Values, world: &World<'_>) -> Result<Config, ConfigEr
         values.subscribers = subscriber::lab()?;
     }
     let auth = auth(values, &listeners)?;
-    let subscribers = subscriber::subscribers(&values.subscribers, &auth.realm)?;
+    let forwarding = forwarding::settings(values, &listeners)?;
+    let subscribers = subscriber::subscribers(&values.subscribers, &auth.realm, &forwarding)?;
     reachable(&listeners, &subscribers)?;
     let log = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
     let log = values.choice(Key::Log, log)?;
     let net = net(values, world)?;
-    let settings = Settings { auth, ..settings(values, listeners)? };
+    let cdr = cdr(values)?;
+    let records = cdr.is_some();
+    let settings = Settings { auth, forwarding, records, ..settings(values, listeners)? };
     let admin = admin(values, world)?;
-    Ok(Config { settings, subscribers, net, store, admin, log, lab })
+    Ok(Config { settings, subscribers, net, store, cdr, admin, log, lab })
 }
 
 /// The settings of a store that no server is started for.
@@ -70,6 +73,14 @@ fn auth(values: &Values, listeners: &[Listener]) -> Result<auth::Settings, Confi
     })
 }
 
+/// Where records of legs go; `None`: nowhere.
+fn cdr(values: &Values) -> Result<Option<cdr::Settings>, ConfigError> {
+    let format = values.choice(Key::CdrFormat, [cdr::Format::Json, cdr::Format::Csv])?;
+    let size_bytes = values.bytes(Key::CdrSize)? as u64;
+    let directory = values.texts(Key::CdrDir).last().map(|raw| PathBuf::from(&raw.text));
+    Ok(directory.map(|directory| cdr::Settings { directory, format, size_bytes }))
+}
+
 /// The API, which nobody beyond this machine may use without a token.
 fn admin(values: &Values, world: &World<'_>) -> Result<Option<admin::Settings>, ConfigError> {
     let token = values.optional(Key::AdminTokenFile, |path| {
@@ -91,7 +102,6 @@ fn admin(values: &Values, world: &World<'_>) -> Result<Option<admin::Settings>, 
 fn settings(values: &Values, listeners: Vec<Listener>) -> Result<Settings, ConfigError> {
     // Every number of seconds is bounded by a day, 86,400,000 ms: a u32 holds it.
     let ms_of_seconds = |key| Ok::<u32, ConfigError>(values.count(key)? * 1_000);
-    let own_hosts = service::Settings::own_hosts(&listeners);
     Ok(Settings {
         listeners,
         timers: timers(values)?,
@@ -113,7 +123,8 @@ fn settings(values: &Values, listeners: Vec<Listener>) -> Result<Settings, Confi
         retry_after_s: values.count(Key::RetryAfter)?,
         auth: auth::Settings::default(),
         registration: registration(values)?,
-        forwarding: service::Settings { own_hosts, ..service::Settings::default() },
+        forwarding: service::Settings::default(),
+        records: false,
     })
 }
 
@@ -267,29 +278,37 @@ fn reachable(listeners: &[Listener], subscribers: &[Subscriber]) -> Result<(), C
         subscribers.iter().filter_map(|subscriber| Some((&subscriber.number, peer(subscriber)?))).collect();
     peers.sort();
     for (number, peer) in peers {
-        if listeners.iter().any(|listener| listener.address == peer) {
-            return Err(ConfigError::new(format!(
-                "subscriber {number} at {peer} would be ringway itself; give the contact of the phone"
-            )));
-        }
-        let reaches = |listener: &Listener| {
-            let ip = listener.address.ip();
-            ip.is_ipv4() == peer.is_ipv4() && (peer.ip().is_loopback() || !ip.is_loopback())
-        };
-        if !listeners.iter().any(reaches) {
-            let (place, example) = match (peer.is_ipv4(), peer.ip().is_loopback()) {
-                (true, true) => ("IPv4", "udp:127.0.0.1:5060"),
-                (true, false) => ("IPv4 beyond loopback", "udp:192.0.2.10:5060"),
-                (false, true) => ("IPv6", "udp:[::1]:5060"),
-                (false, false) => ("IPv6 beyond loopback", "udp:[2001:db8::10]:5060"),
-            };
-            return Err(ConfigError::new(format!(
-                "subscriber {number} at {peer} cannot be reached: no listener is on {place}; add one, \
-                 for example --listen {example}"
-            )));
+        if let Some(reason) = unreachable(listeners, peer) {
+            let cure = if is_own(listeners, peer) { "; give the contact of the phone" } else { "" };
+            return Err(ConfigError::new(format!("subscriber {number} at {peer} {reason}{cure}")));
         }
     }
     Ok(())
+}
+
+fn is_own(listeners: &[Listener], peer: SocketAddr) -> bool {
+    listeners.iter().any(|listener| listener.address == peer)
+}
+
+/// Why nothing can be sent to an address; `None`: some listener reaches it.
+pub fn unreachable(listeners: &[Listener], peer: SocketAddr) -> Option<String> {
+    if is_own(listeners, peer) {
+        return Some("would be ringway itself".to_owned());
+    }
+    let reaches = |listener: &Listener| {
+        let ip = listener.address.ip();
+        ip.is_ipv4() == peer.is_ipv4() && (peer.ip().is_loopback() || !ip.is_loopback())
+    };
+    if listeners.iter().any(reaches) {
+        return None;
+    }
+    let (place, example) = match (peer.is_ipv4(), peer.ip().is_loopback()) {
+        (true, true) => ("IPv4", "udp:127.0.0.1:5060"),
+        (true, false) => ("IPv4 beyond loopback", "udp:192.0.2.10:5060"),
+        (false, true) => ("IPv6", "udp:[::1]:5060"),
+        (false, false) => ("IPv6 beyond loopback", "udp:[2001:db8::10]:5060"),
+    };
+    Some(format!("cannot be reached: no listener is on {place}; add one, for example --listen {example}"))
 }
 
 /// See [`Config::lab`].
@@ -301,7 +320,7 @@ pub fn lab(listen: SocketAddr) -> Config {
     let settings = Settings { listeners, forwarding, ..Settings::default() };
     // The lab's texts are constants, and a test reads them.
     let subscribers = subscriber::lab()
-        .and_then(|entries| subscriber::subscribers(&entries, auth::REALM))
+        .and_then(|entries| subscriber::subscribers(&entries, auth::REALM, &settings.forwarding))
         .unwrap_or_default();
     let net = NetSettings {
         cpus: system::cpus_allowed().unwrap_or_else(|_| vec![0]),
@@ -320,5 +339,5 @@ pub fn lab(listen: SocketAddr) -> Config {
         realm: auth::REALM.to_owned(),
         listeners: vec![listen],
     };
-    Config { settings, subscribers, net, store, admin: None, log: Level::INFO, lab: true }
+    Config { settings, subscribers, net, store, cdr: None, admin: None, log: Level::INFO, lab: true }
 }

@@ -150,7 +150,13 @@ fn example(key: &str) -> &'static str {
         "after" => "after = 20",
         "password" => "password = \"…\"",
         "contact" => "contact = \"sip:1004@192.0.2.136:5060\"",
+        "unconditional" => "unconditional = \"1005\"",
+        "busy" => "busy = \"1005\"",
         "no-answer" => "no-answer = \"1005\"",
+        "not-registered" => "not-registered = \"1005\"",
+        "not-reachable" => "not-reachable = \"1005\"",
+        "headers" => "headers = \"diversion\"",
+        "privacy" => "privacy = \"full\"",
         _ => "number = \"1004\"",
     }
 }

@@ -8,6 +8,7 @@ mod build;
 mod environment;
 mod file;
 mod flags;
+mod forwarding;
 mod layer;
 mod options;
 mod print;
@@ -18,10 +19,13 @@ mod value;
 
 pub use flags::command;
 pub use print::markdown_table;
-pub use subscriber::{check as check_subscriber, is_password as check_password, peer as contact_address};
+pub use subscriber::{
+    check as check_subscriber, is_password as check_password, member, peer as contact_address,
+};
 pub use value::without_password;
 
 use crate::admin;
+use crate::cdr;
 use crate::directory::Subscriber;
 use crate::net::NetSettings;
 use crate::settings::Settings;
@@ -42,6 +46,8 @@ pub struct Config {
     pub subscribers: Vec<Subscriber>,
     pub net: NetSettings,
     pub store: StoreSettings,
+    /// `None`: no records of legs are written.
+    pub cdr: Option<cdr::Settings>,
     /// `None`: there is no API.
     pub admin: Option<admin::Settings>,
     /// The least severe that is written to standard error.

@@ -29,7 +29,11 @@ pub fn summary(config: &Config) -> String {
     });
     lines.push(authentication(config));
     lines.push(store(&config.store.place));
+    if let Some(cdr) = &config.cdr {
+        lines.push(format!("writes call detail records to {}", cdr.directory.display()));
+    }
     lines.push(subscribers(config));
+    lines.extend(routes(config));
     lines.join("\n")
 }
 
@@ -71,25 +75,54 @@ fn subscribers(config: &Config) -> String {
         (count, false) => format!("{count} subscribers"),
         (count, true) => format!("{count} subscribers, the lab's because none is configured"),
     };
-    let mut forwarding: Vec<&Subscriber> =
-        all.iter().filter(|subscriber| subscriber.forwarding.target(Condition::NoAnswer).is_some()).collect();
-    forwarding.sort_by(|left, right| left.number.cmp(&right.number));
-    if forwarding.is_empty() {
-        text.push_str("; none forwards on no answer");
-        return text;
+    let before = text.len();
+    for condition in Condition::ALL {
+        text.push_str(&forwards(config, condition));
     }
-    let forwards = forwarding.iter().take(FORWARDS_SHOWN).map(|subscriber| {
-        let seconds = subscriber.after_ms.unwrap_or(config.settings.no_answer_ms) / 1_000;
-        let target = subscriber.forwarding.target(Condition::NoAnswer).unwrap_or_default();
-        format!("{} to {target} after {seconds} s", subscriber.number)
-    });
-    let shown = forwards.collect::<Vec<_>>().join(", ");
-    text.push_str("; on no answer forwards ");
-    text.push_str(&shown);
-    if forwarding.len() > FORWARDS_SHOWN {
-        text.push_str(&format!(" and {} more", forwarding.len() - FORWARDS_SHOWN));
+    if text.len() == before {
+        text.push_str("; none forwards");
     }
     text
+}
+
+/// Who forwards under a condition; empty: nobody.
+fn forwards(config: &Config, condition: Condition) -> String {
+    let target = |subscriber: &'_ Subscriber| subscriber.forwarding.target(condition).map(str::to_owned);
+    let mut forwarding: Vec<(&Subscriber, String)> =
+        config.subscribers.iter().filter_map(|subscriber| Some((subscriber, target(subscriber)?))).collect();
+    forwarding.sort_by(|(left, _), (right, _)| left.number.cmp(&right.number));
+    if forwarding.is_empty() {
+        return String::new();
+    }
+    let forwards = forwarding.iter().take(FORWARDS_SHOWN).map(|(subscriber, target)| {
+        let seconds = subscriber.after_ms.unwrap_or(config.settings.no_answer_ms) / 1_000;
+        match condition {
+            Condition::NoAnswer => format!("{} to {target} after {seconds} s", subscriber.number),
+            _ => format!("{} to {target}", subscriber.number),
+        }
+    });
+    let when = match condition {
+        Condition::Unconditional => "always",
+        Condition::Busy => "when busy",
+        Condition::NoAnswer => "on no answer",
+        Condition::NotRegistered => "when not registered",
+        Condition::NotReachable => "when not reachable",
+    };
+    let mut text = format!("; {when} forwards {}", forwards.collect::<Vec<_>>().join(", "));
+    if forwarding.len() > FORWARDS_SHOWN {
+        let _ = write!(text, " and {} more", forwarding.len() - FORWARDS_SHOWN);
+    }
+    text
+}
+
+/// Where numbers go that no subscriber has; `None`: nowhere.
+fn routes(config: &Config) -> Option<String> {
+    let routes = config.settings.forwarding.routes.iter().map(|route| match &*route.prefix {
+        "" => format!("all others to {}", route.host),
+        prefix => format!("{prefix}… to {}", route.host),
+    });
+    let routes: Vec<_> = routes.collect();
+    (!routes.is_empty()).then(|| format!("forwards to numbers beyond its own: {}", routes.join(", ")))
 }
 
 /// Every option with its value and, in a comment, its origin; read as a TOML file it gives the same values.
@@ -159,7 +192,9 @@ fn toml_value(setting: &Setting, raws: &[Raw]) -> String {
     if !setting.repeatable {
         return raws.last().map(value).unwrap_or_default();
     }
-    let values: Vec<_> = raws.iter().filter(|raw| !raw.text.is_empty()).map(value).collect();
+    // Where there is a default an empty text takes it away, and nothing at all would leave it.
+    let is_said = |raw: &&Raw| !raw.text.is_empty() || !setting.default.is_empty();
+    let values: Vec<_> = raws.iter().filter(is_said).map(value).collect();
     format!("[{}]", values.join(", "))
 }
 

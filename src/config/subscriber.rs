@@ -5,14 +5,29 @@ use super::options::{Key, Kind, NO_ANSWER_SECONDS, nearest};
 use super::value::{self, Reason};
 use super::{ConfigError, shown};
 use crate::auth::digest;
-use crate::directory::{Condition, Subscriber};
+use crate::directory::{Condition, Forwarding, HistoryForm, Subscriber};
 use crate::limits::NUMBER_BYTES_MAX;
+use crate::service::{self, NoTarget, Target, Wrong};
 use crate::sip::Uri;
+use crate::store::document::Privacy;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 
 /// The keys of one subscriber, in the order they are printed.
-pub const KEYS: [&str; 5] = ["number", "password", "contact", "no-answer", "after"];
+pub const KEYS: [&str; 11] = [
+    "number",
+    PASSWORD,
+    "contact",
+    "unconditional",
+    "busy",
+    "no-answer",
+    "not-registered",
+    "not-reachable",
+    "after",
+    "headers",
+    "privacy",
+];
 
 /// The port of a contact that names none (RFC 3261 §19.1.2).
 const SIP_PORT: u16 = 5060;
@@ -161,17 +176,25 @@ impl Entry {
             let credentials = digest::credentials(&number.text, realm, &password.text);
             subscriber.credentials = Some(Box::new(credentials));
         }
-        for field in [Some(number), self.field("no-answer")].into_iter().flatten() {
-            is_plain_number(&field.text).map_err(|reason| refused(field, reason))?;
+        is_plain_number(&number.text).map_err(|reason| refused(number, reason))?;
+        for condition in Condition::ALL {
+            if let Some(target) = self.field(condition.name()) {
+                is_target(&number.text, &target.text).map_err(|reason| refused(target, reason))?;
+                subscriber.forwarding.forward(condition, &target.text);
+            }
         }
-        let after_ms = match self.field("after") {
-            None => None,
-            Some(field) => Some(after_ms(&field.text).map_err(|reason| refused(field, reason))?),
-        };
-        if let Some(target) = self.field("no-answer") {
-            subscriber.forwarding.forward(Condition::NoAnswer, &target.text);
+        if let Some(field) = self.field("after") {
+            subscriber.after_ms = Some(after_ms(&field.text).map_err(|reason| refused(field, reason))?);
         }
-        Ok(Subscriber { after_ms, ..subscriber })
+        if let Some(field) = self.field("headers") {
+            let form = HistoryForm::named(&field.text);
+            subscriber.history = Some(form.ok_or_else(|| refused(field, "not offered".to_owned()))?);
+        }
+        if let Some(field) = self.field("privacy") {
+            let privacy = Privacy::named(&field.text);
+            subscriber.is_private = privacy.ok_or_else(|| refused(field, "not offered".to_owned()))?.0;
+        }
+        Ok(subscriber)
     }
 }
 
@@ -185,7 +208,13 @@ fn expected(key: &str) -> String {
         "contact" => {
             "a sip URI whose host is an IP address, for example contact=sip:1004@192.0.2.136:5060".to_owned()
         }
-        "no-answer" => "the number of another subscriber, for example no-answer=1005".to_owned(),
+        "headers" => {
+            format!("{}, for example headers=diversion", HistoryForm::ALL.map(HistoryForm::name).join(" or "))
+        }
+        "privacy" => "off or full, for example privacy=full".to_owned(),
+        key if Condition::named(key).is_some() => format!(
+            "a number of ours or one that a --route leads to, a sip URI or a tel URI, for example {key}=1005"
+        ),
         _ => {
             let Kind::Number { min, max, .. } = NO_ANSWER_SECONDS else { return String::new() };
             format!("whole seconds from {min} to {max}, for example after=20")
@@ -235,14 +264,32 @@ fn is_number(text: &str) -> Result<(), Reason> {
     }
 }
 
+/// A condition's name as a member of a JSON object: `no_answer`.
+#[must_use]
+pub fn member(condition: Condition) -> String {
+    condition.name().replace('-', "_")
+}
+
+/// What a target is read by where the server's own settings are not known.
+static NO_SETTINGS: LazyLock<service::Settings> = LazyLock::new(service::Settings::default);
+
+/// Whether a text can be a number's target, as far as that number alone shows it.
+fn is_target(number: &str, target: &str) -> Result<(), Reason> {
+    match NO_SETTINGS.target(target.as_bytes(), &mut [0; NUMBER_BYTES_MAX]) {
+        Ok(Target::Number(own)) if own == number.as_bytes() => Err(Wrong::Itself.to_string()),
+        // The name may be the server's own.
+        Ok(_) | Err(NoTarget::HostName) => Ok(()),
+        Err(NoTarget::Empty) => Err("there is no target".to_owned()),
+        Err(reason) => Err(reason.to_string()),
+    }
+}
+
 /// Whether a subscriber that no option named makes sense by itself, and if not which field is wrong and why.
 pub fn check(subscriber: &Subscriber) -> Result<(), Reason> {
     is_plain_number(&subscriber.number).map_err(|reason| format!("number: {reason}"))?;
-    if let Some(target) = subscriber.forwarding.target(Condition::NoAnswer) {
-        is_plain_number(target).map_err(|reason| format!("no_answer: {reason}"))?;
-        if *target == *subscriber.number {
-            return Err("no_answer: a subscriber cannot forward to itself".to_owned());
-        }
+    for rule in subscriber.forwarding.rules() {
+        is_target(&subscriber.number, &rule.target)
+            .map_err(|reason| format!("{}: {reason}", member(rule.condition)))?;
     }
     if let Some(contact) = &subscriber.contact
         && peer(&contact.uri).map_err(|reason| format!("contact: {reason}"))? != contact.destination
@@ -295,36 +342,45 @@ pub fn lab() -> Result<Vec<Entry>, ConfigError> {
     LAB.iter().map(|text| Entry::parse(&Raw { text: (*text).to_owned(), origin: Origin::Lab })).collect()
 }
 
-/// All subscribers, checked against each other: no number twice, no forwarding to oneself or to nobody.
-/// Passwords are hashed for this realm.
-pub fn subscribers(entries: &[Entry], realm: &str) -> Result<Vec<Subscriber>, ConfigError> {
+/// All subscribers, checked against each other: no number twice, no forwarding that [`service::check`] would
+/// refuse. Passwords are hashed for this realm.
+pub fn subscribers(
+    entries: &[Entry],
+    realm: &str,
+    settings: &service::Settings,
+) -> Result<Vec<Subscriber>, ConfigError> {
     let mut subscribers = Vec::new();
-    let mut by_number: HashMap<String, &Entry> = HashMap::new();
-    for entry in entries {
+    let mut by_number: HashMap<Box<str>, usize> = HashMap::new();
+    for (place, entry) in entries.iter().enumerate() {
         let subscriber = entry.subscriber(realm)?;
-        if let Some(first) = by_number.insert(subscriber.number.to_string(), entry) {
-            let (number, first) = (&subscriber.number, &first.origin);
+        if let Some(first) = by_number.insert(subscriber.number.clone(), place) {
+            let (number, first) = (&subscriber.number, &entries[first].origin);
             return Err(
                 entry.refuse(&format!("the number {number} is already taken ({first}); give each once"))
             );
         }
         subscribers.push(subscriber);
     }
-    for entry in entries {
-        let Some(target) = entry.field("no-answer") else { continue };
-        if entry.field("number").is_some_and(|number| number.text == target.text) {
-            return Err(entry.refuse_field(target, "a subscriber cannot forward to itself"));
+    let known = |number: &str| -> Option<Forwarding> {
+        by_number.get(number).map(|place| subscribers[*place].forwarding.clone())
+    };
+    let none = Forwarding::default();
+    for (entry, subscriber) in entries.iter().zip(&subscribers) {
+        let (number, forwarding) = (&subscriber.number, &subscriber.forwarding);
+        let Err((condition, wrong)) = service::check(settings, number, (&none, forwarding), &known) else {
+            continue;
+        };
+        let mut reason = wrong.to_string();
+        if let Wrong::NoWay(target) = &wrong
+            && let Some(nearest) = nearest(target, by_number.keys().filter(|known| *known != number))
+        {
+            reason.push_str(&format!(" (the nearest is {nearest})"));
         }
-        if !by_number.contains_key(&target.text) {
-            let nearest = nearest(
-                &target.text,
-                by_number
-                    .keys()
-                    .filter(|known| entry.field("number").is_none_or(|number| number.text != **known)),
-            );
-            let hint = nearest.map(|nearest| format!(" (the nearest is {nearest})")).unwrap_or_default();
-            return Err(entry.refuse_field(target, &format!("no subscriber has that number{hint}")));
-        }
+        // A rule comes from its field.
+        return Err(match entry.field(condition.name()) {
+            Some(field) => entry.refuse_field(field, &reason),
+            None => entry.refuse(&reason),
+        });
     }
     Ok(subscribers)
 }

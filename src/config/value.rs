@@ -31,7 +31,13 @@ pub fn expected(setting: &Setting) -> String {
         Kind::Network => "an IP address, or a network with its prefix".to_owned(),
         Kind::Store => "redb, memory, or the URL of a Redis server".to_owned(),
         Kind::Address => "ADDRESS:PORT or off".to_owned(),
-        Kind::Subscriber => "number=, password=, contact=, no-answer= and after=".to_owned(),
+        Kind::Subscriber => "number=, password=, contact=, unconditional=, busy=, no-answer=, \
+                             not-registered=, not-reachable=, after=, headers= and privacy="
+            .to_owned(),
+        Kind::Route => "prefix=, and to= with a sip URI whose host is an IP address".to_owned(),
+        Kind::Peer => "address=, headers= and identity=".to_owned(),
+        Kind::NumberRule => "prefix= and to=".to_owned(),
+        Kind::Emergency => "a number, or several with commas between them".to_owned(),
     };
     match setting.kind {
         Kind::Switch => what,

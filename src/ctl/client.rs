@@ -22,7 +22,18 @@ pub struct Client {
 pub enum Failure {
     /// 404.
     NotFound(String),
+    /// It is not there, or no server of ours.
+    Unreachable(String),
     Other(String),
+}
+
+impl Failure {
+    /// What is said of it.
+    pub fn message(&self) -> &str {
+        match self {
+            Failure::NotFound(message) | Failure::Unreachable(message) | Failure::Other(message) => message,
+        }
+    }
 }
 
 impl Client {
@@ -70,7 +81,7 @@ impl Client {
         };
         let url = &self.url;
         let unreachable = |error: ureq::Error| {
-            Failure::Other(format!(
+            Failure::Unreachable(format!(
                 "{url} does not answer: {error}; is the server running with --admin there? Else give --url"
             ))
         };
@@ -91,7 +102,7 @@ impl Client {
                     _ => Failure::Other(detail.to_owned()),
                 })
             }
-            _ => Err(Failure::Other(format!("{url} is not a ringway server: it answers {status}"))),
+            _ => Err(Failure::Unreachable(format!("{url} is not a ringway server: it answers {status}"))),
         }
     }
 }

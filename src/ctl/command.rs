@@ -1,5 +1,6 @@
 //! The command line of `ringway ctl`.
 
+use crate::directory::Condition;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
@@ -58,6 +59,7 @@ pub fn command() -> Command {
                 .help("Write what the server says as JSON"),
         )
         .subcommand(subscriber)
+        .subcommand(forward())
         .subcommand(bindings)
         .subcommand(Command::new("calls").about("List calls that live").arg(limit()))
         .subcommand(call)
@@ -72,20 +74,85 @@ pub fn command() -> Command {
         )
 }
 
+/// What may be set of forwarding.
+fn forwarding(command: Command) -> Command {
+    let targets = Condition::ALL.map(|condition| text(condition.name(), "TARGET").help(when(condition)));
+    command
+        .args(targets)
+        .arg(
+            text("after", "SECONDS")
+                .help("How long it rings before no answer; an empty value: as the server is configured"),
+        )
+        .arg(text("headers", "FORM").help(
+            "How its phones are told of diversions: diversion, history-info, both, none; an empty value: as \
+             the server is configured",
+        ))
+        .arg(
+            text("privacy", "off|full")
+                .help("full: those that it forwards to beyond trusted peers are not told its number"),
+        )
+}
+
+const fn when(condition: Condition) -> &'static str {
+    match condition {
+        Condition::Unconditional => "Forward every call there; an empty target, here and below: none",
+        Condition::Busy => "Forward there when it is busy",
+        Condition::NoAnswer => "Forward there when nobody answers",
+        Condition::NotRegistered => "Forward there when no phone is registered",
+        Condition::NotReachable => "Forward there when no phone can be reached",
+    }
+}
+
+/// Which conditions are meant: those that the flags name, else all.
+fn conditions(command: Command) -> Command {
+    let flags = Condition::ALL.map(|condition| {
+        Arg::new(condition.name())
+            .long(condition.name())
+            .action(ArgAction::SetTrue)
+            .help(format!("What is set for {}", condition.name()))
+    });
+    command.arg(number()).args(flags).arg(
+        Arg::new("all")
+            .value_parser(["all"])
+            .conflicts_with_all(Condition::ALL.map(Condition::name))
+            .help("All that is set, as without it and without flags"),
+    )
+}
+
+fn forward() -> Command {
+    Command::new("forward")
+        .about("Where a number's calls go instead of to its phones")
+        .subcommand_required(true)
+        .subcommand(
+            forwarding(Command::new("set").about("Set targets, which are active then").arg(number()))
+                .after_help("A target is a number, a tel URI, or a sip URI whose host is an IP address."),
+        )
+        .subcommand(conditions(Command::new("on").about("Activate what is set")))
+        .subcommand(conditions(Command::new("off").about("Deactivate what is set; the targets stay")).arg(
+            Arg::new("erase").long("erase").action(ArgAction::SetTrue).help("Take the targets away too"),
+        ))
+        .subcommand(Command::new("show").about("Show what is set").arg(number()))
+        .subcommand(
+            Command::new("import")
+                .about("Set the rules of a CSV file, one in each line")
+                .arg(Arg::new("file").required(true).value_name("FILE").help("The file; - is standard input"))
+                .after_help(
+                    "The first line names the columns: number,condition,target,active,after. The last two \
+                     may be missing or empty: active is yes or no, after the number's no-answer time in \
+                     seconds. Lines that are refused are named; the others are set.",
+                ),
+        )
+}
+
 /// What may be set of a subscriber.
 fn settings(command: Command) -> Command {
-    command
+    forwarding(command)
         .arg(
             Arg::new("password-stdin")
                 .long("password-stdin")
                 .action(ArgAction::SetTrue)
                 .help("Read the password from standard input, one line"),
         )
-        .arg(
-            text("no-answer", "NUMBER")
-                .help("Forward to this number when nobody answers; an empty one: do not forward"),
-        )
-        .arg(text("after", "SECONDS").help("After so long; an empty value: as the server is configured"))
         .arg(
             text("contact", "URI")
                 .help("Where the phone is reached though it does not register; an empty one: nowhere"),

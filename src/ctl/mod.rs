@@ -4,6 +4,7 @@
 
 mod client;
 mod command;
+mod forward;
 mod show;
 
 pub use command::command;
@@ -73,7 +74,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, around: &mut Surroundings<'
         Ok(()) | Err(Wrong::Closed) => return 0,
         Err(Wrong::Usage(message)) => (EXIT_USAGE, message),
         Err(Wrong::Failed(Failure::NotFound(message))) => (EXIT_NOT_FOUND, message),
-        Err(Wrong::Failed(Failure::Other(message))) => (EXIT_FAILED, message),
+        Err(Wrong::Failed(failure)) => (EXIT_FAILED, failure.message().to_owned()),
     };
     let _ = writeln!(around.errors, "ringway ctl: {}", show::plain(&message));
     code
@@ -95,6 +96,7 @@ fn dispatch(matches: &ArgMatches, around: &mut Surroundings<'_>) -> Result<(), W
     let json = matches.get_flag("json");
     match matches.subcommand() {
         Some(("subscriber", matches)) => subscriber(&client, matches, json, around),
+        Some(("forward", matches)) => forward::run(&client, matches, json, around),
         Some(("bindings", matches)) => bindings(&client, matches, json, around),
         Some(("calls", matches)) => {
             let limit = matches.get_one("limit").copied().unwrap_or(PAGE);
@@ -152,8 +154,8 @@ fn subscriber(
         "change" => {
             let wanted = wanted(matches, around)?;
             if wanted.is_empty() {
-                let message = "nothing to change; give --no-answer, --after, --contact, --password-stdin or \
-                               --no-password";
+                let message = "nothing to change; give --no-answer or another condition, --after, --headers, \
+                               --privacy, --contact, --password-stdin or --no-password";
                 return Err(Wrong::Usage(message.to_owned()));
             }
             let changed = client.send("PATCH", &path, &Value::Object(wanted))?;
@@ -168,20 +170,9 @@ fn subscriber(
 
 /// What the options of `add` and `change` say; an empty text takes a thing away.
 fn wanted(matches: &ArgMatches, around: &mut Surroundings<'_>) -> Result<Map<String, Value>, Wrong> {
-    let mut wanted = Map::new();
-    for (option, member) in [("no-answer", "no_answer"), ("contact", "contact")] {
-        if let Some(text) = matches.get_one::<String>(option) {
-            wanted.insert(member.to_owned(), if text.is_empty() { Value::Null } else { json!(text) });
-        }
-    }
-    if let Some(text) = matches.get_one::<String>("after") {
-        let seconds = match text.as_str() {
-            "" => Value::Null,
-            text => json!(text.parse::<u32>().map_err(|_| {
-                Wrong::Usage(format!("--after {text}: not a whole number of seconds; write --after 20"))
-            })?),
-        };
-        wanted.insert("after_s".to_owned(), seconds);
+    let mut wanted = forward::wanted(matches)?;
+    if let Some(text) = matches.get_one::<String>("contact") {
+        wanted.insert("contact".to_owned(), forward::or_null(text));
     }
     if matches.get_flag("password-stdin") {
         let mut line = String::new();

@@ -1,5 +1,7 @@
 //! What the server says, for people: tables, and times that one can read.
 
+use crate::config::member;
+use crate::directory::Condition;
 use crate::ids::utc_stamp;
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, Table};
@@ -39,10 +41,12 @@ pub fn subscribers(page: &Value) -> String {
         (number.len(), number.to_owned())
     });
     let rows = list.iter().map(|subscriber| {
-        let members = ["number", "no_answer", "after_s", "bindings", "contact", "has_password", "configured"];
-        members.map(|member| text(&subscriber[member])).to_vec()
+        let mut cells = vec![text(&subscriber["number"]), forwards(subscriber)];
+        let members = ["after_s", "bindings", "contact", "has_password", "configured"];
+        cells.extend(members.map(|member| text(&subscriber[member])));
+        cells
     });
-    let head = ["NUMBER", "NO ANSWER", "AFTER", "BINDINGS", "CONTACT", "PASSWORD", "CONFIGURED"];
+    let head = ["NUMBER", "FORWARDS", "AFTER", "BINDINGS", "CONTACT", "PASSWORD", "CONFIGURED"];
     let mut shown = table(&head, rows.collect());
     let total = page["total"].as_u64().unwrap_or(0);
     if total > list.len() as u64 {
@@ -51,20 +55,71 @@ pub fn subscribers(page: &Value) -> String {
     shown
 }
 
-pub fn subscriber(subscriber: &Value) -> String {
-    let seconds = |value: &Value| match value {
+/// A rule's target, and whether it is active.
+fn rule(rule: &Value) -> Option<(String, bool)> {
+    match rule {
+        Value::Null => None,
+        Value::Object(_) => Some((text(&rule["target"]), rule["active"] != Value::Bool(false))),
+        target => Some((text(target), true)),
+    }
+}
+
+/// The rules of a subscriber or of its forwarding, in the conditions' order.
+fn rules(of: &Value) -> impl Iterator<Item = (Condition, String, bool)> {
+    let rule = |condition: Condition| {
+        let (target, is_active) = rule(&of[member(condition)])?;
+        Some((condition, target, is_active))
+    };
+    Condition::ALL.into_iter().filter_map(rule)
+}
+
+/// `no-answer→1005, busy→1006 (off)`.
+fn forwards(subscriber: &Value) -> String {
+    let shown: Vec<String> = rules(subscriber)
+        .map(|(condition, target, is_active)| {
+            let off = if is_active { "" } else { " (off)" };
+            format!("{}→{target}{off}", condition.name())
+        })
+        .collect();
+    if shown.is_empty() { NONE.to_owned() } else { shown.join(", ") }
+}
+
+fn seconds(value: &Value) -> String {
+    match value {
         Value::Null => NONE.to_owned(),
         value => format!("{} s", text(value)),
-    };
-    pairs(&[
-        ("number", text(&subscriber["number"])),
-        ("no answer", text(&subscriber["no_answer"])),
+    }
+}
+
+pub fn subscriber(subscriber: &Value) -> String {
+    let mut shown = pairs(&[("number", text(&subscriber["number"]))]);
+    for (condition, target, is_active) in rules(subscriber) {
+        let off = if is_active { "" } else { " (off)" };
+        shown.push_str(&pairs(&[(&condition.name().replace('-', " "), format!("{target}{off}"))]));
+    }
+    shown.push_str(&pairs(&[
         ("after", seconds(&subscriber["after_s"])),
+        ("headers", text(&subscriber["headers"])),
+        ("privacy", text(&subscriber["privacy"])),
         ("contact", text(&subscriber["contact"])),
         ("bindings", text(&subscriber["bindings"])),
         ("password", text(&subscriber["has_password"])),
         ("configured", text(&subscriber["configured"])),
-    ])
+    ]));
+    shown
+}
+
+pub fn forwarding(forwarding: &Value) -> String {
+    let rows = rules(forwarding).map(|(condition, target, is_active)| {
+        vec![condition.name().to_owned(), target, text(&Value::Bool(is_active))]
+    });
+    let mut shown = table(&["CONDITION", "TARGET", "ACTIVE"], rows.collect());
+    shown.push_str(&pairs(&[
+        ("after", seconds(&forwarding["after_s"])),
+        ("headers", text(&forwarding["headers"])),
+        ("privacy", text(&forwarding["privacy"])),
+    ]));
+    shown
 }
 
 pub fn bindings(page: &Value) -> String {
@@ -134,7 +189,7 @@ pub fn status(status: &Value) -> String {
 
 /// A name and a value in each line.
 fn pairs(pairs: &[(&str, String)]) -> String {
-    pairs.iter().map(|(name, value)| format!("{name:<14}{value}\n")).collect()
+    pairs.iter().map(|(name, value)| format!("{name:<13} {value}\n")).collect()
 }
 
 fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {

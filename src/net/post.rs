@@ -2,12 +2,14 @@
 
 use super::inbox::Inbox;
 use super::tray::Tray;
-use crate::mail::{Letter, Mail};
+use crate::mail::{EndedLeg, Letter, Mail};
 use crate::registrar::Refusal;
 use crate::service::change::NotSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Letters that may wait for the store: half a second of 30,000 registrations a second.
 pub const LETTERS_MAX: usize = 16_384;
@@ -15,11 +17,63 @@ pub const LETTERS_MAX: usize = 16_384;
 /// Answers that may wait for the API: each is one that it asked for.
 pub const ANSWERS_MAX: usize = 1_024;
 
+/// Records of legs that may wait to be written: a second of 30,000 calls a second.
+pub const RECORDS_MAX: usize = 65_536;
+
+/// How long a shard that ends waits for room for its last records.
+const LAST_RECORDS_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A letter and the shard that posted it.
 #[derive(Debug)]
 pub struct Envelope {
     pub shard: u16,
     pub letter: Letter,
+}
+
+/// What the writer of the call detail records reads, and what has become of them.
+#[derive(Debug)]
+pub struct Records {
+    pub tray: Tray<Box<EndedLeg>>,
+    written: AtomicU64,
+    lost: AtomicU64,
+    errors: AtomicU64,
+}
+
+impl Records {
+    fn new() -> Records {
+        let zero = || AtomicU64::new(0);
+        Records { tray: Tray::new(RECORDS_MAX), written: zero(), lost: zero(), errors: zero() }
+    }
+
+    /// Records that are in a file.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written.load(Relaxed)
+    }
+
+    /// Records that there was no room for, here or on the disk.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
+    }
+
+    /// Times that a file could not be written or turned over.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        self.errors.load(Relaxed)
+    }
+
+    pub fn count_written(&self, count: usize) {
+        self.written.fetch_add(count as u64, Relaxed);
+    }
+
+    pub fn count_lost(&self, count: usize) {
+        self.lost.fetch_add(count as u64, Relaxed);
+    }
+
+    pub fn count_errors(&self, count: usize) {
+        self.errors.fetch_add(count as u64, Relaxed);
+    }
 }
 
 /// Shared by the shards and the services. Nothing waits: what there is no room for comes back at once.
@@ -29,6 +83,8 @@ pub struct Post {
     pub letters: Tray<Envelope>,
     /// What the API asked the shards for.
     pub answers: Tray<Envelope>,
+    /// Legs that have ended.
+    pub records: Records,
     /// The shards', once the server has started.
     inboxes: OnceLock<Arc<[Inbox]>>,
     undelivered: AtomicU64,
@@ -40,6 +96,7 @@ impl Default for Post {
         Post {
             letters: Tray::new(LETTERS_MAX),
             answers: Tray::new(ANSWERS_MAX),
+            records: Records::new(),
             inboxes: OnceLock::new(),
             undelivered: AtomicU64::new(0),
         }
@@ -53,15 +110,40 @@ impl Post {
     /// Nobody reads it, or too many wait: the answer to give instead, where the letter wants one.
     pub fn post(&self, shard: u16, letter: Letter) -> Result<(), Option<Mail>> {
         let sent = match letter {
+            Letter::Ended(record) => {
+                return self.records.tray.put(record).map_err(|_| {
+                    self.records.count_lost(1);
+                    None
+                });
+            }
             Letter::Register { .. } | Letter::Forwarding { .. } => {
                 self.letters.put(Envelope { shard, letter })
             }
-            Letter::Ended(_) => Ok(()),
             Letter::Calls { .. } | Letter::Call { .. } | Letter::HungUp { .. } => {
                 self.answers.put(Envelope { shard, letter })
             }
         };
         sent.map_err(|envelope| refusal(&envelope.letter))
+    }
+
+    /// The same for the last letters of a shard that ends: where records wait for room, so does it.
+    pub fn post_last(&self, shard: u16, letters: impl Iterator<Item = Letter>) {
+        let until = Instant::now() + LAST_RECORDS_TIMEOUT;
+        for letter in letters {
+            let Letter::Ended(mut record) = letter else {
+                // Whoever asked is told by its own timer that the shard is gone.
+                let _ = self.post(shard, letter);
+                continue;
+            };
+            while let Err(back) = self.records.tray.put(record) {
+                if Instant::now() >= until {
+                    self.records.count_lost(1);
+                    break;
+                }
+                record = back;
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
     }
 
     /// Brings mail to a shard and wakes it. Mail that there is no room for is dropped and counted: whoever

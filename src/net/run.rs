@@ -64,6 +64,7 @@ pub(super) trait Core: 'static {
     fn handle_mail(&mut self, now: Now, mail: Mail);
     fn poll_timeout(&self) -> Option<Deadline>;
     fn drain(&mut self);
+    fn close(&mut self, now: Now);
     fn calls(&self) -> usize;
     fn unfinished(&self) -> usize;
     fn outbox(&mut self) -> &mut Outbox;
@@ -89,6 +90,10 @@ impl Core for Shard {
 
     fn drain(&mut self) {
         Shard::drain(self);
+    }
+
+    fn close(&mut self, now: Now) {
+        Shard::close(self, now);
     }
 
     fn calls(&self) -> usize {
@@ -338,6 +343,12 @@ impl<C: Core> Engine<C> {
         }
     }
 
+    /// The end: what the core has left to say to the services.
+    fn close(&mut self) {
+        self.core.close(self.shared.clock.now());
+        self.shared.post.post_last(self.shard, self.core.outbox().letters());
+    }
+
     fn publish(&self) {
         let mut metrics = *self.core.metrics();
         metrics.receive_buffer_overflows +=
@@ -379,8 +390,12 @@ pub(super) async fn run<C: Core>(start: Start<C>, ready: impl FnOnce()) -> io::R
     ticks.await;
     end(&engine, &shared.inboxes[usize::from(shard)], &tasks).await;
     heart.stop();
+    let failure = tasks.failure.take();
+    if failure.is_none() {
+        engine.borrow_mut().close();
+    }
     engine.borrow().publish();
-    tasks.failure.take().map_or(Ok(()), |failure| Err(io::Error::other(failure)))
+    failure.map_or(Ok(()), |failure| Err(io::Error::other(failure)))
 }
 
 /// The tasks of one shard: one queue, in which they take turns.

@@ -87,6 +87,8 @@ impl Core for Echo {
         self.draining = true;
     }
 
+    fn close(&mut self, _now: Now) {}
+
     fn calls(&self) -> usize {
         self.calls
     }

@@ -2,7 +2,7 @@
 
 use super::settings::Settings;
 use super::target::{NoTarget, Target};
-use crate::directory::{Condition, Forwarding};
+use crate::directory::{Condition, Forwarding, Rule};
 use crate::limits::NUMBER_BYTES_MAX;
 use std::collections::HashSet;
 use std::fmt;
@@ -36,7 +36,8 @@ impl fmt::Display for Wrong {
 /// How many numbers a loop is looked for in; a longer chain than a call may take is cut by the cap.
 const LOOKED_AT_MAX: usize = 256;
 
-/// Checks all rules of a number. `known` gives what a number has set, `None` where nobody has it.
+/// Checks a number's rules that are not as they were before. `known` gives what a number has set, `None`
+/// where nobody has it.
 ///
 /// # Errors
 /// The first condition whose rule makes no sense, and why. A loop counts active rules alone, whatever their
@@ -44,10 +45,11 @@ const LOOKED_AT_MAX: usize = 256;
 pub fn check(
     settings: &Settings,
     number: &str,
-    forwarding: &Forwarding,
+    (before, forwarding): (&Forwarding, &Forwarding),
     known: &impl Fn(&str) -> Option<Forwarding>,
 ) -> Result<(), (Condition, Wrong)> {
-    for rule in forwarding.rules() {
+    let is_new = |rule: &&Rule| before.rule(rule.condition) != Some(*rule);
+    for rule in forwarding.rules().iter().filter(is_new) {
         let wrong = |wrong| Err((rule.condition, wrong));
         let next = match follow(settings, &rule.target, known) {
             Err(reason) => return wrong(reason),
@@ -134,7 +136,7 @@ mod tests {
             all.entry(number).or_default().forward(*condition, target);
         }
         let own = all[number].clone();
-        check(settings, number, &own, &|number| all.get(number).cloned())
+        check(settings, number, (&Forwarding::default(), &own), &|number| all.get(number).cloned())
             .err()
             .map(|(condition, wrong)| format!("{}: {wrong}", condition.name()))
     }
@@ -210,8 +212,8 @@ mod tests {
             }
             Some(forwarding)
         };
-        assert_eq!(check(&settings, "1004", &own, &known), Ok(()));
+        assert_eq!(check(&settings, "1004", (&Forwarding::default(), &own), &known), Ok(()));
         own.activate(Condition::Busy, true);
-        assert!(check(&settings, "1004", &own, &known).is_err());
+        assert!(check(&settings, "1004", (&Forwarding::default(), &own), &known).is_err());
     }
 }

@@ -154,7 +154,10 @@ pub fn divert<'d>(
     if settings.is_emergency(target) {
         return Divert::Refused(Refusal::Emergency);
     }
-    let is_same = |other: &[u8]| settings.is_same(target, other);
+    let is_same = |other: &[u8]| {
+        let is_outside = || settings.find(view, other).is_none();
+        settings.is_same(target, other) || settings.is_route_of(target, other) && is_outside()
+    };
     if is_same(facts.caller) || facts.tried.iter().any(|tried| is_same(tried)) {
         return Divert::Refused(Refusal::Loop);
     }

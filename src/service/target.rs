@@ -1,6 +1,6 @@
 //! Where calls are forwarded to: numbers of ours, numbers beyond a route, addresses.
 
-use super::settings::{SIP_PORT, Settings};
+use super::settings::{Route, SIP_PORT, Settings};
 use crate::directory::{Entry, View};
 use crate::limits::NUMBER_BYTES_MAX;
 use crate::sip::Uri;
@@ -75,20 +75,20 @@ impl Settings {
         match text {
             [] => return Err(NoTarget::Empty),
             text if text.len() > TARGET_BYTES_MAX => return Err(NoTarget::TooLong),
-            text if !text.contains(&b':') => return number(text, room),
+            text if !text.contains(&b':') => return number(text, text[0] == b'+', room),
             _ => {}
         }
         let uri = Uri::parse(text).map_err(|_| NoTarget::Malformed)?;
         match uri.scheme {
             Scheme::Other => Err(NoTarget::Malformed),
             Scheme::Sips => Err(NoTarget::Transport),
-            Scheme::Tel => number(uri.user, room),
+            Scheme::Tel => number(uri.user, true, room),
             Scheme::Sip if !uri.headers.is_empty() || uri.param("method").is_some() => Err(NoTarget::Headers),
             Scheme::Sip if uri.param("transport").is_some_and(|name| !name.eq_ignore_ascii_case(b"udp")) => {
                 Err(NoTarget::Transport)
             }
             Scheme::Sip if uri.user.is_empty() => Err(NoTarget::Nobody),
-            Scheme::Sip if self.is_own_host(&uri) => number(uri.user, room),
+            Scheme::Sip if self.is_own_host(&uri) => number(uri.user, false, room),
             Scheme::Sip => match address_of(&uri) {
                 None => Err(NoTarget::HostName),
                 Some(address) if address.port() == 0 || address.ip().is_unspecified() => {
@@ -103,9 +103,10 @@ impl Settings {
     /// not look at the host either.
     #[must_use]
     pub fn is_emergency(&self, target: Target<'_>) -> bool {
+        let mut room = [0; NUMBER_BYTES_MAX];
         let number = match target {
             Target::Number(number) => number,
-            Target::Uri { uri, .. } => uri.user,
+            Target::Uri { uri, .. } => Uri::decoded_user(uri.user, &mut room).unwrap_or_default(),
         };
         let is = |number: &[u8]| self.emergency.iter().any(|emergency| emergency.as_bytes() == number);
         is(number) || is(self.normalized(number, &mut [0; NUMBER_BYTES_MAX]))
@@ -142,7 +143,8 @@ impl Settings {
     #[must_use]
     pub fn is_same(&self, target: Target<'_>, name: &[u8]) -> bool {
         match target {
-            Target::Uri { text, .. } => text == name,
+            Target::Uri { text, .. } if text == name => true,
+            Target::Uri { uri, .. } => is_same_place(name, &uri),
             Target::Number(number) if number == name => true,
             Target::Number(number) => {
                 let (mut room, mut other) = ([0; NUMBER_BYTES_MAX], [0; NUMBER_BYTES_MAX]);
@@ -150,6 +152,16 @@ impl Settings {
                     && self.normalized(number, &mut room) == self.normalized(name, &mut other)
             }
         }
+    }
+
+    /// Whether a target is the URI at which a number that is none of ours was called.
+    #[must_use]
+    pub fn is_route_of(&self, target: Target<'_>, number: &[u8]) -> bool {
+        let Target::Uri { uri, .. } = target else { return false };
+        let (mut room, mut other) = ([0; NUMBER_BYTES_MAX], [0; NUMBER_BYTES_MAX]);
+        let number = self.normalized(number, &mut room);
+        let is_there = |route: &Route| address_of(&uri) == Some(route.destination);
+        self.route(number).is_some_and(is_there) && Uri::decoded_user(uri.user, &mut other) == Some(number)
     }
 
     /// Whether a URI's host is one of the server's own.
@@ -161,11 +173,13 @@ impl Settings {
     }
 }
 
-/// A number: the characters of a user part, without escapes and without what only people need to read it
-/// (RFC 3966 §3: visual separators of a number that begins like one).
-fn number<'t>(text: &'t [u8], room: &'t mut [u8; NUMBER_BYTES_MAX]) -> Result<Target<'t>, NoTarget> {
-    let is_telephone = matches!(text.first(), Some(b'+' | b'(' | b'0'..=b'9'))
-        && text.iter().all(|byte| byte.is_ascii_digit() || b"+-.()".contains(byte));
+/// A number: the characters of a user part, without escapes; of a telephone number also without what only
+/// people need to read it (RFC 3966 §3: visual separators).
+fn number<'t>(
+    text: &[u8],
+    is_telephone: bool,
+    room: &'t mut [u8; NUMBER_BYTES_MAX],
+) -> Result<Target<'t>, NoTarget> {
     let mut length = 0;
     let mut rest = text;
     while let Some((byte, behind)) = Uri::first_byte(rest) {
@@ -195,6 +209,14 @@ pub fn write_number(out: &mut Vec<u8>, number: &[u8]) {
             byte => out.push(byte),
         }
     }
+}
+
+/// Whether the chain has this URI by this name, parameters aside.
+fn is_same_place(name: &[u8], uri: &Uri<'_>) -> bool {
+    let (mut room, mut other) = ([0; NUMBER_BYTES_MAX], [0; NUMBER_BYTES_MAX]);
+    let Some(known) = Uri::parse(name).ok().filter(|known| known.scheme == Scheme::Sip) else { return false };
+    address_of(&known) == address_of(uri)
+        && Uri::decoded_user(known.user, &mut room) == Uri::decoded_user(uri.user, &mut other)
 }
 
 /// Where a URI is reached.

@@ -34,6 +34,8 @@ pub enum Exchange {
     Prack,
     /// A request of the other side's.
     Relayed,
+    /// A MESSAGE of ours: whatever it gets, nothing follows.
+    Message,
 }
 
 /// All transactions of a shard, lingering ones included.

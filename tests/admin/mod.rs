@@ -9,6 +9,7 @@ use ringway::config::Config;
 use ringway::directory::Subscriber;
 use ringway::net::post::Post;
 use ringway::net::{self, NetSettings, Server};
+use ringway::service;
 use ringway::settings::Settings;
 use ringway::store::keeper::{self, Keeper, Rules};
 use ringway::store::{Memory, Store};
@@ -28,6 +29,8 @@ pub struct Setup {
     pub token: Option<&'static str>,
     pub store: Box<dyn Store>,
     pub configured: Vec<Subscriber>,
+    /// Where the server itself is comes from its listener.
+    pub forwarding: service::Settings,
 }
 
 /// A server that runs.
@@ -51,7 +54,8 @@ pub struct Answer {
 
 impl Default for Setup {
     fn default() -> Setup {
-        Setup { token: None, store: Box::<Memory>::default(), configured: Vec::new() }
+        let store = Box::<Memory>::default();
+        Setup { token: None, store, configured: Vec::new(), forwarding: service::Settings::default() }
     }
 }
 
@@ -63,6 +67,8 @@ impl Running {
     pub fn with(mut setup: Setup) -> Running {
         let sip = net::udp::free_address(Ipv4Addr::LOCALHOST.into()).expect("a free port");
         let mut settings = Config::lab(sip).settings;
+        let own_hosts = settings.forwarding.own_hosts.clone();
+        settings.forwarding = service::Settings { own_hosts, ..setup.forwarding };
         (settings.max_calls, settings.max_transactions) = (100, 1_000);
         let net = NetSettings {
             cpus: net::allowed_cpus().expect("CPUs").into_iter().take(2).collect(),
@@ -75,7 +81,8 @@ impl Running {
         };
         let loaded = keeper::load(&mut *setup.store, setup.configured).expect("a store");
         let (directory, post) = (loaded.writer.directory(), Arc::new(Post::default()));
-        let rules = Rules::of(&Settings::default());
+        let forwarding = settings.forwarding.clone();
+        let rules = Rules::of(&Settings { forwarding, ..Settings::default() });
         let keeper = Keeper::start(setup.store, loaded.writer, Arc::clone(&post), rules).expect("a keeper");
         let server = Server::start(Arc::new(settings), directory, net, Arc::clone(&post)).expect("a server");
         let backend = Backend::new(keeper.handle(), &server, Arc::clone(&post), REALM);

@@ -5,8 +5,10 @@ mod dialogs;
 mod history;
 mod legs;
 mod offers;
+mod records;
 mod reliable;
 
+use super::record::Posted;
 use super::sip::{Sip, uri_of};
 use super::trace::{Entry, Way};
 use ringway::metrics::Metrics;
@@ -23,7 +25,7 @@ pub fn metrics(metrics: &Metrics, trace: &[Entry]) {
 
 /// The whole trace obeys the RFC. `t1x64_ms` is 64·T1.
 pub fn trace(trace: &[Entry], t1x64_ms: u64) {
-    let messages: Vec<Message<'_>> = (0..trace.len()).filter_map(|place| Message::at(trace, place)).collect();
+    let messages = messages(trace);
     for message in messages.iter().filter(|message| message.way == Way::Out) {
         is_well_formed(message);
         match message.sip.is_request() {
@@ -40,6 +42,15 @@ pub fn trace(trace: &[Entry], t1x64_ms: u64) {
     legs::obey(&messages, t1x64_ms);
     reliable::obey(&messages);
     offers::obey(&messages);
+}
+
+/// The records of legs agree with the trace.
+pub fn records(trace: &[Entry], posted: &[Posted]) {
+    records::tell_what_was(&messages(trace), posted);
+}
+
+fn messages(trace: &[Entry]) -> Vec<Message<'_>> {
+    (0..trace.len()).filter_map(|place| Message::at(trace, place)).collect()
 }
 
 /// A datagram that is a message, and where it stands in the trace.

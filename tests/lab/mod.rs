@@ -13,18 +13,19 @@ pub mod keeper;
 pub mod party;
 pub mod peer;
 pub mod phone;
+pub mod record;
 pub mod scene;
 pub mod sip;
 pub mod trace;
 
 use keeper::Keeper;
 use peer::{Peer, Setup};
+use record::Posted;
 use ringway::clock::{Now, UnixSeconds};
 use ringway::limits::SCAN_PADDING;
 use ringway::mail::{Letter, Mail};
 use ringway::metrics::Metrics;
 use ringway::outbox::ListenerId;
-use ringway::registrar::Limits;
 use ringway::shard::{Datagram, Owner, Place, Shard};
 use sip::Sip;
 use std::net::SocketAddr;
@@ -48,6 +49,8 @@ pub struct Lab {
     pub shards: Vec<Shard>,
     pub trace: Vec<Entry>,
     pub keeper: Keeper,
+    /// The legs that ended, in order.
+    pub records: Vec<Posted>,
     setup: Setup,
     now_ms: u64,
     /// Entries of the trace that the test has not looked at, oldest first.
@@ -69,7 +72,7 @@ impl Lab {
         let mut setup = Setup::reference();
         change(&mut setup);
         let settings = Arc::new(setup.settings.clone());
-        let keeper = Keeper::new(setup.entries(), Limits::of(&settings));
+        let keeper = Keeper::new(setup.entries(), &settings);
         let directory = keeper.directory();
         let shard = |number: u16| {
             let secret = setup.secret + u64::from(number);
@@ -81,6 +84,7 @@ impl Lab {
             shards,
             trace: Vec::new(),
             keeper,
+            records: Vec::new(),
             setup,
             now_ms: 0,
             unread: Vec::new(),
@@ -174,9 +178,9 @@ impl Lab {
     pub fn mail(&mut self, number: usize, mail: Mail) -> Vec<Letter> {
         let shard = &mut self.shards[number];
         shard.handle_mail(Now::from_ms(self.now_ms), mail);
-        let letters = shard.outbox().letters().collect();
+        let letters: Vec<Letter> = shard.outbox().letters().collect();
         self.collect(number);
-        letters
+        letters.into_iter().filter_map(|letter| self.file(letter)).collect()
     }
 
     /// Lets time pass, firing what is due step by step.
@@ -231,10 +235,31 @@ impl Lab {
         }
         let letters: Vec<Letter> = self.shards[number].outbox().letters().collect();
         for letter in letters {
+            let Some(letter) = self.file(letter) else { continue };
             if let Some(mail) = self.keeper.receive(number, letter, self.unix()) {
                 self.deliver(number, mail);
             }
         }
+    }
+
+    /// Keeps a record; any other letter comes back.
+    fn file(&mut self, letter: Letter) -> Option<Letter> {
+        let Letter::Ended(leg) = letter else { return Some(letter) };
+        self.records.push(Posted { at_ms: self.now_ms, place: self.trace.len(), leg: *leg });
+        None
+    }
+
+    /// The server stops now, whatever lives.
+    pub fn close(&mut self) {
+        for number in 0..self.shards.len() {
+            self.shards[number].close(Now::from_ms(self.now_ms));
+            self.collect(number);
+        }
+    }
+
+    /// What the records of this test say so far, in short ([`Posted::summary`]).
+    pub fn recorded(&self) -> Vec<String> {
+        self.records.iter().map(|record| record.summary(STARTED.0 * 1_000)).collect()
     }
 
     /// Mail from the services comes to a shard.
@@ -352,6 +377,9 @@ impl Lab {
         assert!(is_empty, "legs, timers or kept bytes left; next due: {:?}", self.next_due_ms());
         audit::metrics(&self.metrics(), &self.trace);
         audit::trace(&self.trace, self.setup.settings.timers.t1x64_ms().into());
+        if self.setup.settings.records {
+            audit::records(&self.trace, &self.records);
+        }
     }
 
     /// The end of a test that did something to the shards that the trace does not know of.

@@ -53,6 +53,7 @@ impl Setup {
         let mut settings =
             Settings { listeners, max_calls: 64, max_transactions: 1_024, ..Settings::default() };
         settings.registration.pending_max = 64;
+        settings.records = true;
         settings.forwarding.own_hosts = ringway::service::Settings::own_hosts(&settings.listeners);
         let subscribers = [A, B, C, D].map(Peer::subscriber).to_vec();
         let mut setup = Setup { settings, subscribers, bindings: Vec::new(), secret: 99, shards: 1 };

@@ -3,6 +3,8 @@
 use super::call::{CALLER, Call, Kind, Parcel, Text};
 use super::callee::Callee;
 use super::caller::Caller;
+use super::history;
+use super::rounds::Said;
 use super::setup::{CALLERS, callee_address, callee_at, hop_of, mark};
 use super::wire::{CALLEE_BYE_CSEQ, CALLER_BYE_CSEQ, INVITE_CSEQ, hex, read_hex};
 use ahash::RandomState;
@@ -78,16 +80,14 @@ pub fn check(call: &mut Call, parcel: &Parcel, sent: &Sent<'_>) -> Verdict {
                 may_invite(call, hop, sent)?;
             }
             if method == Method::Cancel && call.callees[usize::from(hop)].server.cancel.sent == 0 {
-                may_cancel(call, hop, sent.now_ms)?;
+                call.rounds.cancel(hop, sent.now_ms)?;
             }
-            if let Some(rounds) = &mut call.rounds {
-                let refused = call.callees[usize::from(hop)].final_status >= 300;
-                routed(rounds.has_path(hop), hop, (&sent.message, refused))?;
-                match method {
-                    Method::Ack => rounds.acknowledge(hop),
-                    Method::Bye => rounds.hang_up(hop),
-                    _ => {}
-                }
+            let refused = call.callees[usize::from(hop)].final_status >= 300;
+            routed(call.rounds.has_path(hop), hop, (&sent.message, refused))?;
+            match method {
+                Method::Ack => call.rounds.acknowledge(hop),
+                Method::Bye => call.rounds.hang_up(hop),
+                _ => {}
             }
             request_to_callee(&mut call.callees[usize::from(hop)], sent, method)
         }
@@ -110,7 +110,7 @@ fn routed(has_path: bool, place: u8, (message, refused): (&Message<'_>, bool)) -
 
 /// What counts when several locations are tried: the caller's final response is the right one.
 fn concluded(call: &mut Call, before: u16, now_ms: u64) -> Verdict {
-    let Some(rounds) = &mut call.rounds else { return Ok(()) };
+    let rounds = &mut call.rounds;
     if call.caller.bye_arrived && before == 0 {
         rounds.caller_gone();
     }
@@ -217,33 +217,15 @@ fn in_dialog(server: &mut super::server::Server, sent: &Sent<'_>, method: Method
     Ok(true)
 }
 
-/// A leg may begin while the caller waits, behind the leg before it; it carries a Diversion for each.
+/// A leg may begin while the caller waits, where the call has to go on; it tells of each diversion.
 fn may_invite(call: &mut Call, place: u8, sent: &Sent<'_>) -> Verdict {
-    let (invite, hop) = (&sent.message, hop_of(place));
+    let invite = &sent.message;
     let caller = &call.caller;
     is(caller.final_status == 0, "an INVITE behind the final response")?;
     is(!caller.cancelled, "an INVITE behind the caller's CANCEL")?;
-    is(invite.values(HeaderName::Diversion).count() == usize::from(hop), "Diversion")?;
     is(invite.max_forwards() == Some(69), "Max-Forwards of a leg")?;
-    if let Some(rounds) = &mut call.rounds {
-        return rounds.invite(place, sent.now_ms);
-    }
-    let before = usize::from(hop).checked_sub(1).map(|hop| &call.callees[hop]);
-    is(before.is_none_or(|before| before.server.invite.sent > 0), "a callee was left out")?;
-    let waits = |before: &Callee| before.final_status == 0 || before.final_status >= 300;
-    is(before.is_none_or(waits), "it was answered")
-}
-
-/// A callee is cancelled when its time is up, not before and not later (SIP_RULES 2), or when the caller or
-/// another callee has ended the search.
-fn may_cancel(call: &mut Call, hop: u8, now_ms: u64) -> Verdict {
-    if let Some(rounds) = &mut call.rounds {
-        return rounds.cancel(hop, now_ms);
-    }
-    let Caller { final_status, cancelled, bye_arrived, .. } = call.caller;
-    let answered = call.callees.iter().any(|callee| (200..300).contains(&callee.final_status));
-    let ended = final_status != 0 || cancelled || bye_arrived || answered;
-    is(ended || call.callees[usize::from(hop)].is_overdue(now_ms), "a CANCEL at a wrong moment")
+    let told = history::told(invite, (call.hops, place), &call.manner)?;
+    call.rounds.invite(place, &told, sent.now_ms)
 }
 
 fn request_to_callee(callee: &mut Callee, sent: &Sent<'_>, method: Method) -> Verdict {
@@ -305,17 +287,19 @@ pub fn arrived(call: &mut Call, parcel: &Parcel, now_ms: u64) -> bool {
         (CALLER, Kind::Request(Method::Cancel)) => {
             let waits = caller.invite_arrived && caller.final_status == 0 && !caller.turned_away;
             caller.cancelled |= waits;
-            if let Some(rounds) = call.rounds.as_mut().filter(|_| waits) {
-                rounds.caller_gone();
+            if waits {
+                call.rounds.caller_gone();
             }
         }
         (CALLER, _) => {}
         (hop, Kind::Response(status, Method::Invite)) => {
             let callee = &mut call.callees[usize::from(hop)];
-            if let Some(rounds) = &mut call.rounds {
-                let cause = status == 480 && callee.script.no_answer_cause;
-                rounds.response(hop, status, (matches!(status, 180 | 183), cause), now_ms);
-            }
+            let said = Said {
+                rings: matches!(status, 180 | 183),
+                no_answer_cause: status == 480 && callee.script.no_answer_cause,
+                contact: callee.script.contact.target(),
+            };
+            call.rounds.response(hop, status, said, now_ms);
             callee.heard_ms.get_or_insert(now_ms);
             if matches!(status, 180 | 183) {
                 callee.rang_ms.get_or_insert(now_ms);
@@ -337,7 +321,7 @@ pub fn arrived(call: &mut Call, parcel: &Parcel, now_ms: u64) -> bool {
 pub fn settled(call: &mut Call, now_ms: u64) -> Verdict {
     let winners = call.callees.iter().filter(|callee| callee.is_winner()).count();
     is(winners <= 1, "two callees have won")?;
-    call.rounds.as_mut().map_or(Ok(()), |rounds| rounds.settled(now_ms))
+    call.rounds.settled(now_ms)
 }
 
 /// At the end: nobody was left in a call that is over for the others.

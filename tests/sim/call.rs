@@ -5,8 +5,9 @@ use super::caller::Caller;
 use super::locations::Phone;
 use super::rng::Rng;
 use super::rounds::{Rounds, Rules};
-use super::setup::{HOPS_MAX, PHONES_MAX, Setup, hop_of};
+use super::setup::{HOPS_MAX, PHONES_MAX, Setup, hop_of, numbered};
 use super::trace::Ring;
+use ringway::directory::HistoryForm;
 use ringway::settings::LateAnswer;
 use ringway::sip::Method;
 
@@ -89,6 +90,14 @@ pub struct Cut {
     pub to_ms: u64,
 }
 
+/// What the INVITE of a leg has to tell.
+#[derive(Clone, Copy)]
+pub struct Manner {
+    pub history: HistoryForm,
+    /// The last number of the chain is reached by a route.
+    pub ends_outside: bool,
+}
+
 pub struct Call {
     pub index: u32,
     pub hops: u8,
@@ -97,8 +106,10 @@ pub struct Call {
     pub caller: Caller,
     /// By their places: one for each hop, or each hop's phones.
     pub callees: Vec<Callee>,
-    /// What is known of several locations of a number.
-    pub rounds: Option<Box<Rounds>>,
+    /// What is known of the numbers' locations, and what must follow.
+    pub rounds: Box<Rounds>,
+    /// What the INVITEs of its legs have to look like.
+    pub manner: Manner,
     pub cut: Option<Cut>,
     pub trace: Ring,
 }
@@ -112,14 +123,19 @@ impl Call {
             let from_ms = now_ms + u64::from(rng.below(20_000));
             Cut { who, from_ms, to_ms: from_ms + u64::from(rng.between(500, 60_000)) }
         });
-        let forked = !setup.phones.is_empty();
+        let forked = setup.forked;
         let places = if forked { (HOPS_MAX * PHONES_MAX) as u8 } else { hops };
-        let mut draw = |place| Callee::draw(&mut rng, setup.patience(hops, hop_of(place)), forked);
+        let mut draw = |place| {
+            let hop = hop_of(place);
+            Callee::draw(&mut rng, setup.patience(hops, hop), (forked, hop + 1 < hops))
+        };
         let callees: Vec<Callee> = (0..places).map(&mut draw).collect();
-        let rounds = forked.then(|| Box::new(Call::rounds(setup, hops)));
+        let rounds = Box::new(Call::rounds(setup, hops));
+        let history = setup.settings.forwarding.history;
+        let manner = Manner { history, ends_outside: setup.is_outside(hops, hops - 1) };
         let diverted_ms = callees[0].script.ring_ms.unwrap_or(0) + callees[0].patience.ring_ms;
         let caller = Caller::draw(&mut rng, diverted_ms);
-        Call { index, hops, rng, caller, callees, rounds, cut, trace: Ring::default() }
+        Call { index, hops, rng, caller, callees, rounds, manner, cut, trace: Ring::default() }
     }
 
     fn rounds(setup: &Setup, hops: u8) -> Rounds {
@@ -127,6 +143,7 @@ impl Call {
         let rules = Rules {
             max_diversions: settings.max_diversions,
             unreachable_408: settings.unreachable_408,
+            deflection: settings.forwarding.deflection,
             keeps_late: settings.late_answer == LateAnswer::Keep,
             has_room: !setup.scarce,
             plain: true,
@@ -134,7 +151,8 @@ impl Call {
         let patience = (0..hops).map(|hop| setup.patience(hops, hop));
         let waits: Vec<_> = patience.map(|patience| (patience.ring_ms, patience.trying_ms)).collect();
         let phones = (0..hops).flat_map(|hop| setup.phones(hops, hop));
-        Rounds::new(rules, &waits, phones.map(Phone::location).collect())
+        let plans = (0..hops).map(|hop| setup.plans[numbered(hops, hop)]);
+        Rounds::new(rules, &waits, plans.collect(), phones.map(Phone::location).collect())
     }
 
     pub fn is_cut(&self, who: u8, now_ms: u64) -> bool {

@@ -2,6 +2,7 @@
 
 use super::call::{Call, Exchange, Kind, Timer, again_ms};
 use super::network::Network;
+use super::plan::Target;
 use super::rng::Rng;
 use super::server::Server;
 use ringway::sip::Method;
@@ -18,6 +19,28 @@ pub enum OnCancel {
     Ignores,
 }
 
+/// What a 302's Contact names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contact {
+    Next,
+    /// Its own number.
+    Own,
+    Nobody,
+    Missing,
+}
+
+impl Contact {
+    /// Where it leads.
+    pub fn target(self) -> Option<Target> {
+        match self {
+            Contact::Next => Some(Target::Next),
+            Contact::Own => Some(Target::Loop),
+            Contact::Nobody => Some(Target::Nowhere),
+            Contact::Missing => None,
+        }
+    }
+}
+
 /// What the callee will do. Moments count from the INVITE, or from the ACK for `hang_up_ms`.
 #[derive(Clone, Copy, Debug)]
 pub struct Script {
@@ -30,6 +53,7 @@ pub struct Script {
     pub end_ms: Option<u32>,
     pub end_status: u16,
     pub no_answer_cause: bool,
+    pub contact: Contact,
     pub on_cancel: OnCancel,
     pub hang_up_ms: Option<u32>,
     /// BYE does not wait for the ACK.
@@ -71,7 +95,7 @@ pub struct Callee {
     /// When the server sent the INVITE first, and CANCEL.
     pub invited_ms: u64,
     pub cancelled_ms: u64,
-    /// How long the server lets it ring, and stay at 100.
+    /// How long the server lets it ring.
     pub patience: Patience,
     /// When its first 180 or 183 came to the server.
     pub rang_ms: Option<u64>,
@@ -87,16 +111,15 @@ pub struct Callee {
     pub orphaned: bool,
 }
 
-/// How exact the server's timers are.
-const TICK_MS: u64 = 8;
-
-const REFUSALS: [u16; 20] =
-    [302, 400, 403, 404, 408, 408, 408, 410, 415, 480, 480, 480, 486, 486, 486, 487, 500, 503, 600, 603];
+const REFUSALS: [u16; 24] = [
+    301, 302, 302, 302, 302, 400, 403, 404, 404, 408, 408, 408, 410, 415, 480, 480, 486, 486, 487, 500, 503,
+    504, 600, 603,
+];
 
 /// What one of several phones may say.
-const REFUSALS_OF_MANY: [u16; 24] = [
-    301, 302, 401, 403, 404, 407, 408, 408, 415, 420, 422, 480, 480, 484, 486, 486, 486, 487, 500, 503, 504,
-    600, 603, 606,
+const REFUSALS_OF_MANY: [u16; 25] = [
+    301, 302, 302, 401, 403, 404, 407, 408, 408, 415, 420, 422, 480, 480, 484, 486, 486, 486, 487, 500, 503,
+    504, 600, 603, 606,
 ];
 
 impl Script {
@@ -120,14 +143,16 @@ impl Script {
 }
 
 impl Callee {
-    pub fn draw(rng: &mut Rng, patience: Patience, of_many: bool) -> Callee {
+    /// `forwards`: the chain goes on behind it.
+    pub fn draw(rng: &mut Rng, patience: Patience, (of_many, forwards): (bool, bool)) -> Callee {
         let ring_ms = rng.percent(85).then(|| rng.below(3_000));
         let no_answer = ring_ms.unwrap_or(0) + patience.ring_ms;
-        let answers = rng.percent(60);
+        let answers = rng.percent(if forwards { 40 } else { 60 });
         let end_ms = match rng.below(100) {
-            0..35 => Some(rng.below(15_000)),
+            0..20 if forwards => Some(rng.below(2_000)),
+            0..40 => Some(rng.below(15_000)),
             // Around the moment of our CANCEL.
-            35..50 => Some((no_answer + rng.below(200)).saturating_sub(100).min(60_000)),
+            40..50 => Some((no_answer + rng.below(200)).saturating_sub(100).min(60_000)),
             50..55 => Some((no_answer + rng.below(20_000)).min(60_000)),
             _ => None,
         };
@@ -139,6 +164,14 @@ impl Callee {
             end_ms,
             end_status: if answers { rng.pick(&[200, 200, 200, 202]) } else { rng.pick(&REFUSALS) },
             no_answer_cause: rng.percent(50),
+            contact: rng.pick(&[
+                Contact::Next,
+                Contact::Next,
+                Contact::Next,
+                Contact::Own,
+                Contact::Nobody,
+                Contact::Missing,
+            ]),
             on_cancel: match rng.below(100) {
                 0..80 => OnCancel::Obeys,
                 80..94 => OnCancel::Answers,
@@ -178,13 +211,6 @@ impl Callee {
     /// The server holds the dialog and has not ended it.
     pub fn is_winner(&self) -> bool {
         self.acknowledged && self.server.bye.sent == 0 && !self.bye_arrived
-    }
-
-    /// Whether the server's time for this callee is up, to the tick of its timers and to the millisecond.
-    pub fn is_overdue(&self, now_ms: u64) -> bool {
-        let trying = self.heard_ms.map(|heard_ms| heard_ms + u64::from(self.patience.trying_ms));
-        let due_ms = self.rang_ms.map(|rang_ms| rang_ms + u64::from(self.patience.ring_ms)).or(trying);
-        due_ms.is_some_and(|due_ms| (due_ms..=due_ms + TICK_MS).contains(&now_ms))
     }
 
     /// The server need not know this leg any more: nothing came from it in 64·T1, or for so long since

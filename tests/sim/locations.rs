@@ -51,6 +51,11 @@ impl Phone {
         phones
     }
 
+    /// The only one of its number.
+    pub fn alone(hop: u8) -> Phone {
+        Phone { place: place(hop, 0), q: 1_000, expires_ms: None, has_path: false, twice: false }
+    }
+
     /// What the audit has to know of it.
     pub fn location(&self) -> Location {
         Location {

@@ -3,6 +3,7 @@
 //! SIP_RULES 2, 4, 5, 7). Everything is seen from where the server stands.
 
 use super::audit::{Verdict, is};
+use super::plan::{Chain, Course, Goal, Kind, Path, Plan, Tally, Target, Told};
 use super::trace::name;
 
 /// How exact the server's timers are.
@@ -19,6 +20,8 @@ const NEARLY_SILENCE_MS: u64 = 31_900;
 pub struct Rules {
     pub max_diversions: u8,
     pub unreachable_408: bool,
+    /// A callee's 302 sends the call on.
+    pub deflection: bool,
     /// A 2xx that crosses our CANCEL may win.
     pub keeps_late: bool,
     /// The tables have room for everything.
@@ -46,11 +49,15 @@ enum Failure {
     Response { status: u16, rang: bool, no_answer_cause: bool },
 }
 
-/// What follows from a number's failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    Forward,
-    Refuse(u16),
+/// What a response to an INVITE says besides its status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// It is an 18x that the server takes.
+    pub rings: bool,
+    /// `Reason: Q.850;cause=19`.
+    pub no_answer_cause: bool,
+    /// Where a 302's Contact leads.
+    pub contact: Option<Target>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,11 +90,20 @@ struct Round {
     level: Option<(u16, u64)>,
     /// Nobody is waited for any more.
     ended: bool,
+    /// A 302 has ended it.
+    deflected: Option<Target>,
 }
 
 #[derive(Clone, Debug)]
 pub struct Rounds {
     rules: Rules,
+    chain: Chain,
+    /// The diversions of the number that is tried; at the end all of them.
+    path: Path,
+    /// A forwarding that was set was refused, and as a loop.
+    refused: (bool, bool),
+    /// What the server did may have been counted in several ways.
+    uncounted: bool,
     rounds: Vec<Round>,
     legs: Vec<Leg>,
     /// The caller has its final response, or has given up.
@@ -108,7 +124,8 @@ pub struct Rounds {
 
 impl Rounds {
     /// `waits`: how long each number may ring and stay at 100, in milliseconds.
-    pub fn new(rules: Rules, waits: &[(u32, u32)], locations: Vec<Location>) -> Rounds {
+    /// `plans`: what each has set.
+    pub fn new(rules: Rules, waits: &[(u32, u32)], plans: Vec<Plan>, locations: Vec<Location>) -> Rounds {
         let leg = |at| Leg {
             at,
             invited_ms: None,
@@ -130,6 +147,10 @@ impl Rounds {
         };
         Rounds {
             rules,
+            chain: Chain { plans, max_diversions: rules.max_diversions },
+            path: Path::NONE,
+            refused: (false, false),
+            uncounted: false,
             rounds: waits.iter().map(round).collect(),
             legs: locations.into_iter().map(leg).collect(),
             over: false,
@@ -186,8 +207,9 @@ impl Rounds {
         self.over = true;
     }
 
-    /// A response of a callee's to its INVITE has come. `rings`: it is an 18x that the server takes.
-    pub fn response(&mut self, place: u8, status: u16, (rings, no_answer_cause): (bool, bool), now_ms: u64) {
+    /// A response of a callee's to its INVITE has come.
+    pub fn response(&mut self, place: u8, status: u16, said: Said, now_ms: u64) {
+        let Said { rings, no_answer_cause, contact } = said;
         self.input = Some(place);
         self.note_silence(now_ms);
         let Some(number) = self.leg(place) else { return };
@@ -224,13 +246,15 @@ impl Rounds {
             self.failures += 1;
             let rang = leg.rang_ms.is_some();
             leg.failure = Some((self.failures, Failure::Response { status, rang, no_answer_cause }));
-            // RFC 3261 §16.7 step 5.
-            round.ended |= status >= 600;
+            round.deflected = contact.filter(|_| status == 302 && self.rules.deflection);
+            // RFC 3261 §16.7 step 5; a 302 says where the call goes.
+            round.ended |= status >= 600 || round.deflected.is_some();
         }
     }
 
-    /// The server invites a callee for the first time, or behind its 422.
-    pub fn invite(&mut self, place: u8, now_ms: u64) -> Verdict {
+    /// The server invites a callee for the first time, or behind its 422. `told`: what the INVITE tells of its
+    /// diversions.
+    pub fn invite(&mut self, place: u8, told: &Told, now_ms: u64) -> Verdict {
         self.note_silence(now_ms);
         let number = self.leg(place).ok_or("an INVITE to a location that there is not")?;
         let (Location { hop, q, expires_ms, .. }, before) = (self.legs[number].at, self.legs[number]);
@@ -249,26 +273,57 @@ impl Rounds {
         let current = self.current();
         let level = self.rounds[usize::from(hop)].level;
         let best = match level {
-            Some((level, since_ms)) if since_ms == now_ms && level == q => Some(q),
+            Some((level, since_ms)) if since_ms == now_ms && level == q => {
+                let all = Course { path: self.path, ..Course::to(hop) };
+                is(told.course(&[all], hop).is_some() || !self.is_known(), "another way to the same number")?;
+                Some(q)
+            }
             Some((level, _)) => {
                 self.may_go_down(hop, now_ms)?;
                 self.next_level(hop, level, now_ms)
             }
             None => {
-                is(hop == current.map_or(0, |hop| hop + 1), "a callee was left out")?;
-                let goes_on = |hop| self.outcomes(hop, now_ms).contains(&Outcome::Forward);
-                is(!self.is_known() || current.is_none_or(goes_on), "forwarded without a reason")?;
+                is(current.is_none_or(|current| hop > current), "back to a callee that was left")?;
+                self.go_on(hop, told, now_ms)?;
                 self.next_level(hop, u16::MAX, now_ms)
             }
         };
         is(best == Some(q) || !self.rules.has_room, "a location before one that is preferred")?;
-        if let Some(before) = hop.checked_sub(1) {
-            self.rounds[usize::from(before)].ended = true;
-        }
+        self.rounds[..usize::from(hop)].iter_mut().for_each(|before| before.ended = true);
         self.rounds[usize::from(hop)].level =
             Some((q, level.filter(|level| level.0 == q).map_or(now_ms, |l| l.1)));
         self.legs[number].invited_ms = Some(now_ms);
         Ok(())
+    }
+
+    /// The call goes on to the next number, by the way that its INVITE tells of.
+    fn go_on(&mut self, hop: u8, told: &Told, now_ms: u64) -> Verdict {
+        let courses = self.courses(now_ms);
+        if let Some((course, is_only)) = told.course(&courses, hop) {
+            self.path = course.path;
+            self.uncounted |= !is_only;
+            return Ok(());
+        }
+        self.uncounted = true;
+        let leads = courses.iter().any(|course| course.goal == Goal::Number(hop));
+        is(!self.is_known() || !leads, "not the way that the call has gone")?;
+        let wrong =
+            if self.current().is_none() { "a callee was left out" } else { "forwarded without a reason" };
+        is(!self.is_known(), wrong)
+    }
+
+    /// Where the call may go on now; nothing: the number that is tried has not failed yet.
+    fn courses(&self, now_ms: u64) -> Vec<Course> {
+        let is_there = |hop| self.next_level(hop, u16::MAX, now_ms).is_some();
+        match self.current() {
+            Some(hop) => self.outcomes(hop, now_ms),
+            None => vec![self.chain.arrive(0, Path::NONE, &is_there)],
+        }
+    }
+
+    /// The diversions of the call; `None`: they cannot be told.
+    pub fn count(&self, tally: &mut Tally) -> Option<()> {
+        (self.is_known() && !self.uncounted).then(|| tally.add(&self.path, self.refused.0, self.refused.1))
     }
 
     /// The less preferred locations of a number have their turn when the others have failed.
@@ -341,22 +396,16 @@ impl Rounds {
         // A reliable provisional response without its PRACK, or a session interval too small.
         let of_our_own = answered || status == 504 || status == 422 && self.current().is_none();
         if !self.is_known() || !self.rules.plain && of_our_own {
+            self.uncounted = true;
             return Ok(());
         }
-        let next = self.current().map_or(0, |hop| hop + 1);
-        let is_lost =
-            self.next_level(next, u16::MAX, now_ms).is_none() && usize::from(next) < self.rounds.len();
-        let outcomes = match self.current() {
-            Some(hop) => self.outcomes(hop, now_ms),
-            // Nobody is there (SIP_RULES 1).
-            None => vec![Outcome::Forward],
-        };
-        let is_right = |outcome: &Outcome| match *outcome {
-            Outcome::Forward => is_lost && status == 480,
-            Outcome::Refuse(other) => other == status,
-        };
-        is(!outcomes.is_empty(), "a final response while somebody is to be tried")?;
-        is(outcomes.iter().any(is_right), "not the final response that counts")
+        let courses = self.courses(now_ms);
+        is(!courses.is_empty(), "a final response while somebody is to be tried")?;
+        let is_right = |course: &&Course| course.goal == Goal::Refuse(status);
+        let right = *courses.iter().find(is_right).ok_or("not the final response that counts")?;
+        self.uncounted |= courses.iter().filter(is_right).any(|course| *course != right);
+        (self.path, self.refused) = (right.path, (right.is_refused, right.is_loop));
+        Ok(())
     }
 
     pub fn acknowledge(&mut self, place: u8) {
@@ -372,11 +421,14 @@ impl Rounds {
     }
 
     /// What a number's failure may lead to now; nothing: it has not failed yet.
-    fn outcomes(&self, hop: u8, now_ms: u64) -> Vec<Outcome> {
+    fn outcomes(&self, hop: u8, now_ms: u64) -> Vec<Course> {
         let round = &self.rounds[usize::from(hop)];
+        if let Some(target) = round.deflected {
+            return vec![self.divert(hop, (Kind::Deflection, target), now_ms)];
+        }
         let mut outcomes = Vec::new();
         if round.rang_ms.is_some_and(|ms| is_now(ms + round.ring_ms, now_ms)) {
-            outcomes.push(self.follows(hop, (true, 480)));
+            outcomes.push(self.follows(hop, (Some(Kind::NoAnswer), 480), now_ms));
         }
         let over = self
             .of(hop)
@@ -385,21 +437,25 @@ impl Rounds {
         let best = failures().min_by_key(|&(when, failure)| (preference(failure), when));
         match best {
             Some((_, best)) if over || preference(best) == 0 => {
-                outcomes.push(self.follows(hop, meaning(best, self.rules.unreachable_408)));
+                outcomes.push(self.follows(hop, meaning(best, self.rules.unreachable_408), now_ms));
             }
             _ => {}
         }
         outcomes
     }
 
-    /// Where a call goes from a number that failed so: its no-answer target, or back with this status.
-    fn follows(&self, hop: u8, (no_answer, status): (bool, u16)) -> Outcome {
-        let has_target = usize::from(hop) + 1 < self.rounds.len();
-        match no_answer && has_target {
-            true if hop < self.rules.max_diversions => Outcome::Forward,
-            true => Outcome::Refuse(480),
-            false => Outcome::Refuse(status),
+    /// Where a call goes from a number that failed so: to what it has set, or back with this status.
+    fn follows(&self, hop: u8, (kind, status): (Option<Kind>, u16), now_ms: u64) -> Course {
+        let plan = &self.chain.plans[usize::from(hop)];
+        match kind.and_then(|kind| Some((kind, plan.target(kind)?))) {
+            Some(diversion) => self.divert(hop, diversion, now_ms),
+            None => Course::fails(status, self.path),
         }
+    }
+
+    fn divert(&self, hop: u8, diversion: (Kind, Target), now_ms: u64) -> Course {
+        let is_there = |hop| self.next_level(hop, u16::MAX, now_ms).is_some();
+        self.chain.divert(hop, diversion, self.path, &is_there)
     }
 
     /// The server has said all that it has to say to what came last.
@@ -521,17 +577,25 @@ fn preference(failure: Failure) -> u8 {
     }
 }
 
-/// Whether a failure counts as no answer (SIP_RULES 1), and the status that it has for the caller.
-fn meaning(failure: Failure, unreachable_408: bool) -> (bool, u16) {
-    match failure {
-        Failure::Silent => (false, 408),
-        Failure::NeverRang => (false, 480),
-        Failure::Response { status: 408, rang, .. } => (rang || !unreachable_408, 408),
-        Failure::Response { status: 480, no_answer_cause, .. } => (no_answer_cause, 480),
-        // The interval that a leg's 422 speaks of was the server's; a 503 would make the caller avoid it.
-        Failure::Response { status: 422 | 503, .. } => (false, 500),
-        Failure::Response { status, .. } => (false, status),
-    }
+/// The condition that a failure stands for (SIP_RULES 1), and the status that it has for the caller.
+fn meaning(failure: Failure, unreachable_408: bool) -> (Option<Kind>, u16) {
+    let (status, rang, no_answer_cause) = match failure {
+        Failure::Silent => return (Some(Kind::NotReachable), 408),
+        Failure::NeverRang => return (Some(Kind::NotReachable), 480),
+        Failure::Response { status, rang, no_answer_cause } => (status, rang, no_answer_cause),
+    };
+    let kind = match status {
+        408 if rang || !unreachable_408 => Some(Kind::NoAnswer),
+        480 if no_answer_cause => Some(Kind::NoAnswer),
+        480 if !rang => Some(Kind::NotRegistered),
+        404 => Some(Kind::NotRegistered),
+        486 | 600 => Some(Kind::Busy),
+        408 => Some(Kind::NotReachable),
+        500 | 503 | 504 if !rang => Some(Kind::NotReachable),
+        _ => None,
+    };
+    // The interval that a leg's 422 speaks of was the server's; a 503 would make the caller avoid it.
+    (kind, if matches!(status, 422 | 503) { 500 } else { status })
 }
 
 #[cfg(test)]

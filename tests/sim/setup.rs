@@ -3,11 +3,12 @@
 use super::callee::Patience;
 use super::fault::Fault;
 use super::locations::{self, Phone, phones_of_world};
+use super::plan::{Kind, Plan};
 use super::rng::{Odds, Rng};
 use ringway::clock::UnixSeconds;
-use ringway::directory::{Condition, Directory, Entry, Subscriber};
+use ringway::directory::{Directory, HistoryForm, Subscriber};
 use ringway::outbox::ListenerId;
-use ringway::service;
+use ringway::service::{self, Route};
 use ringway::settings::{AckPolicy, LateAnswer, Listener, Settings};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -49,8 +50,14 @@ pub struct Setup {
     /// The tables are too small for so many calls.
     pub scarce: bool,
     pub network: Network,
-    /// The phones of each number, by the chain's length and the place in it; empty: one each.
+    /// Numbers have up to four locations.
+    pub forked: bool,
+    /// The phones of each number, by the chain's length and the place in it.
     pub phones: Vec<Vec<Phone>>,
+    /// What each has set.
+    pub plans: Vec<Plan>,
+    /// Which chains end beyond a route, by their length.
+    pub outside: [bool; HOPS_MAX + 1],
     /// Milliseconds between two calls at most.
     pub gap_ms: u32,
 }
@@ -130,10 +137,11 @@ impl Setup {
             session_expires_s: rng.pick(&[0, 90]),
             max_calls,
             max_transactions,
-            forwarding: service::Settings { deflection: false, ..service::Settings::default() },
             ..Settings::default()
         };
-        let subscribers = subscribers(&mut rng);
+        let outside: [bool; HOPS_MAX + 1] = std::array::from_fn(|hops| hops > 1 && rng.percent(25));
+        let settings = Settings { forwarding: forwarding(&mut rng, &settings, &outside), ..settings };
+        let (subscribers, plans) = subscribers(&mut rng, &outside);
         let network = Network {
             loss: Odds::new(options.loss),
             duplication: Odds::new(options.loss / 2.0),
@@ -144,18 +152,21 @@ impl Setup {
         };
         let shards = rng.between(1, 3) as u16;
         let (secret, gap_ms) = (rng.draw(), rng.between(1, 6));
-        let phones = if options.forked { phones_of_world(options.seed) } else { Vec::new() };
+        let mut phones = match options.forked {
+            true => phones_of_world(options.seed),
+            false => lone_phones(&mut rng),
+        };
+        for hops in (0..=HOPS_MAX as u8).filter(|&hops| outside[usize::from(hops)]) {
+            phones[numbered(hops, hops - 1)] = vec![Phone::alone(hops - 1)];
+        }
         let with_bindings = |subscriber: Subscriber| {
             let digits = subscriber.number.as_bytes();
-            match phones.get(numbered(digits[1] - b'0', digits[2] - b'0')) {
-                Some(phones) => {
-                    locations::entry(subscriber, phones, |phone| (callee_address(phone.place), ListenerId(0)))
-                }
-                None => Entry::from(subscriber),
-            }
+            let phones = &phones[numbered(digits[1] - b'0', digits[2] - b'0')];
+            locations::entry(subscriber, phones, |phone| (callee_address(phone.place), ListenerId(0)))
         };
         let directory = Directory::of(subscribers.into_iter().map(with_bindings));
-        Setup { settings: Arc::new(settings), directory, shards, secret, scarce, network, phones, gap_ms }
+        let (settings, forked) = (Arc::new(settings), options.forked);
+        Setup { settings, directory, shards, secret, scarce, network, forked, phones, plans, outside, gap_ms }
     }
 }
 
@@ -165,13 +176,19 @@ impl Setup {
         let settings = &self.settings;
         let own = self.directory.read().get(&number(hops, hop)).and_then(|entry| entry.subscriber.after_ms);
         let no_answer_ms = own.unwrap_or(settings.no_answer_ms);
-        let ring_ms = if hop + 1 < hops { no_answer_ms } else { settings.ring_limit_ms };
+        let forwards = self.plans[numbered(hops, hop)].target(Kind::NoAnswer).is_some();
+        let ring_ms = if forwards { no_answer_ms } else { settings.ring_limit_ms };
         Patience { ring_ms, trying_ms: settings.trying_limit_ms }
     }
 
     /// The phones of a number.
     pub fn phones(&self, hops: u8, hop: u8) -> &[Phone] {
-        self.phones.get(numbered(hops, hop)).map_or(&[], Vec::as_slice)
+        &self.phones[numbered(hops, hop)]
+    }
+
+    /// A number that is reached by a route.
+    pub fn is_outside(&self, hops: u8, hop: u8) -> bool {
+        self.outside[usize::from(hops)] && hop + 1 == hops
     }
 }
 
@@ -180,21 +197,53 @@ pub fn numbered(hops: u8, hop: u8) -> usize {
     usize::from(hops) * HOPS_MAX + usize::from(hop)
 }
 
-/// A chain of every length; each callee but the last forwards to the next.
-fn subscribers(rng: &mut Rng) -> Vec<Subscriber> {
-    let mut subscribers = Vec::new();
-    let text = |number: [u8; 3]| String::from_utf8_lossy(&number).into_owned();
+/// One phone for each number, or none.
+fn lone_phones(rng: &mut Rng) -> Vec<Vec<Phone>> {
+    let mut phones = vec![Vec::new(); numbered(HOPS_MAX as u8, HOPS_MAX as u8)];
     for hops in 1..=HOPS_MAX as u8 {
         for hop in 0..hops {
-            let number_text = text(number(hops, hop));
-            let peer = callee_address(hop);
-            let mut subscriber = Subscriber::new(&number_text).at(&format!("sip:{number_text}@{peer}"), peer);
-            if hop + 1 < hops {
-                subscriber.forwarding.forward(Condition::NoAnswer, &text(number(hops, hop + 1)));
-            }
-            subscriber.after_ms = rng.percent(90).then(|| rng.between(1, 24) * 500);
-            subscribers.push(subscriber);
+            let has_phone = rng.percent(94);
+            phones[numbered(hops, hop)] = has_phone.then(|| Phone::alone(hop)).into_iter().collect();
         }
     }
-    subscribers
+    phones
+}
+
+fn forwarding(rng: &mut Rng, settings: &Settings, outside: &[bool]) -> service::Settings {
+    let text = |hops: u8| String::from_utf8_lossy(&number(hops, hops - 1)).into_owned();
+    let ways = (1..=HOPS_MAX as u8).filter(|&hops| outside[usize::from(hops)]);
+    let routes = ways.map(|hops| {
+        let destination = callee_address(hops - 1);
+        Route { prefix: text(hops).into(), host: destination.to_string().into(), destination }
+    });
+    let (diversion, history) = (HistoryForm::Diversion, HistoryForm::HistoryInfo);
+    let both = HistoryForm::Both;
+    service::Settings {
+        routes: routes.collect(),
+        own_hosts: service::Settings::own_hosts(&settings.listeners),
+        deflection: rng.percent(70),
+        history: rng.pick(&[both, both, both, both, diversion, history, HistoryForm::None]),
+        ..service::Settings::default()
+    }
+}
+
+/// A chain of every length; a callee forwards to the next, back, or nowhere. The last one of some is none of
+/// ours.
+fn subscribers(rng: &mut Rng, outside: &[bool]) -> (Vec<Subscriber>, Vec<Plan>) {
+    let mut subscribers = Vec::new();
+    let mut plans = vec![Plan::default(); numbered(HOPS_MAX as u8, HOPS_MAX as u8)];
+    for hops in 1..=HOPS_MAX as u8 {
+        for hop in 0..hops {
+            let mut subscriber = Subscriber::new(&String::from_utf8_lossy(&number(hops, hop)));
+            let text = |hop| String::from_utf8_lossy(&number(hops, hop)).into_owned();
+            let (plan, forwarding) = Plan::draw(rng, (hops, hop), text);
+            subscriber.forwarding = forwarding;
+            subscriber.after_ms = rng.percent(90).then(|| rng.between(1, 24) * 500);
+            if !(outside[usize::from(hops)] && hop + 1 == hops) {
+                plans[numbered(hops, hop)] = plan;
+                subscribers.push(subscriber);
+            }
+        }
+    }
+    (subscribers, plans)
 }

@@ -2,6 +2,7 @@
 //! everything in it is fixed once it was sent.
 
 use super::call::{CALLER, Call, Kind, Parcel};
+use super::callee::Contact;
 use super::setup::{SERVER_TEXT, hop_of, mark, number, phone_of};
 use ringway::sip::Method;
 
@@ -164,7 +165,9 @@ fn callee_response(pen: &mut Pen<'_>, call: &Call, hop: u8, (status, method): (u
     pen.put(&[b"\r\nCall-ID: ", callee.server.call_id.bytes(), b"\r\n"]);
     pen.cseq(request.cseq, method);
     let invite = method == Method::Invite;
-    if invite && (101..400).contains(&status) {
+    if invite && status == 302 {
+        deflection(pen, call, hop);
+    } else if invite && (101..400).contains(&status) {
         pen.put(&[b"Contact: "]);
         callee_address(pen, call, hop);
         pen.put(&[b"\r\n"]);
@@ -173,6 +176,24 @@ fn callee_response(pen: &mut Pen<'_>, call: &Call, hop: u8, (status, method): (u
         pen.put(&[b"Reason: Q.850;cause=19\r\n"]);
     }
     pen.body(invite && (status == 183 || (200..300).contains(&status)));
+}
+
+/// The Contact of a 302, and one that is preferred less.
+fn deflection(pen: &mut Pen<'_>, call: &Call, place: u8) {
+    let hop = hop_of(place);
+    let digits = match call.callees[usize::from(place)].script.contact {
+        Contact::Next => number(call.hops, hop + 1),
+        Contact::Own => number(call.hops, hop),
+        Contact::Nobody => *b"199",
+        Contact::Missing => return,
+    };
+    match call.index % 3 {
+        0 => pen.put(&[b"Contact: <tel:", &digits, b">;q=0.7\r\n"]),
+        _ => pen.put(&[b"Contact: <sip:", &digits, b"@", SERVER_TEXT.as_bytes(), b">;q=0.7\r\n"]),
+    };
+    if call.index % 2 == 0 {
+        pen.put(&[b"Contact: <sip:", &number(call.hops, 0), b"@", SERVER_TEXT.as_bytes(), b">;q=0.1\r\n"]);
+    }
 }
 
 fn status_line(pen: &mut Pen<'_>, status: u16) {

@@ -4,6 +4,7 @@ use super::audit::{self, Sent};
 use super::call::{CALLER, Call, Kind, Parcel};
 use super::fault::Saboteur;
 use super::network::{Event, Network};
+use super::plan::Tally;
 use super::rich::Counts;
 use super::setup::{CALLERS, Options, STARTED, Setup, callee_address};
 use super::trace::{Fate, summary};
@@ -14,7 +15,7 @@ use ringway::limits::SCAN_PADDING;
 use ringway::metrics::Metrics;
 use ringway::outbox::ListenerId;
 use ringway::shard::{Datagram, Owner, Place, Shard};
-use ringway::sip::{Index, Method, scan};
+use ringway::sip::{Index, scan};
 use std::sync::Arc;
 
 /// A world that runs longer than its calls can last never ends.
@@ -156,9 +157,7 @@ impl World {
         let acks = |call: &Call| call.callees.get(usize::from(parcel.who)).map_or(0, |c| c.server.ack.sent);
         let before = acks(call);
         let must_be_acknowledged = audit::arrived(call, &parcel, now_ms);
-        if call.rounds.is_some() {
-            self.touched.push(parcel.call);
-        }
+        self.touched.push(parcel.call);
         self.buffer.clear();
         wire::write(&mut self.buffer, call, &parcel);
         self.report.hash = self.hasher.hash_one((self.report.hash, &self.buffer[..]));
@@ -248,9 +247,7 @@ impl World {
         if self.options.only.is_some() {
             print_message(now_ms, "←", &parcel, bytes);
         }
-        if parcel.kind == Kind::Request(Method::Ack) || call.rounds.is_some() {
-            self.touched.push(parcel.call);
-        }
+        self.touched.push(parcel.call);
         verdict.map_err(|wrong| self.wrong_message(Some(parcel.call), wrong, bytes))
     }
 
@@ -268,12 +265,22 @@ impl World {
         let Metrics { impossible_events, calls_started, calls_ended, not_sip, .. } = self.report.metrics;
         let Metrics { bad_requests_answered, bad_messages_dropped, refused_full, .. } = self.report.metrics;
         let was_full = refused_full + self.report.metrics.transactions_not_kept > 0;
+        let (mut tally, mut untold) = (Tally::default(), 0);
+        for call in &self.calls {
+            untold += u64::from(call.rounds.count(&mut tally).is_none());
+        }
         let wrong = match () {
             () if !self.shards.iter().all(Shard::is_empty) => "something is left in a shard",
             () if impossible_events > 0 => "an event that no state explains",
             () if calls_started != calls_ended => "calls started and ended differ",
             () if was_full && !self.setup.scarce => "a table was full",
             () if not_sip + bad_requests_answered + bad_messages_dropped > 0 => "a peer wrote nonsense",
+            () if !tally.agrees(&self.report.metrics, untold) => {
+                let metrics = self.report.metrics;
+                return Err(
+                    self.failure(None, &format!("forwardings counted wrongly: {tally:?}, {metrics:?}"))
+                );
+            }
             () => return Ok(self.report),
         };
         Err(self.failure(None, wrong))
@@ -296,9 +303,7 @@ impl World {
                 let who = super::trace::name(place as u8);
                 text += &format!("{who}: {:?}, {:?}\n", callee.state, callee.script);
             }
-            if let Some(rounds) = &call.rounds {
-                text += &rounds.describe();
-            }
+            text += &call.rounds.describe();
         } else {
             text += ")\n";
             let impossible = self.shards.iter().map(|shard| shard.metrics().impossible_events);

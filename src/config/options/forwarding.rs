@@ -12,8 +12,10 @@ pub const ROWS: &[Setting] = &[
         topic: FORWARDING,
         repeatable: true,
         help: "Whom to serve: number=, password= (to register and to call), contact= (sip URI with an IP \
-               address, for a phone that does not register), no-answer= (the number to forward to) and \
-               after= (seconds); in TOML a [[subscriber]] table each",
+               address, for a phone that does not register), unconditional=, busy=, no-answer=, \
+               not-registered=, not-reachable= (where to forward to: a number, a sip or tel URI), after= \
+               (seconds), headers= (as --headers) and privacy= (full: who it forwards to beyond trusted peers \
+               is not told its number); in TOML a [[subscriber]] table each",
         ..ROW
     },
     Setting {
@@ -65,5 +67,73 @@ pub const ROWS: &[Setting] = &[
         help: "A 200 that crosses our CANCEL: drop ends it with BYE, keep lets it win while the target only \
                rings",
         ..ROW
+    },
+    Setting {
+        key: Key::Headers,
+        name: "headers",
+        form: "FORM",
+        kind: Kind::Choice(&["diversion", "history-info", "both", "none"]),
+        default: "both",
+        example: "diversion",
+        topic: FORWARDING,
+        help: "Which header fields tell of a diversion where neither a --peer nor the subscriber called says \
+               it: diversion (RFC 5806), history-info (RFC 7044), both or none",
+        ..ROW
+    },
+    Setting {
+        key: Key::Route,
+        name: "route",
+        form: "KEY=VALUE,...",
+        kind: Kind::Route,
+        example: "prefix=+,to=sip:192.0.2.9:5060",
+        topic: FORWARDING,
+        repeatable: true,
+        help: "Where targets are reached that no subscriber has: prefix=, how their numbers begin (the \
+               longest counts), and to=, a sip URI whose user the number takes the place of and whose host is \
+               an IP address",
+        ..ROW
+    },
+    Setting {
+        key: Key::Peer,
+        name: "peer",
+        form: "KEY=VALUE,...",
+        kind: Kind::Peer,
+        example: "address=192.0.2.0/24,headers=diversion,identity=diverting",
+        topic: FORWARDING,
+        repeatable: true,
+        help: "What another server wants to be told: address= of it or of its network, headers= as --headers, \
+               and identity= caller or diverting, whose number P-Asserted-Identity has on forwarded calls",
+        ..ROW
+    },
+    Setting {
+        key: Key::NumberRule,
+        name: "number-rule",
+        form: "KEY=VALUE,...",
+        kind: Kind::NumberRule,
+        example: "prefix=0,to=+49",
+        topic: FORWARDING,
+        repeatable: true,
+        help: "How numbers are written towards others, and before a --route is looked for: those that begin \
+               with prefix= (the longest counts) begin with to= instead",
+        ..ROW
+    },
+    Setting {
+        key: Key::Emergency,
+        name: "emergency",
+        form: "NUMBER",
+        kind: Kind::Emergency,
+        default: "112,911",
+        example: "110",
+        topic: FORWARDING,
+        repeatable: true,
+        help: "Numbers that no call is forwarded to, instead of the default; an empty one: none",
+        ..ROW
+    },
+    Setting {
+        key: Key::NoDeflection,
+        name: "no-deflection",
+        topic: FORWARDING,
+        help: "Pass a phone's 302 on to the caller instead of forwarding the call to its Contact",
+        ..SWITCH
     },
 ];

@@ -3,6 +3,7 @@
 
 mod admin;
 mod calls;
+mod cdr;
 mod forwarding;
 mod limits;
 mod network;
@@ -65,6 +66,14 @@ pub enum Kind {
     Address,
     /// `key=value` pairs of one subscriber.
     Subscriber,
+    /// A prefix of numbers, and where they are reached.
+    Route,
+    /// An address, and what is sent there.
+    Peer,
+    /// A prefix of numbers, and how it is written elsewhere.
+    NumberRule,
+    /// Numbers that no call is forwarded to.
+    Emergency,
 }
 
 /// A text that stands beside the numbers, and what it means.
@@ -105,6 +114,12 @@ pub enum Key {
     No181,
     Unreachable408,
     LateAnswer,
+    Headers,
+    Route,
+    Peer,
+    NumberRule,
+    Emergency,
+    NoDeflection,
     MaxContacts,
     MinExpires,
     MaxExpires,
@@ -133,6 +148,9 @@ pub enum Key {
     Store,
     StoreTimeout,
     StoreCache,
+    CdrDir,
+    CdrFormat,
+    CdrSize,
     Admin,
     AdminTokenFile,
 }
@@ -147,6 +165,7 @@ const CALLS: &str = "Calls";
 const TIMERS: &str = "SIP timers (RFC 3261, Table 4)";
 const LIMITS: &str = "Limits and stopping";
 const STORE: &str = "Store";
+const CDR: &str = "Call detail records";
 const ADMIN: &str = "Admin API";
 
 /// What most rows share.
@@ -179,7 +198,7 @@ const MEBIBYTE: usize = 1024 * 1024;
 const BUFFER: Kind = Kind::Size { min: 16 * 1024, max: 1023 * MEBIBYTE };
 
 /// The rows, topic by topic, in the order of [`Key`].
-const PARTS: [&[Setting]; 9] = [
+const PARTS: [&[Setting]; 10] = [
     running::ROWS,
     network::ROWS,
     forwarding::ROWS,
@@ -188,6 +207,7 @@ const PARTS: [&[Setting]; 9] = [
     calls::ROWS,
     limits::ROWS,
     store::ROWS,
+    cdr::ROWS,
     admin::ROWS,
 ];
 

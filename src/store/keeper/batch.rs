@@ -4,8 +4,10 @@ use super::job::{Answer, Job, What};
 use super::{Done, Expected, Refused, Request, Rules};
 use crate::clock::UnixSeconds;
 use crate::config;
-use crate::directory::{Condition, Entry, Subscriber, View};
+use crate::directory::{Entry, Forwarding, Subscriber, View};
 use crate::registrar::{self, Change, Refusal};
+use crate::service;
+use crate::service::change::{Change as Set, NotSet};
 use crate::store::{Part, Write};
 use std::collections::HashMap;
 
@@ -88,6 +90,7 @@ impl Batch {
         let rests_on_change = self.drafts[index].is_changed();
         let answer = match &mut job.what {
             What::Register { change, .. } => Answer::Registered(self.register(index, change, terms)),
+            What::Forwarding { change, .. } => Answer::Forwarding(self.forward(index, change, terms)),
             What::Request { request, .. } => Answer::Outcome(self.request(index, request, terms)),
             What::Expire { .. } => {
                 self.expire(index, terms.now);
@@ -120,6 +123,22 @@ impl Batch {
         let entry = draft.entry.as_mut().ok_or(Refusal::NoSubscriber)?;
         entry.bindings = registrar::apply(&entry.bindings, change, terms.rules.registration, terms.now)?;
         draft.bindings_changed = true;
+        Ok(())
+    }
+
+    fn forward(&mut self, index: usize, change: &Set, terms: &Terms<'_>) -> Result<(), NotSet> {
+        let entry = self.drafts[index].entry.as_ref().ok_or(NotSet::NoSubscriber)?;
+        if entry.is_configured {
+            return Err(NotSet::Configured);
+        }
+        let mut subscriber = entry.subscriber.clone();
+        let known = |number: &str| self.known(number, terms);
+        service::change::apply(&terms.rules.forwarding, &mut subscriber, change, &known)?;
+        let draft = &mut self.drafts[index];
+        draft.subscriber_changed = true;
+        if let Some(entry) = &mut draft.entry {
+            entry.subscriber = subscriber;
+        }
         Ok(())
     }
 
@@ -191,11 +210,17 @@ impl Batch {
             _ => {}
         }
         config::check_subscriber(subscriber).map_err(Refused::Invalid)?;
-        if let Some(target) = subscriber.forwarding.target(Condition::NoAnswer)
-            && !self.is_there(target, terms)
-        {
-            return Err(Refused::Invalid(format!("no_answer: nobody has the number {target}")));
-        }
+        // It may be new, and may name itself.
+        let (number, forwarding) = (&*subscriber.number, &subscriber.forwarding);
+        let known = |other: &str| match other == number {
+            true => Some(forwarding.clone()),
+            false => self.known(other, terms),
+        };
+        let before = draft.entry.as_ref().map(|entry| entry.subscriber.forwarding.clone());
+        let before = before.unwrap_or_default();
+        service::check(&terms.rules.forwarding, number, (&before, forwarding), &known).map_err(
+            |(condition, wrong)| Refused::Invalid(format!("{}: {wrong}", config::member(condition))),
+        )?;
         let draft = &mut self.drafts[index];
         draft.subscriber_changed = true;
         let is_new = draft.entry.is_none();
@@ -210,11 +235,12 @@ impl Batch {
         Ok(Done { is_new, revision: 0, unbound: 0 })
     }
 
-    /// Whether somebody has a number once the batch is done.
-    fn is_there(&self, number: &str, terms: &Terms<'_>) -> bool {
-        match self.by_number.get(number) {
-            Some(&index) => self.drafts[index].entry.is_some(),
-            None => terms.view.get(number.as_bytes()).is_some(),
-        }
+    /// What a number has set once the batch is done; `None`: nobody has it.
+    fn known(&self, number: &str, terms: &Terms<'_>) -> Option<Forwarding> {
+        let entry = match self.by_number.get(number) {
+            Some(&index) => self.drafts[index].entry.as_ref(),
+            None => terms.view.get(number.as_bytes()),
+        };
+        entry.map(|entry| entry.subscriber.forwarding.clone())
     }
 }

@@ -4,6 +4,7 @@ use super::{Done, Outcome, Refused, Reply, Request};
 use crate::mail::{Letter, Mail};
 use crate::net::post::{Envelope, Post};
 use crate::registrar::{Change, Refusal};
+use crate::service::change::{Change as ForwardingChange, NotSet};
 use crate::slab::Handle as Ticket;
 
 /// One change that somebody asked for.
@@ -20,6 +21,12 @@ pub(super) enum What {
         number: Box<str>,
         change: Change,
     },
+    Forwarding {
+        shard: u16,
+        ticket: Ticket,
+        number: Box<str>,
+        change: ForwardingChange,
+    },
     Request {
         request: Request,
         reply: Reply,
@@ -34,6 +41,7 @@ pub(super) enum What {
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
     Registered(Result<(), Refusal>),
+    Forwarding(Result<(), NotSet>),
     Outcome(Outcome),
     Nothing,
 }
@@ -48,6 +56,9 @@ impl Job {
             (What::Register { shard, ticket, .. }, Answer::Registered(outcome)) => {
                 post.deliver(shard, Mail::Registered { ticket, outcome });
             }
+            (What::Forwarding { shard, ticket, .. }, Answer::Forwarding(outcome)) => {
+                post.deliver(shard, Mail::Forwarding { ticket, outcome });
+            }
             (What::Request { reply, .. }, Answer::Outcome(outcome)) => reply(outcome),
             _ => {}
         }
@@ -57,6 +68,7 @@ impl Job {
     pub(super) fn unavailable(&self) -> Option<Answer> {
         match self.what {
             What::Register { .. } => Some(Answer::Registered(Err(Refusal::Unavailable))),
+            What::Forwarding { .. } => Some(Answer::Forwarding(Err(NotSet::Unavailable))),
             What::Request { .. } => Some(Answer::Outcome(Err(Refused::Unavailable))),
             What::Expire { .. } => None,
         }
@@ -66,7 +78,7 @@ impl Job {
 impl Answer {
     /// Whether it was refused whatever the store does.
     pub(super) fn is_refusal(&self) -> bool {
-        matches!(self, Answer::Registered(Err(_)) | Answer::Outcome(Err(_)))
+        matches!(self, Answer::Registered(Err(_)) | Answer::Forwarding(Err(_)) | Answer::Outcome(Err(_)))
     }
 
     /// The same with the revision that the entry got.
@@ -81,7 +93,9 @@ impl Answer {
 impl What {
     pub(super) fn number(&self) -> &str {
         match self {
-            What::Register { number, .. } | What::Expire { number } => number,
+            What::Register { number, .. } | What::Forwarding { number, .. } | What::Expire { number } => {
+                number
+            }
             What::Request { request, .. } => match request {
                 Request::Put { subscriber, .. } => &subscriber.number,
                 Request::Change { number, .. }
@@ -99,8 +113,10 @@ impl Job {
             Letter::Register { ticket, number, change } => {
                 Some(Job::new(What::Register { shard, ticket, number, change }))
             }
-            Letter::Forwarding { .. } | Letter::Ended(_) => None,
-            Letter::Calls { .. } | Letter::Call { .. } | Letter::HungUp { .. } => None,
+            Letter::Forwarding { ticket, number, change } => {
+                Some(Job::new(What::Forwarding { shard, ticket, number, change }))
+            }
+            Letter::Ended(_) | Letter::Calls { .. } | Letter::Call { .. } | Letter::HungUp { .. } => None,
         }
     }
 }

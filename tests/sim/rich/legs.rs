@@ -2,7 +2,8 @@
 
 use super::super::audit::Verdict;
 use super::super::call::CALLER;
-use super::super::rounds::Rounds;
+use super::super::plan::Told;
+use super::super::rounds::{Rounds, Said};
 use super::audit::{Seen, follows_path};
 use super::heard;
 use super::party::Party;
@@ -33,7 +34,7 @@ pub fn arrives(rounds: &mut Rounds, place: u8, view: &View, seen: &Seen<'_>) {
             _ => {}
         }
     } else if let Some((status, rings)) = heard::of_leg(view, seen) {
-        rounds.response(place, status, (rings, false), seen.now_ms);
+        rounds.response(place, status, Said { rings, ..Said::default() }, seen.now_ms);
     }
 }
 
@@ -46,7 +47,9 @@ pub fn told(rounds: &mut Rounds, (party, view): (&Party, &View), seen: &Seen<'_>
     }
     follows_path(rounds.has_path(place), party, view, message)?;
     match message.method() {
-        Method::Invite if is_new && message.to_tag().is_empty() => rounds.invite(place, seen.now_ms),
+        Method::Invite if is_new && message.to_tag().is_empty() => {
+            rounds.invite(place, &Told::NOTHING, seen.now_ms)
+        }
         Method::Cancel => {
             let branch = super::party::branch_of(message);
             let is_leg = view.out.iter().any(|out| out.branch == branch && out.tag.is_empty());

@@ -1,10 +1,11 @@
 //! One world of richer peers: the server's settings, addresses, numbers.
 
 use super::super::locations::{self, Phone};
+use super::super::plan::{Kind, Plan};
 use super::super::rng::{Odds, Rng};
 use super::super::rounds::{Rounds, Rules};
 use super::super::setup::{Network as Weather, Options, hop_of, phone_of};
-use ringway::directory::{Condition, Directory, Entry, Subscriber};
+use ringway::directory::{Directory, Entry, Subscriber};
 use ringway::outbox::ListenerId;
 use ringway::service;
 use ringway::settings::{AckPolicy, LateAnswer, Listener, Settings};
@@ -109,6 +110,8 @@ pub struct Setup {
     pub habits: Habits,
     /// The phones of each number; empty: one each.
     pub phones: BTreeMap<String, Vec<Phone>>,
+    /// What each has set.
+    plans: BTreeMap<String, Plan>,
 }
 
 /// A peer's address: host 0 is the caller's, the callees' follow.
@@ -147,10 +150,13 @@ impl Setup {
             session_expires_s: if habits.timers { 90 } else { rng.pick(&[0, 90]) },
             max_calls: options.calls * 4,
             max_transactions: options.calls * if options.forked { 200 } else { 60 },
-            forwarding: service::Settings { deflection: false, ..service::Settings::default() },
             ..Settings::default()
         };
-        let subscribers = subscribers(&mut rng);
+        // Their 302s name their phones, which is no deflection.
+        let own_hosts = service::Settings::own_hosts(&settings.listeners);
+        let forwarding = service::Settings { deflection: false, own_hosts, ..service::Settings::default() };
+        let settings = Settings { forwarding, ..settings };
+        let (subscribers, plans) = subscribers(&mut rng);
         let phones = if options.forked { phones_of_world(options.seed) } else { BTreeMap::new() };
         let mut listeners = Rng::new(options.seed, u64::MAX - 2);
         let with_bindings = |subscriber: Subscriber| match phones.get(&*subscriber.number) {
@@ -176,7 +182,8 @@ impl Setup {
         };
         let shards = rng.between(1, 3) as u16;
         let (secret, gap_ms) = (rng.draw(), rng.between(5, 100));
-        Setup { settings: Arc::new(settings), directory, shards, secret, weather, gap_ms, habits, phones }
+        let settings = Arc::new(settings);
+        Setup { settings, directory, shards, secret, weather, gap_ms, habits, phones, plans }
     }
 
     /// What is known of the locations of a chain's numbers.
@@ -185,6 +192,7 @@ impl Setup {
         let rules = Rules {
             max_diversions: settings.max_diversions,
             unreachable_408: settings.unreachable_408,
+            deflection: settings.forwarding.deflection,
             keeps_late: settings.late_answer == LateAnswer::Keep,
             has_room: true,
             plain: false,
@@ -193,11 +201,17 @@ impl Setup {
         let ring_ms = |hop| {
             let own =
                 view.get(number(hops, hop, ipv6).as_bytes()).and_then(|entry| entry.subscriber.after_ms);
-            if hop + 1 < hops { own.unwrap_or(settings.no_answer_ms) } else { settings.ring_limit_ms }
+            let forwards = self.plan(hops, hop, ipv6).target(Kind::NoAnswer).is_some();
+            if forwards { own.unwrap_or(settings.no_answer_ms) } else { settings.ring_limit_ms }
         };
         let waits: Vec<_> = (0..hops).map(|hop| (ring_ms(hop), settings.trying_limit_ms)).collect();
         let phones = (0..hops).flat_map(|hop| &self.phones[&number(hops, hop, ipv6)]);
-        Rounds::new(rules, &waits, phones.map(Phone::location).collect())
+        let plans = (0..hops).map(|hop| self.plan(hops, hop, ipv6)).collect();
+        Rounds::new(rules, &waits, plans, phones.map(Phone::location).collect())
+    }
+
+    fn plan(&self, hops: u8, hop: u8, ipv6: u8) -> Plan {
+        self.plans.get(&number(hops, hop, ipv6)).copied().unwrap_or_default()
     }
 }
 
@@ -213,20 +227,20 @@ fn phones_of_world(seed: u64) -> BTreeMap<String, Vec<Phone>> {
     numbers.map(|(hops, hop, ipv6)| (number(hops, hop, ipv6), Phone::draw(&mut rng, hop))).collect()
 }
 
-/// A chain of every length and every mix of families; each callee but the last forwards to the next.
-fn subscribers(rng: &mut Rng) -> Vec<Subscriber> {
-    let mut subscribers = Vec::new();
+/// A chain of every length and every mix of families; a callee forwards to the next, back, or nowhere.
+fn subscribers(rng: &mut Rng) -> (Vec<Subscriber>, BTreeMap<String, Plan>) {
+    let (mut subscribers, mut plans) = (Vec::new(), BTreeMap::new());
     for (hops, ipv6) in (1..=HOPS_MAX).flat_map(|hops| (0..1 << hops).map(move |ipv6| (hops, ipv6))) {
         for hop in 0..hops {
             let number_text = number(hops, hop, ipv6);
             let peer = address(hop + 1, ipv6 >> hop & 1 == 1);
             let mut subscriber = Subscriber::new(&number_text).at(&format!("sip:{number_text}@{peer}"), peer);
-            if hop + 1 < hops {
-                subscriber.forwarding.forward(Condition::NoAnswer, &number(hops, hop + 1, ipv6));
-            }
+            let (plan, forwarding) = Plan::draw(rng, (hops, hop), |hop| number(hops, hop, ipv6));
+            subscriber.forwarding = forwarding;
             subscriber.after_ms = rng.percent(90).then(|| rng.between(2, 24) * 500);
+            plans.insert(number_text, plan);
             subscribers.push(subscriber);
         }
     }
-    subscribers
+    (subscribers, plans)
 }

@@ -4,7 +4,8 @@
 //! {"number": "1004",
 //!  "ha1": {"sha256": "…64 hex digits…", "md5": "…32 hex digits…"},
 //!  "contact": "sip:1004@192.0.2.136:5060",
-//!  "no_answer": "1005", "after_s": 20,
+//!  "no_answer": "1005", "busy": {"target": "sip:1006@192.0.2.9", "active": false}, "after_s": 20,
+//!  "headers": "diversion", "privacy": "full",
 //!  "bindings": [{"uri": "sip:1004@198.51.100.7:5060", "destination": "198.51.100.7:5060",
 //!                "listener": "192.0.2.60:5060", "q": 0.5, "expires_at": 1767225600,
 //!                "call_id": "8c1f6a52e0b7d934", "cseq": 7,
@@ -14,12 +15,17 @@
 //!
 //! Only `number` must stand in a line; of a binding `uri`, `destination` and `expires_at` must. Left out,
 //! `q` is 1 and the rest is none. `ha1` is H(number ":" realm ":" password) for each algorithm (RFC 7616
-//! §3.4.2); `expires_at` counts seconds since 1970; `call_id` stands for the REGISTER's Call-ID; `listener`
+//! §3.4.2); `unconditional`, `busy`, `no_answer`, `not_registered` and `not_reachable` are targets, or
+//! objects where they are not active; `headers` is a form of history; `expires_at` counts seconds since 1970; `call_id` stands for the REGISTER's Call-ID; `listener`
 //! is the address that the REGISTER came in by; `revision` is written by dump and not looked at by load.
 //!
 //! A store keeps the subscriber's part and the bindings' part apart, since a REGISTER changes the latter
 //! alone; each has its own `revision`, and the number is their key. Fields that a later version adds are
 //! passed over in a store; a line that has them is refused, since what it says would be lost.
+
+mod rules;
+
+pub use rules::{Headers, Privacy, RuleDocument};
 
 use super::Record;
 use crate::clock::UnixSeconds;
@@ -43,10 +49,22 @@ struct SubscriberDocument<'a> {
     ha1: Option<Ha1Document>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     contact: Option<Cow<'a, str>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    no_answer: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unconditional: Option<RuleDocument>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    busy: Option<RuleDocument>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    no_answer: Option<RuleDocument>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    not_registered: Option<RuleDocument>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    not_reachable: Option<RuleDocument>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     after_s: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    headers: Option<Headers>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    privacy: Option<Privacy>,
     #[serde(default, skip_serializing_if = "is_zero")]
     revision: u64,
 }
@@ -97,10 +115,22 @@ struct LineDocument<'a> {
     ha1: Option<Ha1Document>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     contact: Option<Cow<'a, str>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    no_answer: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unconditional: Option<RuleDocument>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    busy: Option<RuleDocument>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    no_answer: Option<RuleDocument>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    not_registered: Option<RuleDocument>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    not_reachable: Option<RuleDocument>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     after_s: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    headers: Option<Headers>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    privacy: Option<Privacy>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     bindings: Option<Vec<BindingDocument<'a>>>,
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -135,16 +165,21 @@ pub fn write_bindings(out: &mut Vec<u8>, bindings: &[Binding], revision: u64, li
 /// Writes a record as a line, without the line's end; `None`: it has no subscriber of its own.
 #[must_use]
 pub fn write_line(record: &Record, listeners: &[SocketAddr]) -> Option<Vec<u8>> {
-    let SubscriberDocument { ha1, contact, no_answer, after_s, .. } =
-        SubscriberDocument::of(record.subscriber.as_ref()?);
+    let document = SubscriberDocument::of(record.subscriber.as_ref()?);
     let bindings = record.bindings.iter().map(|binding| BindingDocument::of(binding, listeners));
     let mut out = Vec::with_capacity(512);
     let line = LineDocument {
         number: Cow::Borrowed(&record.number),
-        ha1,
-        contact,
-        no_answer,
-        after_s,
+        ha1: document.ha1,
+        contact: document.contact,
+        unconditional: document.unconditional,
+        busy: document.busy,
+        no_answer: document.no_answer,
+        not_registered: document.not_registered,
+        not_reachable: document.not_reachable,
+        after_s: document.after_s,
+        headers: document.headers,
+        privacy: document.privacy,
         bindings: (!record.bindings.is_empty()).then(|| bindings.collect()),
         revision: record.revision,
     };
@@ -181,8 +216,23 @@ pub fn read_line(text: &str, listeners: &[SocketAddr]) -> Result<Line, Reason> {
     if line.ha1.is_some() || line.bindings.is_some() {
         only_known_fields(text)?;
     }
-    let LineDocument { number, ha1, contact, no_answer, after_s, bindings, .. } = line;
-    let document = SubscriberDocument { ha1, contact, no_answer, after_s, revision: 0 };
+    let (number, bindings) = (line.number, line.bindings);
+    let mut document = SubscriberDocument {
+        ha1: line.ha1,
+        contact: line.contact,
+        unconditional: line.unconditional,
+        busy: line.busy,
+        no_answer: line.no_answer,
+        not_registered: line.not_registered,
+        not_reachable: line.not_reachable,
+        after_s: line.after_s,
+        headers: line.headers,
+        privacy: line.privacy,
+        revision: 0,
+    };
+    for (condition, rule) in document.rules() {
+        rule.as_ref().map_or(Ok(()), |rule| rule.all_known(condition))?;
+    }
     let subscriber = document.subscriber(&number)?;
     config::check_subscriber(&subscriber)?;
     let bindings = bindings.map(|bindings| {
@@ -220,17 +270,39 @@ impl<'a> SubscriberDocument<'a> {
             sha256: Hex(credentials.sha256),
             md5: Hex(credentials.md5),
         };
+        let rule = |condition| RuleDocument::of(&subscriber.forwarding, condition);
         SubscriberDocument {
             ha1: subscriber.credentials.as_deref().map(ha1),
             contact: subscriber.contact.as_ref().map(|contact| Cow::Borrowed(&*contact.uri)),
-            no_answer: subscriber.forwarding.target(Condition::NoAnswer).map(Cow::Borrowed),
+            unconditional: rule(Condition::Unconditional),
+            busy: rule(Condition::Busy),
+            no_answer: rule(Condition::NoAnswer),
+            not_registered: rule(Condition::NotRegistered),
+            not_reachable: rule(Condition::NotReachable),
             after_s: subscriber.after_ms.map(|ms| ms / 1_000),
+            headers: subscriber.history.map(Headers),
+            privacy: subscriber.is_private.then_some(Privacy(true)),
             revision: 0,
         }
     }
 
-    fn subscriber(self, number: &str) -> Result<Subscriber, Reason> {
+    fn rules(&mut self) -> [(Condition, &mut Option<RuleDocument>); 5] {
+        [
+            (Condition::Unconditional, &mut self.unconditional),
+            (Condition::Busy, &mut self.busy),
+            (Condition::NoAnswer, &mut self.no_answer),
+            (Condition::NotRegistered, &mut self.not_registered),
+            (Condition::NotReachable, &mut self.not_reachable),
+        ]
+    }
+
+    fn subscriber(mut self, number: &str) -> Result<Subscriber, Reason> {
         let mut subscriber = Subscriber::new(number);
+        for (condition, rule) in self.rules() {
+            if let Some(rule) = rule.take() {
+                subscriber.forwarding.set(rule.rule(condition)?);
+            }
+        }
         if let Some(Ha1Document { sha256, md5 }) = self.ha1 {
             subscriber.credentials = Some(Box::new(Credentials { sha256: sha256.0, md5: md5.0 }));
         }
@@ -238,9 +310,8 @@ impl<'a> SubscriberDocument<'a> {
             let destination = config::contact_address(&contact).map_err(|why| format!("contact: {why}"))?;
             subscriber = subscriber.at(&contact, destination);
         }
-        if let Some(target) = self.no_answer {
-            subscriber.forwarding.forward(Condition::NoAnswer, &target);
-        }
+        subscriber.history = self.headers.map(|headers| headers.0);
+        subscriber.is_private = self.privacy.unwrap_or_default().0;
         subscriber.after_ms = self.after_s.map(|seconds| seconds.saturating_mul(1_000));
         Ok(subscriber)
     }

@@ -1,0 +1,130 @@
+//! Lines that wait to be written: what fails is tried again, and what waits too long makes room.
+
+use super::lines::{Format, Lines};
+use crate::mail::EndedLeg;
+use crate::net::post::Records;
+use std::io;
+
+/// Lines that may wait while nothing can be written: half a minute of 1,000 calls a second.
+pub const PENDING_MAX: usize = 65_536;
+
+/// What could not be written is tried again after this.
+const RETRY_MS: u64 = 1_000;
+
+/// Where lines go. `now_ms` counts from 1970 in UTC.
+pub trait Sink {
+    /// Writes lines and forgets those that it wrote.
+    ///
+    /// # Errors
+    /// The rest could not be written, and nothing of it is left where it would have gone.
+    fn append(&mut self, lines: &mut Lines, now_ms: u64) -> io::Result<()>;
+
+    /// Does what is due though nothing is to be written.
+    ///
+    /// # Errors
+    /// It could not be done, and is due again.
+    fn tick(&mut self, now_ms: u64) -> io::Result<()>;
+
+    /// Makes what was written durable.
+    ///
+    /// # Errors
+    /// It may be lost when the machine stops.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// Lines before a sink.
+#[derive(Debug)]
+pub struct Backlog<S> {
+    sink: S,
+    lines: Lines,
+    pending_max: usize,
+    /// The sink failed: not before this.
+    retry_at_ms: Option<u64>,
+}
+
+impl<S: Sink> Backlog<S> {
+    /// At most `pending_max` lines wait while the sink fails.
+    pub fn new(sink: S, pending_max: usize) -> Backlog<S> {
+        Backlog { sink, lines: Lines::default(), pending_max, retry_at_ms: None }
+    }
+
+    /// Lines that wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Whether the last try to write failed.
+    #[must_use]
+    pub fn fails(&self) -> bool {
+        self.retry_at_ms.is_some()
+    }
+
+    /// Writes records, behind those that wait.
+    pub fn write(&mut self, format: Format, records: &[Box<EndedLeg>], counters: &Records, now_ms: u64) {
+        let unwritable = self.lines.extend(format, records);
+        counters.count_lost(unwritable);
+        self.retry(counters, now_ms);
+    }
+
+    /// Writes what waits, unless it failed a moment ago.
+    pub fn retry(&mut self, counters: &Records, now_ms: u64) {
+        // A clock that was set back does not make it wait for longer.
+        let waits = self.retry_at_ms.is_some_and(|at| now_ms < at && at - now_ms <= RETRY_MS);
+        if !waits && !self.lines.is_empty() {
+            let before = self.lines.len();
+            let result = self.sink.append(&mut self.lines, now_ms);
+            counters.count_written(before - self.lines.len());
+            self.note("records cannot be written", result, counters, now_ms);
+        }
+        if let Some(excess) = self.lines.len().checked_sub(self.pending_max + 1) {
+            let dropped = excess + 1;
+            self.lines.remove_first(dropped);
+            counters.count_lost(dropped);
+        }
+    }
+
+    /// Does what is due once a second.
+    pub fn tick(&mut self, counters: &Records, now_ms: u64) {
+        if let Err(error) = self.sink.tick(now_ms) {
+            counters.count_errors(1);
+            tracing::warn!("the file of the records cannot be turned over: {error}");
+        }
+        self.retry(counters, now_ms);
+    }
+
+    /// The end: what still waits is lost.
+    pub fn close(mut self, counters: &Records) {
+        counters.count_lost(self.lines.len());
+        if !self.lines.is_empty() {
+            tracing::error!("{} records could not be written and are lost", self.lines.len());
+        }
+        if let Err(error) = self.sink.sync() {
+            counters.count_errors(1);
+            tracing::error!("records may be lost when the machine stops: {error}");
+        }
+    }
+
+    fn note(&mut self, what: &str, result: io::Result<()>, counters: &Records, now_ms: u64) {
+        match result {
+            Ok(()) => {
+                if self.retry_at_ms.take().is_some() {
+                    tracing::info!("records can be written again");
+                }
+            }
+            Err(error) => {
+                counters.count_errors(1);
+                if self.retry_at_ms.is_none() {
+                    let max = self.pending_max;
+                    tracing::error!("{what}: {error}; the last {max} are kept and tried again each second");
+                }
+                self.retry_at_ms = Some(now_ms + RETRY_MS);
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Records as lines of text.
+
+use crate::ids::utc_stamp;
+use crate::mail::EndedLeg;
+use serde::Serialize;
+
+/// How a record is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A JSON object a line (JSON Lines).
+    Json,
+    /// Comma-separated values with a heading (RFC 4180, but for lines that end in LF).
+    Csv,
+}
+
+impl Format {
+    /// What the files' names end with.
+    #[must_use]
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Format::Json => "jsonl",
+            Format::Csv => "csv",
+        }
+    }
+
+    /// What a file begins with.
+    #[must_use]
+    pub const fn heading(self) -> &'static str {
+        match self {
+            Format::Json => "",
+            Format::Csv => {
+                "record_id,leg,call_id,caller,called,chain,setup,ring,answer,end,duration,ended_by,status,\
+                 cause,peer,local\n"
+            }
+        }
+    }
+}
+
+/// A record as it is written; the names are those of the fields.
+#[derive(Serialize)]
+struct Row<'a> {
+    record_id: &'a str,
+    leg: u16,
+    call_id: &'a str,
+    caller: &'a str,
+    called: &'a str,
+    chain: &'a str,
+    setup: String,
+    ring: Option<String>,
+    answer: Option<String>,
+    end: String,
+    duration: f64,
+    ended_by: &'static str,
+    status: u16,
+    cause: &'static str,
+    peer: String,
+    local: String,
+}
+
+impl<'a> Row<'a> {
+    fn of(leg: &'a EndedLeg) -> Row<'a> {
+        let talked_ms = leg.answer_at.map_or(0, |answer_at| leg.end_at.saturating_sub(answer_at));
+        Row {
+            record_id: &leg.record_id,
+            leg: leg.leg,
+            call_id: &leg.call_id,
+            caller: &leg.caller,
+            called: &leg.called,
+            chain: &leg.chain,
+            setup: timestamp(leg.setup_at),
+            ring: leg.ring_at.map(timestamp),
+            answer: leg.answer_at.map(timestamp),
+            end: timestamp(leg.end_at),
+            // Exact to the millisecond for as long as any call lasts.
+            duration: talked_ms as f64 / 1_000.0,
+            ended_by: leg.ended_by.name(),
+            status: leg.status,
+            cause: leg.cause.name(),
+            peer: leg.peer.to_string(),
+            local: leg.local.to_string(),
+        }
+    }
+}
+
+/// `2013-10-10T10:07:15.042Z` (RFC 3339); `unix_ms` counts from 1970.
+fn timestamp(unix_ms: u64) -> String {
+    let stamp = utc_stamp(unix_ms / 1_000);
+    let mut text = String::with_capacity(24);
+    for (place, digit) in stamp.into_iter().enumerate() {
+        match place {
+            4 | 6 => text.push('-'),
+            8 => text.push('T'),
+            10 | 12 => text.push(':'),
+            _ => {}
+        }
+        text.push(char::from(digit));
+    }
+    text.push_str(&format!(".{:03}Z", unix_ms % 1_000));
+    text
+}
+
+/// Whole lines, oldest first.
+#[derive(Debug, Default)]
+pub struct Lines {
+    text: Vec<u8>,
+    /// Where each line ends in the text.
+    ends: Vec<usize>,
+}
+
+impl Lines {
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Appends a line for each record. Returns how many could not be written as text, which no record is
+    /// known to be.
+    pub fn extend(&mut self, format: Format, records: &[Box<EndedLeg>]) -> usize {
+        let before = self.len();
+        match format {
+            Format::Json => {
+                for record in records {
+                    let start = self.text.len();
+                    if serde_json::to_writer(&mut self.text, &Row::of(record)).is_ok() {
+                        self.text.push(b'\n');
+                        self.ends.push(self.text.len());
+                    } else {
+                        self.text.truncate(start);
+                    }
+                }
+            }
+            Format::Csv => self.extend_csv(records),
+        }
+        before + records.len() - self.len()
+    }
+
+    fn extend_csv(&mut self, records: &[Box<EndedLeg>]) {
+        let text = std::mem::take(&mut self.text);
+        let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(text);
+        for record in records {
+            if writer.serialize(Row::of(record)).and_then(|()| Ok(writer.flush()?)).is_ok() {
+                self.ends.push(writer.get_ref().len());
+            }
+        }
+        // It writes into memory, which takes everything.
+        self.text = writer.into_inner().unwrap_or_default();
+    }
+
+    /// The first lines.
+    #[must_use]
+    pub fn first(&self, count: usize) -> &[u8] {
+        &self.text[..self.end(count)]
+    }
+
+    /// How many of the first lines so many bytes hold.
+    #[must_use]
+    pub fn within(&self, bytes: usize) -> usize {
+        self.ends.partition_point(|&end| end <= bytes)
+    }
+
+    /// Forgets the first lines.
+    pub fn remove_first(&mut self, count: usize) {
+        let end = self.end(count);
+        self.text.drain(..end);
+        self.ends.drain(..count.min(self.ends.len()));
+        self.ends.iter_mut().for_each(|other| *other -= end);
+    }
+
+    fn end(&self, count: usize) -> usize {
+        count.checked_sub(1).and_then(|last| self.ends.get(last).or(self.ends.last())).map_or(0, |&end| end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_are_rfc_3339() {
+        assert_eq!(timestamp(1_381_399_635_042), "2013-10-10T10:07:15.042Z");
+        assert_eq!(timestamp(0), "1970-01-01T00:00:00.000Z");
+    }
+}
