@@ -63,7 +63,9 @@ fn forward(criterion: &mut Criterion) {
                     to_trusted: false,
                     is_outside: false,
                 };
-                history.write(&mut Writer::new(&mut out));
+                let told = history.read().expect("something to tell");
+                told.write_above(&mut Writer::new(&mut out));
+                told.write_below(&mut Writer::new(&mut out));
                 out.len()
             });
         });
