@@ -1,4 +1,4 @@
-//! What the operator sets of forwarding: each option as a flag, a variable and in the file, and every refusal.
+//! What the operator sets of forwarding: each option as a flag and in the file, and every refusal.
 #![cfg(feature = "server")]
 
 use ringway::config::{Action, Config, World};

@@ -302,8 +302,8 @@ fn a_file_is_imported_line_by_line_and_what_is_refused_is_named() {
         [
             "line 5: 1005: no_answer: calls would go in a loop: 1005 → 1004 → 1005",
             "line 6: 1006: busy: 112 is an emergency number",
-            "line 8: 1007: condition: \"sometimes\" is none of unconditional, busy, no-answer, not-registered, \
-             not-reachable",
+            "line 8: 1007: condition: \"sometimes\" is none of unconditional, busy, no-answer, \
+             not-registered, not-reachable",
             "line 9: 1007: active: \"maybe\" is neither yes nor no",
             "line 10: 1007: after: \"soon\" is not a whole number of seconds",
             "line 11: 1007: it has 3 fields, and the heading 5",

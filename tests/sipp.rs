@@ -26,6 +26,38 @@ const POLL: Duration = Duration::from_millis(20);
 const NO_ANSWER_AFTER: u64 = 5;
 
 #[test]
+fn calls_are_forwarded_whatever_the_condition() {
+    // The subscriber's rule, whether it has a phone, what that does, and the reason that the target is told.
+    let kinds = [
+        ("unconditional", true, None, "unconditional"),
+        ("busy", true, Some("callee_busy"), "user-busy"),
+        ("not-registered", false, None, "unavailable"),
+        ("not-reachable", true, Some("callee_unavailable"), "unavailable"),
+        // Nothing is set: the phone itself says where the call goes.
+        ("", true, Some("callee_deflects"), "deflection"),
+    ];
+    for (condition, has_phone, callee, reason) in kinds {
+        let name = format!("forwarded_{}", if condition.is_empty() { reason } else { condition });
+        let subscriber = |port| {
+            let contact = if has_phone { format!(",contact=sip:1004@{B}:{port}") } else { String::new() };
+            let rule = if condition.is_empty() { String::new() } else { format!(",{condition}=1005") };
+            format!("number=1004{contact}{rule}")
+        };
+        let Some(mut lab) = Lab::with(&name, subscriber) else { return };
+        let mut phones: Vec<(&str, &str)> = callee.map(|callee| (callee, B)).into_iter().collect();
+        phones.extend([("target_forwarded", C), ("caller_forwarded", A)]);
+        let calls = lab.run(&phones);
+        let [.., c, a] = &calls[..] else { unreachable!() };
+        assert_one_dialog(a);
+        let invites: Vec<&Message> =
+            calls[..calls.len() - 1].iter().map(|call| call.received("INVITE")).collect();
+        assert_own_legs(&[&invites[..], &[a.sent("INVITE")]].concat());
+        assert_eq!(parameter(c.received("INVITE").header("Diversion"), ";reason="), reason);
+        lab.stop("calls: 1 started, 1 answered, 0 failed, 0 cancelled; forwarded 1 times");
+    }
+}
+
+#[test]
 fn the_callees_408_forwards_the_call_and_the_target_hangs_up() {
     let Some(mut lab) = Lab::new("callee_408", 20) else { return };
     let calls = lab.run(&[("callee_408", B), ("target", C), ("caller", A)]);
@@ -243,6 +275,12 @@ struct Lab {
 impl Lab {
     /// `None`, with a word on standard error, when SIPp is not installed.
     fn new(name: &str, after: u64) -> Option<Lab> {
+        let rule = format!("no-answer=1005,after={after}");
+        Lab::with(name, |port| format!("number=1004,contact=sip:1004@{B}:{port},{rule}"))
+    }
+
+    /// The same with another subscriber, at the port that all phones have.
+    fn with(name: &str, subscriber: impl FnOnce(u16) -> String) -> Option<Lab> {
         if Command::new("sipp").arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
             // Not eprintln!, which the harness hides where a test passes; in one piece, for others write too.
             let cure = "sipp is not installed (Debian: apt-get install sip-tester)";
@@ -258,7 +296,7 @@ impl Lab {
             Command::new(env!("CARGO_BIN_EXE_ringway"))
                 .args(["--listen", &format!("udp:{SERVER}:{port}"), "--shards", "1", "--max-calls", "100"])
                 .args(["--max-transactions", "1000", "--admin", "off", "--subscriber"])
-                .arg(format!("number=1004,contact=sip:1004@{B}:{port},no-answer=1005,after={after}"))
+                .arg(subscriber(port))
                 .args(["--subscriber", &format!("number=1005,contact=sip:1005@{C}:{port}")])
                 // SIPp 3.6 reads the first challenge only and knows no SHA-256.
                 .args(["--subscriber", "number=1006,password=secret", "--auth-algorithms", "md5"])

@@ -19,7 +19,9 @@ const LINES: &str = "{\"number\":\"1\",\"no_answer\":\"2\",\"after_s\":30}\n{\"n
                      \"8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a8a\",\
                      \"md5\":\"00112233445566778899aabbccddeeff\"},\"bindings\":[{\
                      \"uri\":\"sip:2@192.0.2.7\",\
-                     \"destination\":\"192.0.2.7:5060\",\"expires_at\":4000000000}]}\n{\"number\":\"3\"}\n";
+                     \"destination\":\"192.0.2.7:5060\",\"expires_at\":4000000000}]}\n{\"number\":\"3\",\
+                     \"busy\":{\"target\":\"1\",\"active\":false},\
+                     \"not_reachable\":\"sip:x@192.0.2.7\",\"headers\":\"none\",\"privacy\":\"full\"}\n";
 
 fn name(path: &Path) -> &str {
     path.to_str().expect("UTF-8")

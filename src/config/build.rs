@@ -7,6 +7,7 @@ use super::{Config, ConfigError, World, forwarding, store, subscriber, system};
 use crate::directory::Subscriber;
 use crate::limits::{LISTENERS_MAX, SHARDS_MAX};
 use crate::net::NetSettings;
+use crate::service::codes;
 use crate::settings::{AckPolicy, LateAnswer, Listener, Media, Registration, Settings, Timers};
 use crate::store::{Place, Settings as StoreSettings};
 use crate::{admin, auth, cdr, service};
@@ -34,7 +35,8 @@ pub fn config(values: &mut Values, world: &World<'_>) -> Result<Config, ConfigEr
         values.subscribers = subscriber::lab()?;
     }
     let auth = auth(values, &listeners)?;
-    let forwarding = forwarding::settings(values, &listeners)?;
+    let codes = codes(values)?;
+    let forwarding = service::Settings { codes, ..forwarding::settings(values, &listeners)? };
     let subscribers = subscriber::subscribers(&values.subscribers, &auth.realm, &forwarding)?;
     reachable(&listeners, &subscribers)?;
     let log = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
@@ -126,6 +128,14 @@ fn settings(values: &Values, listeners: Vec<Listener>) -> Result<Settings, Confi
         forwarding: service::Settings::default(),
         records: false,
     })
+}
+
+/// The feature codes, which are those of the operator alone where any are given.
+fn codes(values: &Values) -> Result<Option<codes::Table>, ConfigError> {
+    let short: Vec<_> =
+        values.list(Key::FeatureCode, value::feature_code)?.into_iter().map(|(code, _)| code).collect();
+    let table = if short.is_empty() { codes::Table::default() } else { codes::Table { short } };
+    Ok((!values.switch(Key::NoFeatureCodes)?).then_some(table))
 }
 
 fn registration(values: &Values) -> Result<Registration, ConfigError> {

@@ -4,6 +4,7 @@
 
 use super::options::{Kind, Setting};
 use crate::auth::{Algorithm, Network};
+use crate::service::codes::ShortCode;
 use std::net::{IpAddr, SocketAddr};
 
 /// Why a text was refused.
@@ -29,6 +30,7 @@ pub fn expected(setting: &Setting) -> String {
         Kind::Realm => "printable ASCII without quotes and backslashes".to_owned(),
         Kind::Algorithms => "sha-256 and md5, or one of them".to_owned(),
         Kind::Network => "an IP address, or a network with its prefix".to_owned(),
+        Kind::FeatureCode => "CODE=ACTION:CONDITION, such as *92=register:no-answer".to_owned(),
         Kind::Store => "redb, memory, or the URL of a Redis server".to_owned(),
         Kind::Address => "ADDRESS:PORT or off".to_owned(),
         Kind::Subscriber => "number=, password=, contact=, unconditional=, busy=, no-answer=, \
@@ -270,6 +272,11 @@ pub fn algorithms(text: &str) -> Result<Vec<Algorithm>, Reason> {
 /// `ADDRESS` or `ADDRESS/PREFIX`.
 pub fn network(text: &str) -> Result<Network, Reason> {
     text.parse().map_err(str::to_owned)
+}
+
+/// `*92=register:no-answer`.
+pub fn feature_code(text: &str) -> Result<ShortCode, Reason> {
+    text.parse()
 }
 
 /// What `--store` names.

@@ -21,6 +21,7 @@ pub fn told(invite: &Message<'_>, (hops, place): (u8, u8), manner: &Manner) -> V
     }
     let causes = history(invite, &numbers)?;
     is(manner.history.has_history_info() || causes.is_none(), "History-Info to whom it is not told")?;
+    is(causes.is_some() || hop == 0 || !manner.history.has_history_info(), "no History-Info")?;
     if let Some(causes) = causes {
         is(causes.len() == usize::from(hop), "History-Info")?;
         is(told.tell(&causes), "Diversion and History-Info do not agree")?;
@@ -55,20 +56,22 @@ fn diversions(invite: &Message<'_>, numbers: &[[u8; 3]]) -> Verdict<Vec<u8>> {
 
 /// The kinds that the causes of History-Info name; `None`: there is none.
 fn history(invite: &Message<'_>, numbers: &[[u8; 3]]) -> Verdict<Option<Vec<u8>>> {
-    let (mut kinds, mut index, mut entries) = (Vec::new(), String::new(), 0);
+    let (mut kinds, mut before, mut entries) = (Vec::new(), String::new(), 0);
     for entry in invite.values(HeaderName::HistoryInfo).flat_map(split_list) {
         let address = NameAddr::parse(entry).map_err(|_| "a History-Info entry that is none")?;
         let uri = Uri::parse(address.uri).map_err(|_| "a History-Info entry's URI")?;
         let user = numbers.get(entries).ok_or("a History-Info entry too many")?;
         is(uri.user == user, "a History-Info entry of another number")?;
-        index += if entries == 0 { "1" } else { ".1" };
+        // RFC 7044 §10.3 rules 2 to 4: we retarget one level deeper, branch after branch.
+        let index = if entries == 0 { "1".into() } else { format!("1.{entries}") };
         is(address.param("index") == Some(index.as_bytes()), "a History-Info entry's index")?;
-        if let Some(before) = index.strip_suffix(".1") {
+        if entries > 0 {
             is(address.param("mp") == Some(before.as_bytes()), "a History-Info entry's mp")?;
             kinds.push(Kind::of_cause(uri.param("cause").unwrap_or_default()));
         } else {
             is(uri.param("cause").is_none(), "a cause of the first History-Info entry")?;
         }
+        before = index;
         entries += 1;
     }
     Ok((entries > 0).then_some(kinds))

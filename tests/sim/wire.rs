@@ -191,7 +191,7 @@ fn deflection(pen: &mut Pen<'_>, call: &Call, place: u8) {
         0 => pen.put(&[b"Contact: <tel:", &digits, b">;q=0.7\r\n"]),
         _ => pen.put(&[b"Contact: <sip:", &digits, b"@", SERVER_TEXT.as_bytes(), b">;q=0.7\r\n"]),
     };
-    if call.index % 2 == 0 {
+    if call.index.is_multiple_of(2) {
         pen.put(&[b"Contact: <sip:", &number(call.hops, 0), b"@", SERVER_TEXT.as_bytes(), b">;q=0.1\r\n"]);
     }
 }

@@ -14,8 +14,8 @@ pub const ROWS: &[Setting] = &[
         help: "Whom to serve: number=, password= (to register and to call), contact= (sip URI with an IP \
                address, for a phone that does not register), unconditional=, busy=, no-answer=, \
                not-registered=, not-reachable= (where to forward to: a number, a sip or tel URI), after= \
-               (seconds), headers= (as --headers) and privacy= (full: who it forwards to beyond trusted peers \
-               is not told its number); in TOML a [[subscriber]] table each",
+               (seconds), headers= (as --headers) and privacy= (full: who it forwards to beyond trusted \
+               peers is not told its number); in TOML a [[subscriber]] table each",
         ..ROW
     },
     Setting {
@@ -89,8 +89,8 @@ pub const ROWS: &[Setting] = &[
         topic: FORWARDING,
         repeatable: true,
         help: "Where targets are reached that no subscriber has: prefix=, how their numbers begin (the \
-               longest counts), and to=, a sip URI whose user the number takes the place of and whose host is \
-               an IP address",
+               longest counts), and to=, a sip URI whose user the number takes the place of and whose host \
+               is an IP address",
         ..ROW
     },
     Setting {
@@ -101,8 +101,9 @@ pub const ROWS: &[Setting] = &[
         example: "address=192.0.2.0/24,headers=diversion,identity=diverting",
         topic: FORWARDING,
         repeatable: true,
-        help: "What another server wants to be told: address= of it or of its network, headers= as --headers, \
-               and identity= caller or diverting, whose number P-Asserted-Identity has on forwarded calls",
+        help: "What another server wants to be told: address= of it or of its network, headers= as \
+               --headers, and identity= caller or diverting, whose number P-Asserted-Identity has on \
+               forwarded calls",
         ..ROW
     },
     Setting {
@@ -134,6 +135,27 @@ pub const ROWS: &[Setting] = &[
         name: "no-deflection",
         topic: FORWARDING,
         help: "Pass a phone's 302 on to the caller instead of forwarding the call to its Contact",
+        ..SWITCH
+    },
+    Setting {
+        key: Key::FeatureCode,
+        name: "feature-code",
+        form: "CODE=ACTION:CONDITION",
+        kind: Kind::FeatureCode,
+        example: "*92=register:no-answer",
+        topic: FORWARDING,
+        repeatable: true,
+        help: "A short code that phones dial: register (the target follows the code), activate, deactivate, \
+               erase or query, for unconditional, busy, no-answer, not-registered, not-reachable (with \
+               not-registered), all or all-conditional; the first one takes the place of *72, *73, *90, *91, \
+               *92 and *93",
+        ..ROW
+    },
+    Setting {
+        key: Key::NoFeatureCodes,
+        name: "no-feature-codes",
+        topic: FORWARDING,
+        help: "Take no feature codes, those of mobile phones (**61*...#) neither",
         ..SWITCH
     },
 ];

@@ -60,6 +60,8 @@ pub enum Kind {
     Algorithms,
     /// `ADDRESS` or `ADDRESS/PREFIX`.
     Network,
+    /// A feature code and what it does.
+    FeatureCode,
     /// A store's name or URL.
     Store,
     /// `ADDRESS:PORT`, or `off`.
@@ -120,6 +122,8 @@ pub enum Key {
     NumberRule,
     Emergency,
     NoDeflection,
+    FeatureCode,
+    NoFeatureCodes,
     MaxContacts,
     MinExpires,
     MaxExpires,

@@ -16,8 +16,9 @@
 //! Only `number` must stand in a line; of a binding `uri`, `destination` and `expires_at` must. Left out,
 //! `q` is 1 and the rest is none. `ha1` is H(number ":" realm ":" password) for each algorithm (RFC 7616
 //! §3.4.2); `unconditional`, `busy`, `no_answer`, `not_registered` and `not_reachable` are targets, or
-//! objects where they are not active; `headers` is a form of history; `expires_at` counts seconds since 1970; `call_id` stands for the REGISTER's Call-ID; `listener`
-//! is the address that the REGISTER came in by; `revision` is written by dump and not looked at by load.
+//! objects where they are not active; `headers` is a form of history; `expires_at` counts seconds since
+//! 1970; `call_id` stands for the REGISTER's Call-ID; `listener` is the address that the REGISTER came in
+//! by; `revision` is written by dump and not looked at by load.
 //!
 //! A store keeps the subscriber's part and the bindings' part apart, since a REGISTER changes the latter
 //! alone; each has its own `revision`, and the number is their key. Fields that a later version adds are
