@@ -131,7 +131,7 @@ impl Calls {
         }
         // Without a phone no search starts: what follows says more.
         if entry.locations(on.context.unix()).next().is_some() {
-            self.tell_of_forwarding(on, handle);
+            self.tell_of_forwarding(on, handle, invite);
         }
         match self.search(on, handle, Callee::Subscriber(entry), invite) {
             Ok(()) => Next::Tried,
@@ -166,7 +166,7 @@ impl Calls {
             Divert::Outside(mut outside) => {
                 self.record_diversion(on, handle, (diversion, Callee::Outside(&outside)), invite);
                 name_cause(&settings, diversion.reason, &mut outside);
-                self.tell_of_forwarding(on, handle);
+                self.tell_of_forwarding(on, handle, invite);
                 match self.search(on, handle, Callee::Outside(&outside), invite) {
                     Ok(()) => Next::Tried,
                     Err(NotTried::Refused(status)) => Next::Refuse(status, Cause::Failed),
@@ -212,18 +212,11 @@ impl Calls {
     }
 
     /// 181 to the caller, if it is owed one and nothing waits for its PRACK (SIP_RULES 14).
-    pub(super) fn tell_of_forwarding(&mut self, on: &mut Signalling, handle: Handle) {
+    pub(super) fn tell_of_forwarding(&mut self, on: &mut Signalling, handle: Handle, invite: &Message<'_>) {
         let Some(call) = self.calls.get_mut(handle) else { return };
         if call.owes_181 && call.outstanding.is_none() {
             call.owes_181 = false;
-            let forwarded = (Status::CALL_IS_BEING_FORWARDED, Heard::Forwarded);
-            if call.chain.caller_has_history {
-                self.with_invite(on, handle, |calls, on, invite| {
-                    calls.tell(on, handle, forwarded, Some(invite));
-                });
-            } else {
-                self.tell(on, handle, forwarded, None);
-            }
+            self.tell(on, handle, (Status::CALL_IS_BEING_FORWARDED, Heard::Forwarded), Some(invite));
         }
     }
 }

@@ -344,8 +344,8 @@ impl Calls {
     /// The caller acknowledged: what was held back goes out.
     pub(super) fn release_held(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(call) = self.calls.get_mut(handle) else { return };
-        if call.state == CallState::Searching {
-            self.tell_of_forwarding(on, handle);
+        if call.state == CallState::Searching && call.owes_181 {
+            self.with_invite(on, handle, |calls, on, invite| calls.tell_of_forwarding(on, handle, invite));
         }
         let call = self.calls.get_mut(handle).filter(|call| call.outstanding.is_none());
         if let Some(call) = call

@@ -64,8 +64,8 @@ pub(super) fn leg_invite(
     }
 }
 
-/// Writes the INVITE with as much of the diversions as it is told now. Returns where its To line ends, and the
-/// bytes that tell of diversions besides those that pass.
+/// Writes the INVITE with as much of the diversions as it is told now. Returns where its To line ends, and
+/// the bytes that tell of diversions besides those that pass.
 fn write_leg_invite(
     context: &Context,
     out: &mut Vec<u8>,

@@ -158,12 +158,12 @@ fn a_chain_of_two_to_five_is_told_whole_and_in_order() {
                 format!("<sip:{name}@127.0.0.60>;reason=unconditional;counter=1;privacy=off")
             })
             .collect();
-        // RFC 7044 §10.3 rule 3: whatever this server tries is a branch of its own below the number called.
+        // Each is a level of its own, as where Diversion is converted (RFC 7544 §5).
         let mut entries = vec!["<sip:1004@127.0.0.60>;index=1".to_string()];
         for place in 1..=length {
             let name = if place == length { D.number.into() } else { name(place) };
-            let before = if place == 1 { "1".into() } else { format!("1.{}", place - 1) };
-            entries.push(format!("<sip:{name}@127.0.0.60;cause=302>;index=1.{place};mp={before}"));
+            let before = format!("1{}", ".1".repeat(place - 1));
+            entries.push(format!("<sip:{name}@127.0.0.60;cause=302>;index={before}.1;mp={before}"));
         }
         let diversions: Vec<&str> = diversions.iter().map(String::as_str).collect();
         let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
@@ -195,7 +195,7 @@ fn a_chain_tells_each_response_on_the_entry_of_who_gave_it() {
     let entries = [
         "<sip:1004@127.0.0.60?Reason=SIP%3Bcause%3D486>;index=1",
         "<sip:1005@127.0.0.60;cause=486?Reason=SIP%3Bcause%3D408>;index=1.1;mp=1",
-        "<sip:1006@127.0.0.60;cause=408>;index=1.2;mp=1.1",
+        "<sip:1006@127.0.0.60;cause=408>;index=1.1.1;mp=1.1",
     ];
     tells(&d.invite, &diversions, &entries);
     tells(&c.invite, &diversions[1..], &[entries[0], "<sip:1005@127.0.0.60;cause=486>;index=1.1;mp=1"]);

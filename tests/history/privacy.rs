@@ -62,8 +62,8 @@ fn a_private_number_whose_entry_came_is_marked_or_hidden_there() {
 fn received_diversions_that_are_private_are_hidden_from_others() {
     for privacy in ["full", "uri", "name", "FULL", "\"full\""] {
         let line = format!(
-            "Diversion: \"Boss\" <sip:2@x;user=phone>;reason=user-busy;privacy={privacy};counter=1;screen=yes, \
-             <sip:1@x>;reason=away;privacy=off"
+            "Diversion: \"Boss\" <sip:2@x;user=phone>;reason=user-busy;privacy={privacy};counter=1;\
+             screen=yes, <sip:1@x>;reason=away;privacy=off"
         );
         let b = passed_on(form(BOTH), &[&line]);
         let diversion =
@@ -103,7 +103,8 @@ fn received_entries_that_are_private_are_hidden_from_others() {
     ];
     for escaped in notations {
         let line = format!(
-            "History-Info: \"Boss\" <sip:1@x?{escaped}>;index=1, <sip:1004@127.0.0.60;cause=486>;index=1.1;mp=1"
+            "History-Info: \"Boss\" <sip:1@x?{escaped}>;index=1, \
+             <sip:1004@127.0.0.60;cause=486>;index=1.1;mp=1"
         );
         let target = "<sip:1004@127.0.0.60;cause=486>;index=1.1;mp=1";
         let b = passed_on(form(BOTH), &[&line]);

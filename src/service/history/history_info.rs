@@ -154,9 +154,11 @@ impl<'a> Told<'a> {
             before = Some(self.write_next(line, (before, cause), Subject::Called, extras));
         }
         let Some(mut index) = before else { return };
+        // Each number's service is an entity of its own that the call came to, so each diversion is a level
+        // of its own (RFC 7044 §10.3 rule 2), as it is where our Diversion is converted (RFC 7544 §5).
         let mut hops = self.hops.iter().peekable();
         while let Some(hop) = hops.next() {
-            let target = index.branch();
+            let target = index.deeper();
             let cause = Some(hop.reason.cause());
             let (subject, extras) = match hops.peek() {
                 Some(next) => (Subject::Own(hop.target), extras_of(next, cause)),

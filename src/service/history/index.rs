@@ -12,20 +12,18 @@ pub(super) struct Index<'a> {
     has_gap: bool,
     /// `.1` so often.
     levels: u16,
-    /// The number of the last level; 0: none behind those.
-    branch: u16,
 }
 
 impl<'a> Index<'a> {
     /// That of the first entry of all.
-    pub const FIRST: Index<'static> = Index { received: b"1", has_gap: false, levels: 0, branch: 0 };
+    pub const FIRST: Index<'static> = Index { received: b"1", has_gap: false, levels: 0 };
 
     /// The one that this text is; `None`: it is none, or longer than any that is worth continuing.
     pub fn read(text: &'a [u8]) -> Option<Index<'a>> {
         let is_number = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
         let is_index =
             text.len() <= HISTORY_INDEX_BYTES_MAX && text.split(|&byte| byte == b'.').all(is_number);
-        is_index.then_some(Index { received: text, has_gap: false, levels: 0, branch: 0 })
+        is_index.then_some(Index { received: text, has_gap: false, levels: 0 })
     }
 
     /// Behind an entry that is missing.
@@ -38,11 +36,6 @@ impl<'a> Index<'a> {
         Index { levels: self.levels + 1, ..self }
     }
 
-    /// The next branch below this one, or beside it where it is such a branch itself (rules 2 to 4).
-    pub const fn branch(self) -> Index<'a> {
-        Index { branch: self.branch + 1, ..self }
-    }
-
     pub fn write(&self, writer: &mut Writer<'_>) {
         writer.raw(self.received);
         if self.has_gap {
@@ -50,9 +43,6 @@ impl<'a> Index<'a> {
         }
         for _ in 0..self.levels {
             writer.raw(b".1");
-        }
-        if self.branch > 0 {
-            writer.raw(b".").number(u64::from(self.branch));
         }
     }
 }
@@ -72,10 +62,9 @@ mod tests {
         assert_eq!(text(Index::FIRST), "1");
         assert_eq!(text(Index::FIRST.deeper().deeper()), "1.1.1");
         let received = Index::read(b"1.1.2").unwrap();
-        assert_eq!(text(received.branch()), "1.1.2.1");
-        assert_eq!(text(received.branch().branch()), "1.1.2.2");
+        assert_eq!(text(received.deeper()), "1.1.2.1");
         assert_eq!(text(received.behind_gap()), "1.1.2.0.1");
-        assert_eq!(text(received.behind_gap().branch()), "1.1.2.0.1.1");
+        assert_eq!(text(received.behind_gap().deeper()), "1.1.2.0.1.1");
     }
 
     #[test]

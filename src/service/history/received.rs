@@ -122,8 +122,7 @@ fn read<'a, T: Copy>(
 
 impl<'a> Diversion<'a> {
     fn read(text: &'a [u8]) -> Option<Diversion<'a>> {
-        let address = NameAddr::parse(text).ok()?;
-        let uri = readable(address.uri)?;
+        let (address, uri) = readable(text)?;
         let reason = address.param("reason").unwrap_or_default();
         let known = CAUSES.into_iter().find(|(_, name)| reason.eq_ignore_ascii_case(name.as_bytes()));
         Some(Diversion {
@@ -139,8 +138,7 @@ impl<'a> Diversion<'a> {
 
 impl<'a> Entry<'a> {
     fn read(text: &'a [u8]) -> Option<Entry<'a>> {
-        let address = NameAddr::parse(text).ok()?;
-        let uri = readable(address.uri)?;
+        let (address, uri) = readable(text)?;
         let index = Index::read(address.param("index")?)?;
         let cause = uri.param("cause").and_then(crate::sip::number::whole_number);
         let is_diversion = |cause: &u16| CAUSES.iter().any(|(known, _)| known == cause);
@@ -162,10 +160,12 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// A URI that can be written anew with parameters.
-fn readable(text: &[u8]) -> Option<Uri<'_>> {
-    let uri = Uri::parse(text).ok().filter(|_| text.len() <= TARGET_BYTES_MAX)?;
-    (uri.scheme != Scheme::Other).then_some(uri)
+/// An address whose URI can be written anew with parameters, with nothing of another one behind it.
+fn readable(text: &[u8]) -> Option<(NameAddr<'_>, Uri<'_>)> {
+    let address = NameAddr::parse(text).ok()?;
+    let uri = Uri::parse(address.uri).ok().filter(|_| address.uri.len() <= TARGET_BYTES_MAX)?;
+    let is_alone = !address.params.iter().any(|byte| b"<>".contains(byte));
+    (uri.scheme != Scheme::Other && is_alone).then_some((address, uri))
 }
 
 /// What the privacy parameter asks for (RFC 5806 §4); `None`: there is none. What is none of the RFC's values

@@ -39,7 +39,7 @@ pub fn run(data: &[u8]) {
         return;
     }
     let invite = index.message(&buffer);
-    received_diversions(&invite);
+    let _ = received_diversions(&invite);
     let rule = NumberRule { prefix: "1".into(), replacement: "+491".into() };
     let settings = Settings { number_rules: vec![rule], ..Settings::default() };
     let history = History { settings: &settings, form, invite: &invite, hops: &hops, to_trusted, is_outside };
