@@ -63,7 +63,10 @@ fn forward(criterion: &mut Criterion) {
                     to_trusted: false,
                     is_outside: false,
                 };
-                history.write(&mut Writer::new(&mut out));
+                let told = history.read().expect("a diversion");
+                let mut writer = Writer::new(&mut out);
+                told.write_above(&mut writer);
+                told.write_below(&mut writer);
                 out.len()
             });
         });

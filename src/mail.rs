@@ -117,14 +117,14 @@ pub enum Cause {
     SessionExpired,
     /// It had lasted as long as a call may.
     CallLimit,
+    /// It was to a feature code, and that was done or refused.
+    FeatureCode,
     /// A party did not know the call any more, or did not answer in it.
     Lost,
     /// The operator ended it.
     Operator,
     /// The server stopped before the call was over.
     Stopped,
-    /// A feature code was done, or refused.
-    FeatureCode,
     /// A table was full, or a message too long.
     Failed,
 }
@@ -160,10 +160,10 @@ impl Cause {
             Cause::NoPrack => "no prack",
             Cause::SessionExpired => "session expired",
             Cause::CallLimit => "call limit",
+            Cause::FeatureCode => "feature code",
             Cause::Lost => "lost",
             Cause::Operator => "operator",
             Cause::Stopped => "stopped",
-            Cause::FeatureCode => "feature code",
             Cause::Failed => "failed",
         }
     }

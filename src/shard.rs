@@ -170,8 +170,8 @@ impl Shard {
         self.draining = true;
     }
 
-    /// The server stops: what still lives is lost, and its records are posted ([`crate::mail::Letter::Ended`]).
-    /// The last that is asked of a shard.
+    /// The server stops: what still lives is lost, and its records are posted
+    /// ([`crate::mail::Letter::Ended`]). The last that is asked of a shard.
     pub fn close(&mut self, now: Now) {
         self.on.context.now = now;
         self.calls.post_unfinished(&mut self.on);

@@ -59,6 +59,9 @@ fn every_counter_is_there_with_a_help_text_and_total() {
         let family = families.get(&format!("ringway_{name}_total")).unwrap_or_else(|| panic!("{name}"));
         assert_eq!(family.kind, "counter", "{name}");
     }
+    for name in ["cdr_written", "cdr_lost", "cdr_errors"] {
+        assert_eq!(families[&format!("ringway_{name}_total")].kind, "counter", "{name}");
+    }
     for (name, family) in &families {
         assert_eq!(family.samples.len(), 1, "{name}");
         assert!(family.help.ends_with('.') || family.help.ends_with(')'), "{name}: {}", family.help);

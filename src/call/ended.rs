@@ -60,35 +60,6 @@ impl Story {
         let ending = call.and_then(|call| call.ending);
         self.end(now, ending.unwrap_or((EndedBy::Server, Cause::Failed)));
     }
-
-    /// The call went from one state to another; `is_code`: it is one to a feature code.
-    pub fn take_call_event(
-        &mut self,
-        now: Now,
-        (event, is_code): (CallEvent, bool),
-        (before, next): (CallState, CallState),
-    ) {
-        let is_ended = matches!(next, CallState::Refused | CallState::Ending | CallState::HangupHeld);
-        if before == next || !is_ended {
-            return;
-        }
-        let was_answered = before != CallState::Searching;
-        let ending = match event {
-            CallEvent::CallerCancel => (EndedBy::Caller, Cause::Cancel),
-            CallEvent::CallerBye => (EndedBy::Caller, Cause::Bye),
-            CallEvent::CalleeBye => (EndedBy::Callee, Cause::Bye),
-            CallEvent::AckMissing if was_answered => (EndedBy::Server, Cause::NoAck),
-            CallEvent::AckMissing => (EndedBy::Server, Cause::NoPrack),
-            CallEvent::TooLong if is_code => (EndedBy::Server, Cause::FeatureCode),
-            CallEvent::TooLong => (EndedBy::Server, Cause::CallLimit),
-            CallEvent::DialogLost => (EndedBy::Server, Cause::Lost),
-            CallEvent::SessionExpired => (EndedBy::Server, Cause::SessionExpired),
-            CallEvent::HangUp => (EndedBy::Server, Cause::Operator),
-            // They follow on an end, or end nothing.
-            CallEvent::CallerAck | CallEvent::AnswerDue => return,
-        };
-        self.end(now, ending);
-    }
 }
 
 impl Leg {
@@ -116,6 +87,30 @@ impl Leg {
 }
 
 impl Call {
+    /// The call went from one state to another.
+    pub fn take_event(&mut self, now: Now, event: CallEvent, (before, next): (CallState, CallState)) {
+        let is_ended = matches!(next, CallState::Refused | CallState::Ending | CallState::HangupHeld);
+        if before == next || !is_ended {
+            return;
+        }
+        let was_answered = before != CallState::Searching;
+        let ending = match event {
+            CallEvent::CallerCancel => (EndedBy::Caller, Cause::Cancel),
+            CallEvent::CallerBye => (EndedBy::Caller, Cause::Bye),
+            CallEvent::CalleeBye => (EndedBy::Callee, Cause::Bye),
+            CallEvent::AckMissing if was_answered => (EndedBy::Server, Cause::NoAck),
+            CallEvent::AckMissing => (EndedBy::Server, Cause::NoPrack),
+            CallEvent::TooLong if self.feature.is_some() => (EndedBy::Server, Cause::FeatureCode),
+            CallEvent::TooLong => (EndedBy::Server, Cause::CallLimit),
+            CallEvent::DialogLost => (EndedBy::Server, Cause::Lost),
+            CallEvent::SessionExpired => (EndedBy::Server, Cause::SessionExpired),
+            CallEvent::HangUp => (EndedBy::Server, Cause::Operator),
+            // They follow on an end, or end nothing.
+            CallEvent::CallerAck | CallEvent::AnswerDue => return,
+        };
+        self.story.end(now, ending);
+    }
+
     /// How often we have diverted it.
     pub fn hops(&self, context: &Context) -> u8 {
         Hop::all(context.keep.bytes(&self.chain.hops)).count().min(usize::from(u8::MAX)) as u8

@@ -203,6 +203,7 @@ impl Calls {
         }
         call.story.answer(Status::OK);
         on.context.metrics.feature_codes_done += 1;
+        call.story.answer(Status::OK);
         let is_offer = call.late_offer;
         call.dialog.negotiation = if is_offer { Negotiation::Sent } else { Negotiation::Stable };
         self.await_ack(on, handle);

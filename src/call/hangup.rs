@@ -182,13 +182,12 @@ impl Calls {
         let before = call.state;
         let (next, action) = call_step(before, event);
         call.state = next;
-        let is_code = call.feature.is_some();
-        call.story.take_call_event(on.context.now, (event, is_code), (before, next));
+        call.take_event(on.context.now, event, (before, next));
         if before != next && !matches!(next, CallState::Answered | CallState::HangupHeld) {
             call.stop_repeating(&mut on.context);
         }
         // One to a feature code ends so as it should.
-        let too_long = event == CallEvent::TooLong && !is_code;
+        let too_long = event == CallEvent::TooLong && call.feature.is_none();
         on.context.metrics.calls_too_long += u64::from(too_long);
         let unacknowledged = event == CallEvent::AckMissing && before != CallState::Searching;
         on.context.metrics.acks_missing += u64::from(unacknowledged);

@@ -69,6 +69,13 @@ impl Server {
         self.child.id().try_into().expect("a process id")
     }
 
+    /// Asks it to end by a signal, and waits for that; its exit code, if it gave one.
+    pub fn end(&mut self, signal: i32) -> Option<i32> {
+        // SAFETY: the child is ours and was not waited for, so the id is still its own.
+        assert_eq!(unsafe { libc::kill(self.id(), signal) }, 0);
+        self.child.wait().expect("an end").code()
+    }
+
     /// Asks the API; the status code and the answer as it came.
     pub fn get(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.admin).expect("the API");

@@ -34,8 +34,8 @@ pub const ROWS: &[Setting] = &[
         unit: "bytes",
         example: "64MiB",
         topic: CDR,
-        help: "A file that the next line would make longer than this gets a name with the time, and a new one \
-               is begun; so it is at midnight (UTC)",
+        help: "A file that the next line would make longer than this gets a name with the time, and a new \
+               one is begun; so it is at midnight (UTC)",
         ..ROW
     },
 ];
