@@ -270,3 +270,34 @@ fn targets_that_lead_nowhere_are_refused_at_the_start() {
         assert!(outcome.is_ok(), "{target}: {outcome:?}");
     }
 }
+
+#[test]
+fn feature_codes_are_the_usual_ones_the_operators_or_none() {
+    let short = |config: &Config| -> Option<Vec<String>> {
+        let table = config.settings.forwarding.codes.as_ref()?;
+        Some(table.short.iter().map(|short| short.code.to_string()).collect())
+    };
+    let usual = ["*72", "*73", "*90", "*91", "*92", "*93"].map(str::to_owned).to_vec();
+    assert_eq!(short(&started(&[], "")), Some(usual));
+    let own = ["--feature-code=*5=register:not-reachable", "--feature-code", "#5=erase:all"];
+    let config = started(&own, "");
+    assert_eq!(short(&config), Some(vec!["*5".to_owned(), "#5".to_owned()]));
+    let table = config.settings.forwarding.codes.expect("codes");
+    assert_eq!(table.short[0].conditions, [Condition::NotRegistered, Condition::NotReachable]);
+    let file = "feature-code = [\"*5=query:busy\"]\n";
+    assert_eq!(short(&started(&[], file)), Some(vec!["*5".to_owned()]));
+    assert_eq!(short(&started(&["--no-feature-codes"], file)), None);
+    for (bad, reason) in [
+        ("*5", "there is no = behind the code"),
+        ("*5=register", "there is no : behind the action"),
+        ("*5=set:busy", "the action is not register"),
+        ("*5=register:sometimes", "the condition is none of"),
+        ("5=register:busy", "a code is * or #"),
+        ("*5x=register:busy", "a code is * or #"),
+    ] {
+        let said = refused(&[&format!("--feature-code={bad}")]);
+        assert!(said.contains(reason) && said.contains("such as *92=register:no-answer"), "{said}");
+    }
+    let said = refused(&["--feature-code=*5=query:busy", "--feature-code=*5=query:all"]);
+    assert!(said.contains("the code *5 is given twice"), "{said}");
+}
