@@ -1,7 +1,7 @@
 //! RFC 5359 §2.7–2.9 as oracles: the messages that its flows give to each party, in their order, with the
 //! header fields that they show, against what each party gets from us. The RFC's server is a proxy that
-//! forks; ours stands in the middle. Each difference that is meant is named below. Skipped by name without the
-//! folder that `SIP_CORPORA` names.
+//! forks; ours stands in the middle. Each difference that is meant is named below. Skipped by name without
+//! the folder that `SIP_CORPORA` names.
 
 #[expect(dead_code, reason = "each test file uses its part of the laboratory")]
 mod lab;
@@ -181,9 +181,9 @@ fn compare(lab: &Lab, flow: &[Message], peers: &[(Peer, &str)]) {
     kept_apart(lab, flow, peers);
 }
 
-/// Differences that are meant, each looked at on both sides: the proxy keeps Call-ID, From tag, To and the Vias;
-/// a B2BUA has a dialog of its own with each party, and tells the target of the diversion (RFC 5806, which the
-/// RFC's flows do not use).
+/// Differences that are meant, each looked at on both sides: the proxy keeps Call-ID, From tag, To and the
+/// Vias; a B2BUA has a dialog of its own with each party, and tells the target of the diversion (RFC 5806,
+/// which the RFC's flows do not use).
 #[track_caller]
 fn kept_apart(lab: &Lab, flow: &[Message], peers: &[(Peer, &str)]) {
     let theirs = &flow[0];

@@ -7,7 +7,7 @@ use crate::report::Report;
 use crate::run::{self, Outcome, Progress, Watch};
 use crate::tally::Latency;
 use ringway::config::Config;
-use ringway::directory::{Condition, Directory, Subscriber};
+use ringway::directory::{Directory, Subscriber};
 use ringway::net::Server;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::sync::Arc;
@@ -169,7 +169,7 @@ mod tests {
         let callers = (0..100).map(|place| at(&plan.callers.nth(place).to_string(), plan.caller));
         let callees = (0..100).map(|place| {
             let callee = at(&plan.callees.nth(place).to_string(), plan.callee);
-            callee.forwarding_to(Condition::NoAnswer, "1005")
+            callee.forwarding_to(ringway::directory::Condition::NoAnswer, "1005")
         });
         let subscribers = callers.chain(callees).chain([at("1005", plan.target)]).collect();
         let server = start(&plan, subscribers).expect("a server");

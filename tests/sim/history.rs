@@ -1,5 +1,5 @@
-//! What the INVITE of a leg tells of its diversions: Diversion, History-Info and the Request-URI's cause say the
-//! same (RFC 5806, 7044, 4458; RFC 7544 is the map).
+//! What the INVITE of a leg tells of its diversions: Diversion, History-Info and the Request-URI's cause say
+//! the same (RFC 5806, 7044, 4458; RFC 7544 is the map).
 
 use super::audit::{Verdict, is};
 use super::call::Manner;
@@ -62,8 +62,8 @@ fn history(invite: &Message<'_>, numbers: &[[u8; 3]]) -> Verdict<Option<Vec<u8>>
         let uri = Uri::parse(address.uri).map_err(|_| "a History-Info entry's URI")?;
         let user = numbers.get(entries).ok_or("a History-Info entry too many")?;
         is(uri.user == user, "a History-Info entry of another number")?;
-        // RFC 7044 §10.3 rules 2 to 4: we retarget one level deeper, branch after branch.
-        let index = if entries == 0 { "1".into() } else { format!("1.{entries}") };
+        // RFC 7544 §5: each diversion is one level deeper.
+        let index = if entries == 0 { "1".into() } else { format!("{before}.1") };
         is(address.param("index") == Some(index.as_bytes()), "a History-Info entry's index")?;
         if entries > 0 {
             is(address.param("mp") == Some(before.as_bytes()), "a History-Info entry's mp")?;

@@ -1,6 +1,5 @@
-//! A call's rounds: the locations of one number after the other's, as the audit sees them. Who may be tried
-//! and who must be given up, who may win, and what counts when nobody answers (RFC 3261 §16.6, §16.7;
-//! SIP_RULES 2, 4, 5, 7). Everything is seen from where the server stands.
+//! A call's rounds as the audit sees them, from where the server stands: who may be tried and who must be
+//! given up, who may win, what counts when nobody answers (RFC 3261 §16.6, §16.7; SIP_RULES 2, 4, 5, 7).
 
 use super::audit::{Verdict, is};
 use super::plan::{Chain, Course, Goal, Kind, Path, Plan, Tally, Target, Told};
@@ -252,8 +251,7 @@ impl Rounds {
         }
     }
 
-    /// The server invites a callee for the first time, or behind its 422. `told`: what the INVITE tells of its
-    /// diversions.
+    /// The server invites a callee for the first time, or behind its 422; `told`: of which diversions.
     pub fn invite(&mut self, place: u8, told: &Told, now_ms: u64) -> Verdict {
         self.note_silence(now_ms);
         let number = self.leg(place).ok_or("an INVITE to a location that there is not")?;
