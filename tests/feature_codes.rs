@@ -13,6 +13,7 @@ use lab::{Lab, T1X64_MS};
 use proptest::prelude::*;
 use ringway::directory::{Condition, Entry};
 use ringway::mail::{Letter, Mail};
+use ringway::service::NumberRule;
 use ringway::service::change::{Action, Change};
 use ringway::service::codes::{Code, Table, parse};
 
@@ -140,6 +141,8 @@ fn what_cannot_be_is_refused_with_the_reason() {
         ("*67#", 404, "no forwarding to activate"),
         ("**67*1004#", 403, "itself"),
         ("**67*112#", 403, "emergency"),
+        ("**67*1-1-2#", 403, "emergency"),
+        ("*90(11.2)#", 403, "emergency"),
     ] {
         let invite = invite(&mut lab, B, code);
         let (refused, reason) = refused(&mut lab, invite);
@@ -149,9 +152,10 @@ fn what_cannot_be_is_refused_with_the_reason() {
     // C → D → C would be a loop.
     let looped = invite(&mut lab, D, "**21*1005#");
     let (status, reason) = refused(&mut lab, looped);
-    assert_eq!((status, &*reason), (403, "calls would go in a loop: 1006 → 1005 → 1006"));
+    // Whom others forward to is not told.
+    assert_eq!((status, &*reason), (403, "calls would go in a loop"));
     assert_eq!(rules(&lab, "1004"), ["no-answer 1005"]);
-    assert_eq!(lab.metrics().feature_codes_refused, 23);
+    assert_eq!(lab.metrics().feature_codes_refused, 25);
     lab.finish();
 }
 
@@ -188,29 +192,87 @@ fn a_password_says_whose_forwarding_it_is() {
     lab.finish();
 }
 
-#[test]
-fn a_trusted_peer_speaks_for_the_number_in_from_or_asserted() {
-    let trusted = || Lab::with(|setup| setup.settings.auth.trusted = vec!["127.0.0.137".parse().unwrap()]);
-    let from_b = "<sip:1004@127.0.0.60>;tag=7";
-    let from_nobody = "<sip:4711@example.com>;tag=7";
-    for (from, asserted) in [
-        (from_b, "<sip:1005@example.com>"),
-        (from_nobody, "<sip:1004@example.com>"),
-        (from_nobody, "<sip:0815@example.com>, <tel:1004>"),
-    ] {
-        let mut lab = trusted();
-        let mut invite = invite(&mut lab, A, "**67*1005#").line(format!("P-Asserted-Identity: {asserted}"));
-        invite.from = from.into();
-        let caller = done(&mut lab, invite);
-        assert_eq!(rules(&lab, "1004"), ["busy 1005", "no-answer 1005"], "{from} {asserted}");
-        hung_up(&mut lab, &caller);
-        lab.finish();
+/// Whether a code that A sends is done, with this From and these asserted identities.
+fn is_done(from: &str, asserted: &str, change: impl FnOnce(&mut lab::peer::Setup)) -> bool {
+    let mut lab = Lab::with(|setup| {
+        setup.settings.auth.trusted = vec!["127.0.0.137".parse().unwrap()];
+        change(setup);
+    });
+    let mut invite = invite(&mut lab, A, "**67*1006#");
+    invite.from = format!("{from};tag=7");
+    if !asserted.is_empty() {
+        invite = invite.line(format!("P-Asserted-Identity: {asserted}"));
     }
-    let mut lab = trusted();
-    let mut invite = invite(&mut lab, A, "**67*1005#");
-    invite.from = from_nobody.into();
-    assert_eq!(refused(&mut lab, invite).0, 403);
+    let caller = invite.send(&mut lab);
+    let status = lab.next_to(A);
+    if status == "403 INVITE" {
+        let refusal = caller.refused(&mut lab, 403);
+        assert!(refusal.one("Reason").contains("for numbers of ours alone"));
+        assert_eq!(rules(&lab, "1004"), ["no-answer 1005"], "{from} {asserted}");
+        lab.finish();
+        return false;
+    }
+    let mut caller = caller;
+    lab.expect(A, "100 INVITE");
+    caller.answered_and_acked(&mut lab);
+    hung_up(&mut lab, &caller);
     lab.finish();
+    true
+}
+
+#[test]
+fn a_trusted_peer_speaks_for_the_number_that_it_asserts_whatever_stands_in_from() {
+    let (from_b, from_nobody) = ("<sip:1004@127.0.0.60>", "<sip:4711@example.com>");
+    for (from, asserted, done) in [
+        (from_nobody, "<sip:1004@example.com>", true),
+        (from_nobody, "<sip:0815@example.com>, <tel:1004>", true),
+        (from_b, "<sip:1005@example.com>", true),
+        // RFC 3325 §5: anybody may have written that From.
+        (from_b, "<tel:+4915112345>", false),
+        (from_b, "", false),
+        (from_nobody, "", false),
+        // A phone at the peer's own address.
+        ("<sip:1003@127.0.0.60>", "", true),
+        ("<sip:1003@127.0.0.60>", "<tel:+4915112345>", false),
+    ] {
+        assert_eq!(is_done(from, asserted, |_| {}), done, "{from} {asserted}");
+    }
+}
+
+#[test]
+fn what_a_trusted_peer_asserts_is_whose_forwarding_it_is() {
+    let mut lab = Lab::with(|setup| setup.settings.auth.trusted = vec!["127.0.0.137".parse().unwrap()]);
+    let mut invite = invite(&mut lab, A, "**67*1006#").line("P-Asserted-Identity: <tel:1005>");
+    invite.from = "<sip:1004@127.0.0.60>;tag=7".into();
+    let caller = done(&mut lab, invite);
+    assert_eq!(rules(&lab, "1005"), ["busy 1006"]);
+    assert_eq!(rules(&lab, "1004"), ["no-answer 1005"]);
+    hung_up(&mut lab, &caller);
+    lab.finish();
+}
+
+#[test]
+fn no_number_rule_leads_past_a_password() {
+    let rule = NumberRule { prefix: "00".into(), replacement: "1".into() };
+    for (from, password, done) in
+        [("1003", false, true), ("00003", false, false), ("00003", true, false), ("1003", true, false)]
+    {
+        // A trusted peer is not asked, and nobody else while the server is its own machine's.
+        for trusted in [vec![], vec!["127.0.0.137".parse().unwrap()]] {
+            if trusted.is_empty() && from == "1003" && password {
+                continue; // It is challenged.
+            }
+            let from = format!("<sip:{from}@127.0.0.60>");
+            let is_done = is_done(&from, "", |setup| {
+                setup.settings.auth.trusted = trusted;
+                setup.settings.forwarding.number_rules = vec![rule.clone()];
+                if password {
+                    lab::digest::set_password(setup, A);
+                }
+            });
+            assert_eq!(is_done, done, "{from} {password}");
+        }
+    }
 }
 
 #[test]
@@ -377,9 +439,20 @@ fn what_else_is_asked_in_the_call_is_refused() {
     let mut lab = Lab::new();
     let dialled = invite(&mut lab, B, "*#61#");
     let mut caller = done(&mut lab, dialled);
+    // 481 would end the dialog (RFC 5057 §5.1), and with it our BYE and MESSAGE.
     for method in ["INFO", "REFER", "MESSAGE", "OPTIONS"] {
         caller.in_dialog(&mut lab, method, &[]);
-        lab.expect(B, &format!("481 {method}"));
+        lab.expect(B, &format!("488 {method}"));
+    }
+    let contact = "Contact: <sip:1004@127.0.0.136:5060>";
+    for (method, body) in [("UPDATE", lab::caller::OFFER), ("INVITE", lab::caller::OFFER), ("INVITE", "")] {
+        let cseq = lab.serial();
+        let request = caller.dialog().text(&mut lab, method, 1_000 + cseq, &[contact], body);
+        lab.send(B, &request);
+        lab.expect(B, &format!("488 {method}"));
+        if method == "INVITE" {
+            lab.send(B, &request.replace("INVITE", "ACK"));
+        }
     }
     hung_up(&mut lab, &caller);
     lab.finish();

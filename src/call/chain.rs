@@ -8,10 +8,12 @@ use super::{Calls, Signalling};
 use crate::context::Context;
 use crate::directory::HistoryForm;
 use crate::keep::Kept;
-use crate::service::AssertedParty;
+use crate::limits::NUMBER_BYTES_MAX;
 use crate::service::history::{History, Hop};
+use crate::service::{AssertedParty, Settings};
 use crate::sip::name_addr::split_list;
-use crate::sip::{HeaderName, Message, Uri};
+use crate::sip::uri::Scheme;
+use crate::sip::{HeaderName, Message, NameAddr, Uri};
 use crate::slab::Handle;
 use std::net::SocketAddr;
 
@@ -51,7 +53,8 @@ impl Calls {
         text.extend_from_slice(if caller.is_empty() { b"-" } else { caller });
         text.push(b'\n');
         let diverted = invite.values(HeaderName::Diversion).chain(invite.values(HeaderName::HistoryInfo));
-        for number in diverted.flat_map(split_list).map(user_of).take(RECEIVED_NUMBERS_MAX) {
+        let name = |address| name_of(&context.settings.forwarding, invite, address);
+        for number in diverted.flat_map(split_list).map(name).take(RECEIVED_NUMBERS_MAX) {
             if !number.is_empty() && number != called {
                 text.extend_from_slice(number);
                 text.push(b'\n');
@@ -84,6 +87,19 @@ impl Call {
     pub fn called<'c>(&self, context: &'c Context) -> &'c [u8] {
         let numbers = context.keep.bytes(&self.chain.numbers);
         numbers.split(|&byte| byte == b'\n').rfind(|number| !number.is_empty()).unwrap_or_default()
+    }
+
+    /// Who calls, as it is known to the loop test: by what a trusted peer asserts, else by From.
+    pub fn caller_name<'m>(&self, settings: &Settings, invite: &Message<'m>) -> &'m [u8] {
+        let asserted = invite.values(HeaderName::PAssertedIdentity).flat_map(split_list).next();
+        let asserted = asserted.filter(|_| self.identity.is_trusted());
+        let from = invite.header(HeaderName::From).unwrap_or_default();
+        match asserted {
+            Some(asserted) => name_of(settings, invite, asserted),
+            // It has proved that the number is its own, whatever host stands behind it.
+            None if self.identity.is_proved() => user_of(from),
+            None => name_of(settings, invite, from),
+        }
     }
 
     /// What a leg to this address is told of the diversions.
@@ -147,13 +163,36 @@ impl Call {
     }
 }
 
-/// Keeps a kept text with something behind it.
+/// What the loop test knows a party by that an INVITE names: its number, or its URI where the number is one of
+/// somebody else's. 1005 at another server is not our 1005, but a global number is one everywhere (RFC 3966
+/// §5.1.4).
+fn name_of<'m>(settings: &Settings, invite: &Message<'_>, address: &'m [u8]) -> &'m [u8] {
+    let text = NameAddr::parse(address).map(|address| address.uri);
+    let Some((text, uri)) = text.ok().and_then(|text| Some((text, Uri::parse(text).ok()?))) else {
+        return user_of(address);
+    };
+    let is_global = || settings.normalized(uri.user, &mut [0; NUMBER_BYTES_MAX]).starts_with(b"+");
+    let dialled = Uri::parse(invite.request_uri()).map_or(&b""[..], |uri| uri.host);
+    let own = settings.own_hosts.iter().map(|(host, _)| host.as_bytes()).chain([dialled]);
+    let is_ours = |own: &[u8]| own.eq_ignore_ascii_case(uri.host);
+    match uri.scheme == Scheme::Tel
+        || uri.user.starts_with(b"+")
+        || own.into_iter().any(is_ours)
+        || is_global()
+    {
+        true => uri.user,
+        false => &text[..text.len() - uri.params.len() - uri.headers.len()],
+    }
+}
+
+/// Keeps a kept text with something behind it; where there is no room it stays as it was.
 fn append(context: &mut Context, kept: &mut Kept, write: impl FnOnce(&mut Vec<u8>)) {
     let mut text = std::mem::take(&mut context.scratch);
     text.clear();
     text.extend_from_slice(context.keep.bytes(kept));
     write(&mut text);
-    let longer = context.keep.keep(&text).unwrap_or(Kept::NONE);
-    context.keep.release(std::mem::replace(kept, longer));
+    if let Some(longer) = context.keep.keep(&text) {
+        context.keep.release(std::mem::replace(kept, longer));
+    }
     context.scratch = text;
 }

@@ -13,12 +13,13 @@ use super::{Calls, Request, Signalling};
 use crate::auth::Caller;
 use crate::context::{Context, Due};
 use crate::directory::{Entry, View};
+use crate::limits::NUMBER_BYTES_MAX;
 use crate::mail::{Cause, Letter};
 use crate::outbox::ListenerId;
 use crate::sdp;
+use crate::service::Wrong;
 use crate::service::change::{Change, NotSet};
 use crate::service::codes::{self, Bad, Code};
-use crate::service::{Settings, Wrong};
 use crate::signalling::ALLOW;
 use crate::sip::name_addr::split_list;
 use crate::sip::write::Writer;
@@ -77,6 +78,8 @@ impl From<NotSet> for Refused {
             NotSet::NoSubscriber => "the number is not served any more".to_owned(),
             NotSet::Configured => "the number's forwarding is set in the configuration".to_owned(),
             NotSet::NothingSet => "there is no forwarding to activate".to_owned(),
+            // Whom other numbers forward to is theirs to know.
+            NotSet::Wrong(Wrong::Loop(_)) => "calls would go in a loop".to_owned(),
             NotSet::Wrong(wrong) => wrong.to_string(),
         };
         Refused { status, reason }
@@ -271,8 +274,9 @@ fn read(context: &Context, request: &Request<'_>, caller: Caller<'_>) -> Result<
     Ok(Feature { number, code, takes_message: lists(message, HeaderName::Allow, b"MESSAGE") })
 }
 
-/// Whose settings the sender may change: who proved a number its own, who is named by a peer whose word is
-/// taken, and, where nobody is asked, the number that has a phone where the INVITE comes from.
+/// Whose settings the sender may change: who proved a number its own, who is asserted by a peer whose word is
+/// taken (RFC 3325 §5: what stands in From is the far end's word), and else the number in From that nobody
+/// could prove and that has a phone where the INVITE comes from.
 fn owner<'d>(
     context: &Context,
     view: &'d View<'_>,
@@ -281,27 +285,27 @@ fn owner<'d>(
 ) -> Option<&'d Entry> {
     let settings = &context.settings.forwarding;
     let message = &request.message;
-    let from = message.header(HeaderName::From).unwrap_or_default();
+    let mut room = [0; NUMBER_BYTES_MAX];
     match caller {
         Caller::Subscriber(number) => view.get(number),
-        Caller::Trusted => {
-            let asserted = message.values(HeaderName::PAssertedIdentity).flat_map(split_list);
-            std::iter::once(from).chain(asserted).find_map(|address| named(settings, view, address))
+        Caller::Trusted if message.has(HeaderName::PAssertedIdentity) => {
+            let mut asserted = message.values(HeaderName::PAssertedIdentity).flat_map(split_list);
+            asserted.find_map(|address| settings.find(view, number_of(address, &mut room)?))
         }
-        Caller::Unchecked => {
-            let entry = named(settings, view, from)?;
+        Caller::Trusted | Caller::Unchecked => {
+            let from = message.header(HeaderName::From).unwrap_or_default();
+            // No number rule: it would lead past the password of the number that it makes of another.
+            let entry = view.get(number_of(from, &mut room)?)?;
             let is_here = |place: SocketAddr| canonical(place.ip()) == canonical(request.source.ip());
             let is_phone = entry.locations(context.unix()).any(|location| is_here(location.destination));
-            is_phone.then_some(entry)
+            (is_phone && entry.subscriber.credentials.is_none()).then_some(entry)
         }
     }
 }
 
-/// The subscriber that an address names.
-fn named<'d>(settings: &Settings, view: &'d View<'_>, address: &[u8]) -> Option<&'d Entry> {
-    let mut room = [0; crate::limits::NUMBER_BYTES_MAX];
-    let number = Uri::decoded_user(user_of(address), &mut room)?;
-    if number.is_empty() { None } else { settings.find(view, number) }
+/// The number that an address names.
+fn number_of<'n>(address: &'n [u8], room: &'n mut [u8; NUMBER_BYTES_MAX]) -> Option<&'n [u8]> {
+    Uri::decoded_user(user_of(address), room).filter(|number| !number.is_empty())
 }
 
 /// An IPv4 address is one, however it is written.

@@ -10,10 +10,12 @@ use crate::limits::{NUMBER_BYTES_MAX, REQUEST_URI_BYTES_MAX};
 use crate::mail::Cause;
 use crate::metrics::Metrics;
 use crate::service::history::Hop;
+use crate::service::{self, NoTarget, SIP_PORT};
 use crate::service::{Divert, Facts, Failure, Outside, Reason, Refusal, condition_of, divert, write_number};
 use crate::settings::Settings;
 use crate::sip::name_addr::split_list;
 use crate::sip::number::q_value;
+use crate::sip::uri::Scheme;
 use crate::sip::{HeaderName, Message, NameAddr, Status, Uri};
 use crate::slab::Handle;
 use std::sync::Arc;
@@ -72,12 +74,12 @@ impl Calls {
         // A target outside has set nothing, whoever else has its number.
         let is_outside = call.search.outside.is_some();
         let entry = view.get(call.called(&on.context)).filter(|_| !is_outside);
-        let is_private = entry.is_some_and(|entry| entry.subscriber.is_private);
+        let is_private = call.search.is_private;
         let (status, rang) = match failure {
             Failure::Response { status, rang, .. } => (status.code(), rang),
             _ => (0, false),
         };
-        if let Some(target) = response.and_then(|response| deflection(&settings, response)) {
+        if let Some(target) = response.and_then(|response| self.deflection(on, handle, response)) {
             let reason = Reason::Deflection { alerting: rang };
             return self.send_on(on, handle, &view, &Diversion { reason, status, target, is_private });
         }
@@ -92,6 +94,25 @@ impl Calls {
                 self.send_on(on, handle, &view, &Diversion { reason, status, target, is_private })
             }
         }
+    }
+
+    /// Where a 302 sends the call; `None`: the response is none, or is not to be followed. Whom we do not
+    /// trust beyond our numbers does not choose whom their owners call.
+    pub(super) fn deflection<'r>(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        response: &Message<'r>,
+    ) -> Option<&'r [u8]> {
+        let settings = Arc::clone(&on.context.settings);
+        if response.status() != Some(Status::MOVED_TEMPORARILY) || !settings.forwarding.deflection {
+            return None;
+        }
+        let outside = self.calls.get(handle)?.search.outside.as_deref();
+        if outside.is_some_and(|outside| !settings.auth.is_trusted(outside.destination.ip())) {
+            return None;
+        }
+        self.with_invite(on, handle, |_, _, invite| preferred(&settings.forwarding, invite, response))?
     }
 
     /// The same as [`Calls::divert`] once the INVITE is read again.
@@ -153,18 +174,22 @@ impl Calls {
     ) -> Next {
         let settings = Arc::clone(&on.context.settings);
         let Some(call) = self.calls.get(handle) else { return Next::Relay };
-        match decide(&on.context, call, (view, &settings), diversion.target) {
+        match decide(&on.context, (call, invite), (view, &settings), diversion.target) {
             Divert::Refused(refusal) => {
                 on.context.metrics.forwards_refused += 1;
                 on.context.metrics.forwards_in_loop += u64::from(refusal == Refusal::Loop);
                 Next::Refuse(diversion.reason.refusal(), Cause::NotForwarded)
             }
             Divert::Subscriber(entry) => {
-                self.record_diversion(on, handle, (diversion, Callee::Subscriber(entry)), invite);
+                if !self.chained(on, handle, (diversion, Callee::Subscriber(entry)), invite) {
+                    return Next::Refuse(Status::SERVICE_UNAVAILABLE, Cause::Failed);
+                }
                 self.try_callee(on, handle, (view, invite), entry)
             }
             Divert::Outside(mut outside) => {
-                self.record_diversion(on, handle, (diversion, Callee::Outside(&outside)), invite);
+                if !self.chained(on, handle, (diversion, Callee::Outside(&outside)), invite) {
+                    return Next::Refuse(Status::SERVICE_UNAVAILABLE, Cause::Failed);
+                }
                 name_cause(&settings, diversion.reason, &mut outside);
                 self.tell_of_forwarding(on, handle, invite);
                 match self.search(on, handle, Callee::Outside(&outside), invite) {
@@ -176,6 +201,26 @@ impl Calls {
                 }
             }
         }
+    }
+
+    /// Records a diversion. `false`: there is no room for it; nobody could be told of it, nor a loop be seen.
+    fn chained(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        to: (&Diversion<'_>, Callee<'_>),
+        invite: &Message<'_>,
+    ) -> bool {
+        let hops =
+            |calls: &Calls, on: &Signalling| calls.calls.get(handle).map(|call| call.hops(&on.context));
+        let before = hops(self, on);
+        self.record_diversion(on, handle, to, invite);
+        let name = match to.1 {
+            Callee::Subscriber(entry) => entry.subscriber.number.as_bytes(),
+            Callee::Outside(outside) => outside.name.as_bytes(),
+        };
+        let is_named = self.calls.get(handle).is_some_and(|call| call.called(&on.context) == name);
+        is_named && hops(self, on) > before
     }
 
     /// The call's chain gets one longer.
@@ -224,7 +269,7 @@ impl Calls {
 /// The service's decision for a target of a call that lives.
 fn decide<'d>(
     context: &Context,
-    call: &Call,
+    (call, invite): (&Call, &Message<'_>),
     (view, settings): (&'d View<'_>, &Settings),
     target: &[u8],
 ) -> Divert<'d> {
@@ -236,9 +281,10 @@ fn decide<'d>(
             count += 1;
         }
     }
-    let (caller, tried) = numbers[..count].split_first().unwrap_or((&numbers[0], &[]));
+    // The caller's place in the chain comes first.
+    let tried = numbers[..count].get(1..).unwrap_or_default();
     let facts = Facts {
-        caller,
+        caller: call.caller_name(&settings.forwarding, invite),
         tried,
         diversions: call.chain.count,
         diversions_max: u32::from(settings.max_diversions),
@@ -255,23 +301,39 @@ fn decide<'d>(
     }
 }
 
-/// The URI of a 302's Contact that is preferred most among those that can be called (RFC 3261 §8.1.3.4);
-/// `None`: the response is none, or is not to be followed.
-pub(super) fn deflection<'r>(settings: &Settings, response: &Message<'r>) -> Option<&'r [u8]> {
-    if response.status() != Some(Status::MOVED_TEMPORARILY) || !settings.forwarding.deflection {
-        return None;
-    }
-    let mut best: Option<((bool, u16), &[u8])> = None;
+/// The target of the Contact that is preferred most among those that can be called (RFC 3261 §8.1.3.4).
+fn preferred<'r>(
+    settings: &service::Settings,
+    invite: &Message<'_>,
+    response: &Message<'r>,
+) -> Option<&'r [u8]> {
+    let mut best: Option<(u16, &[u8])> = None;
     for contact in response.values(HeaderName::Contact).flat_map(split_list) {
         let Ok(address) = NameAddr::parse(contact) else { continue };
-        let mut room = [0; NUMBER_BYTES_MAX];
-        let is_target = settings.forwarding.target(address.uri, &mut room).is_ok();
-        let rank = (is_target, address.param("q").and_then(q_value).unwrap_or(Q_MAX));
-        if best.is_none_or(|(other, _)| rank > other) {
-            best = Some((rank, address.uri));
+        let Some(target) = callable(settings, invite, address.uri) else { continue };
+        let q = address.param("q").and_then(q_value).unwrap_or(Q_MAX);
+        if best.is_none_or(|(other, _)| q > other) {
+            best = Some((q, target));
         }
     }
-    best.map(|(_, uri)| uri)
+    best.map(|(_, target)| target)
+}
+
+/// The target that a Contact's URI names; `None`: it cannot be called. The host that the caller dialled is
+/// ours, whatever it is called: phones write the name that they have registered at.
+fn callable<'r>(settings: &service::Settings, invite: &Message<'_>, uri: &'r [u8]) -> Option<&'r [u8]> {
+    let is_target = |text| settings.target(text, &mut [0; NUMBER_BYTES_MAX]).map(|_| ());
+    let at_dialled_host = || {
+        let (uri, dialled) = (Uri::parse(uri).ok()?, Uri::parse(invite.request_uri()).ok()?);
+        let port = |uri: &Uri<'_>| uri.port.unwrap_or(SIP_PORT);
+        let is_same = uri.host.eq_ignore_ascii_case(dialled.host) && port(&uri) == port(&dialled);
+        (is_same && uri.scheme == Scheme::Sip).then_some(uri.user)
+    };
+    match is_target(uri) {
+        Ok(()) => at_dialled_host().filter(|number| is_target(number).is_ok()).or(Some(uri)),
+        Err(NoTarget::HostName) => at_dialled_host().filter(|number| is_target(number).is_ok()),
+        Err(_) => None,
+    }
 }
 
 /// RFC 4458 §2: those who answer for a target beyond us are told why they get the call. A registered contact
@@ -310,9 +372,10 @@ fn write_address(context: &Context, call: &Call, invite: &Message<'_>, number: &
     }
 }
 
+/// A URI up to its parameters; a user part may hold what looks like some.
 fn without_params(uri: &[u8]) -> &[u8] {
-    let end = memchr::memchr2(b';', b'?', uri).unwrap_or(uri.len());
-    &uri[..end]
+    let behind = Uri::parse(uri).map_or(0, |uri| uri.params.len() + uri.headers.len());
+    &uri[..uri.len() - behind]
 }
 
 fn counter(metrics: &mut Metrics, reason: Reason) -> &mut u64 {

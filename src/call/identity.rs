@@ -102,6 +102,16 @@ impl Identity {
         Ok(Identity { origin, privacy: Privacy::of(invite)? })
     }
 
+    /// The caller's peer says who calls.
+    pub const fn is_trusted(self) -> bool {
+        matches!(self.origin, Origin::Trusted)
+    }
+
+    /// The caller's number is its own by its password.
+    pub const fn is_proved(self) -> bool {
+        matches!(self.origin, Origin::Subscriber)
+    }
+
     /// The caller's name in what others get to see of the call as a whole, of those that its From says.
     pub fn name_of(self, user: &[u8]) -> &[u8] {
         if self.privacy.hides() { ANONYMOUS } else { user }

@@ -140,7 +140,7 @@ impl Calls {
             // The caller's first INVITE is not over: its own fault if it is the caller who asks.
             let early = matches!(record.state, CallState::Searching | CallState::Answered);
             return Err(match side {
-                _ if !early => Status::CALL_DOES_NOT_EXIST,
+                _ if !early => self.absence(call),
                 Side::Caller(_) => BUSY,
                 Side::Callee(_) => GLARE,
             });

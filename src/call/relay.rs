@@ -66,7 +66,16 @@ impl Calls {
         match self.peer_of(from) {
             Some(to) if self.is_open(to) && self.is_heard(to) => Ok(Way { call, from, to }),
             _ if self.is_searching(call) && self.is_open(from) => Err(Status::SERVER_INTERNAL_ERROR),
-            _ => Err(Status::CALL_DOES_NOT_EXIST),
+            _ => Err(self.absence(call)),
+        }
+    }
+
+    /// What a request for the other party gets where there is none. The caller of a feature code stays in its
+    /// dialog, which 481 would end (RFC 5057 §5.1).
+    pub(super) fn absence(&self, call: Handle) -> Status {
+        match self.calls.get(call) {
+            Some(call) if call.feature.is_some() => Status::NOT_ACCEPTABLE_HERE,
+            _ => Status::CALL_DOES_NOT_EXIST,
         }
     }
 

@@ -344,6 +344,8 @@ impl Calls {
     /// The caller acknowledged: what was held back goes out.
     pub(super) fn release_held(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(call) = self.calls.get_mut(handle) else { return };
+        // Once somebody has answered it is the 200 that the caller waits for.
+        call.owes_181 &= call.winner.is_none();
         if call.state == CallState::Searching && call.owes_181 {
             self.with_invite(on, handle, |calls, on, invite| calls.tell_of_forwarding(on, handle, invite));
         }

@@ -3,7 +3,7 @@
 //! responses decides (§16.7) where the call goes on, or what the caller gets.
 
 use super::ended::cause_of;
-use super::forward::{Next, deflection};
+use super::forward::Next;
 use super::record::{Call, Heard, Leg};
 use super::reliable::{Outstanding, Reliability};
 use super::state::{CallState, LegEvent, LegState};
@@ -45,6 +45,8 @@ pub(super) struct Search {
     response: Kept,
     /// What its phones are told of diversions where no peer's setting speaks for them.
     pub history: HistoryForm,
+    /// Beyond trusted peers nobody is told that it diverted the call.
+    pub is_private: bool,
     /// Who is tried, where it is no subscriber of ours.
     pub outside: Option<Box<Outside>>,
 }
@@ -97,6 +99,7 @@ impl Search {
         best: None,
         response: Kept::NONE,
         history: HistoryForm::Both,
+        is_private: false,
         outside: None,
     };
 
@@ -133,9 +136,9 @@ impl Calls {
         let Some(call) = self.calls.get_mut(handle) else { return Err(NotTried::NoLocation) };
         call.search.end(&mut on.context);
         (call.search.ring_ms, call.search.history) = (ring_ms, history);
-        call.search.outside = match callee {
-            Callee::Outside(outside) => Some(Box::new(outside.clone())),
-            Callee::Subscriber(_) => None,
+        (call.search.outside, call.search.is_private) = match callee {
+            Callee::Outside(outside) => (Some(Box::new(outside.clone())), false),
+            Callee::Subscriber(entry) => (None, entry.subscriber.is_private),
         };
         call.search.level = u16::MAX;
         call.current = None;
@@ -266,7 +269,7 @@ impl Calls {
         let (call, cancelling) = (leg.call, leg.state == LegState::Cancelling);
         let searching = |call: &Call| call.state == CallState::Searching && call.winner.is_none();
         if self.calls.get(call).is_some_and(searching) {
-            if response.is_some_and(|response| deflection(&on.context.settings, response).is_some()) {
+            if response.is_some_and(|response| self.deflection(on, call, response).is_some()) {
                 // Somebody has said where the call goes: it need not ring elsewhere.
                 self.end_search(on, call, Some(handle));
                 self.note_redirection(handle);
@@ -404,7 +407,13 @@ impl Calls {
                 Next::Tried => {}
                 Next::Refuse(status, cause) => self.refuse(on, handle, (status, cause)),
                 Next::Relay => {
-                    self.reread(on, &kept, |calls, on, response| calls.relay_failure(on, handle, response));
+                    let told = |calls: &mut Calls, on: &mut Signalling, response: &Message<'_>| {
+                        calls.relay_failure(on, handle, response);
+                    };
+                    if self.reread(on, &kept, told).is_none() {
+                        // Never: what was kept can be read. Without a final response the call would stay.
+                        self.refuse(on, handle, (own_status(&best), cause_of(&best)));
+                    }
                 }
             },
         }
@@ -458,6 +467,10 @@ impl Calls {
                 }
             });
         });
+        if let Some(call) = self.calls.get_mut(handle).filter(|call| !sent && reliably && call.rseq > 1) {
+            // RFC 3262 §4: behind a gap the caller would take none of the following.
+            call.rseq -= 1;
+        }
         if sent && reliably {
             self.await_prack(on, handle, Outstanding { passes_to: None, identity: 0, offers: false });
         }

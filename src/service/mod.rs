@@ -10,5 +10,5 @@ mod target;
 
 pub use check::{Wrong, check};
 pub use decision::{Divert, Facts, Failure, Reason, Refusal, condition_of, divert};
-pub use settings::{AssertedParty, EMERGENCY, NumberRule, Peer, Route, Settings};
+pub use settings::{AssertedParty, EMERGENCY, NumberRule, Peer, Route, SIP_PORT, Settings};
 pub use target::{NoTarget, Outside, TARGET_BYTES_MAX, Target, write_number};

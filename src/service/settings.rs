@@ -80,7 +80,7 @@ impl Default for Settings {
 }
 
 /// The port of a URI that names none (RFC 3261 §19.1.2).
-pub(super) const SIP_PORT: u16 = 5060;
+pub const SIP_PORT: u16 = 5060;
 
 /// Those that every mobile phone knows (3GPP TS 22.101 §10.1.1).
 pub const EMERGENCY: [&str; 2] = ["112", "911"];

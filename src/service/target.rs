@@ -1,12 +1,13 @@
 //! Where calls are forwarded to: numbers of ours, numbers beyond a route, addresses.
 
+use super::codes::is_code;
 use super::settings::{Route, SIP_PORT, Settings};
 use crate::directory::{Entry, View};
 use crate::limits::NUMBER_BYTES_MAX;
 use crate::sip::Uri;
 use crate::sip::uri::Scheme;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// What a target's text names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +92,7 @@ impl Settings {
             Scheme::Sip if self.is_own_host(&uri) => number(uri.user, false, room),
             Scheme::Sip => match address_of(&uri) {
                 None => Err(NoTarget::HostName),
-                Some(address) if address.port() == 0 || address.ip().is_unspecified() => {
+                Some(address) if address.port() == 0 || !self.is_somebody(address.ip()) => {
                     Err(NoTarget::Nobody)
                 }
                 Some(_) => Ok(Target::Uri { text, uri }),
@@ -100,7 +101,7 @@ impl Settings {
     }
 
     /// Whether a number is one that no call is forwarded to. A URI is checked by its user: a gateway would
-    /// not look at the host either.
+    /// not look at the host either, nor at what only people need to read a number, nor at its parameters.
     #[must_use]
     pub fn is_emergency(&self, target: Target<'_>) -> bool {
         let mut room = [0; NUMBER_BYTES_MAX];
@@ -108,8 +109,15 @@ impl Settings {
             Target::Number(number) => number,
             Target::Uri { uri, .. } => Uri::decoded_user(uri.user, &mut room).unwrap_or_default(),
         };
-        let is = |number: &[u8]| self.emergency.iter().any(|emergency| emergency.as_bytes() == number);
-        is(number) || is(self.normalized(number, &mut [0; NUMBER_BYTES_MAX]))
+        let mut digits = [0; NUMBER_BYTES_MAX];
+        let is = |number: &[u8]| {
+            let mut digits = [0; NUMBER_BYTES_MAX];
+            let dialled = dialled(number, &mut digits);
+            self.emergency.iter().any(|emergency| [number, dialled].contains(&emergency.as_bytes()))
+        };
+        [number, dialled(number, &mut digits)]
+            .into_iter()
+            .any(|number| is(number) || is(self.normalized(number, &mut [0; NUMBER_BYTES_MAX])))
     }
 
     /// The subscriber with a number, or with what the rules make of it.
@@ -127,7 +135,7 @@ impl Settings {
             Target::Number(number) => {
                 let mut room = [0; NUMBER_BYTES_MAX];
                 let number = self.normalized(number, &mut room);
-                let route = self.route(number)?;
+                let route = self.route(number).filter(|route| is_routed(number, route))?;
                 let mut uri = b"sip:".to_vec();
                 write_number(&mut uri, number);
                 let uri = format!("{}@{}", String::from_utf8_lossy(&uri), route.host).into();
@@ -164,6 +172,21 @@ impl Settings {
         self.route(number).is_some_and(is_there) && Uri::decoded_user(uri.user, &mut other) == Some(number)
     }
 
+    /// Whether one host may be reached at an address. On our own machine nobody is, unless we are reached
+    /// there ourselves.
+    fn is_somebody(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        let is_many = match ip {
+            IpAddr::V4(ip) => ip.is_broadcast() || ip.octets()[0] == 0,
+            IpAddr::V6(ip) => ip.is_unspecified(),
+        };
+        let is_own_machine = |(host, _): &(Box<str>, u16)| {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+        };
+        !is_many && !ip.is_multicast() && (!ip.is_loopback() || self.own_hosts.iter().any(is_own_machine))
+    }
+
     /// Whether a URI's host is one of the server's own.
     fn is_own_host(&self, uri: &Uri<'_>) -> bool {
         let is = |(host, port): &(Box<str>, u16)| {
@@ -198,6 +221,30 @@ fn number<'t>(
         [] => Err(NoTarget::Empty),
         number => Ok(Target::Number(number)),
     }
+}
+
+/// What is left of a number for a gateway that dials it: no parameters (RFC 3261 §19.1.6), no visual
+/// separators (RFC 3966 §3), no `#` at its end.
+fn dialled<'n>(number: &[u8], room: &'n mut [u8; NUMBER_BYTES_MAX]) -> &'n [u8] {
+    let end = memchr::memchr(b';', number).unwrap_or(number.len());
+    let digits = number[..end].iter().filter(|byte| !b"-.()".contains(byte));
+    let mut length = 0;
+    for (&digit, place) in digits.zip(room.iter_mut()) {
+        *place = digit;
+        length += 1;
+    }
+    while length > 0 && room[length - 1] == b'#' {
+        length -= 1;
+    }
+    &room[..length]
+}
+
+/// Whether a number may go to others by a route: no parameters, by which its gateway could be told to take
+/// another carrier, and no feature code, which would change what is set for us there. Codes have to be routed
+/// by name.
+fn is_routed(number: &[u8], route: &Route) -> bool {
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-._()*#".contains(byte);
+    number.iter().all(is_digit) && (!is_code(number) || is_code(route.prefix.as_bytes()))
 }
 
 /// Writes a number as a user part (RFC 3261 §25.1): `#` and `%` have to be escaped.

@@ -4,7 +4,8 @@
 use crate::failing::{Way, counted, leg_to, one, own_response, reason};
 use crate::lab::callee::Leg;
 use crate::lab::caller::Caller;
-use crate::lab::peer::{A, Peer, SERVER, Setup};
+use crate::lab::peer::{A, B, C, Peer, SERVER, Setup};
+use crate::lab::scene::refuse_and_finish;
 use crate::lab::{Lab, T1X64_MS};
 use ringway::directory::{Condition, Forwarding, Subscriber};
 use std::net::SocketAddr;
@@ -214,5 +215,75 @@ fn an_end_without_a_phone_is_480() {
         lab.send(A, &caller.ack_refusal_text(&response));
         assert_eq!(counted(&lab), one(condition));
         lab.finish();
+    }
+}
+
+/// B forwards on busy to C: what comes of A's call with this From and these lines.
+fn told(from: &str, lines: &[&str], change: impl FnOnce(&mut Setup)) -> String {
+    let mut lab = Lab::with(|setup| {
+        crate::failing::only(setup, Condition::Busy, C.number);
+        change(setup);
+    });
+    let mut invite = crate::lab::caller::Invite::new(&mut lab, A, B.number);
+    invite.from = format!("{from};tag=7");
+    invite.lines.extend(lines.iter().map(|line| (*line).to_owned()));
+    let caller = invite.send(&mut lab);
+    lab.expect(A, "100 INVITE");
+    let b = Leg::expect(&mut lab, B);
+    b.respond(&mut lab, "486 Busy Here");
+    let sent = lab.sent();
+    let is_called = sent.contains(&"C INVITE".to_owned());
+    if is_called {
+        let c = leg_to(&mut lab, C);
+        refuse_and_finish(lab, &caller, &c);
+    } else {
+        let response = lab.last_to(A);
+        lab.send(A, &caller.ack_refusal_text(&response));
+        assert_eq!(lab.metrics().forwards_in_loop, 1);
+        lab.finish();
+    }
+    sent.last().expect("something is sent").clone()
+}
+
+#[test]
+fn a_number_at_another_server_is_none_of_ours() {
+    let from = "<sip:1003@127.0.0.60>";
+    for (from, line, result) in [
+        ("<sip:1005@127.0.0.60>", "", "A 486 INVITE"),
+        ("<sip:1005@127.0.0.60:5070>", "", "A 486 INVITE"),
+        ("<tel:1005>", "", "A 486 INVITE"),
+        ("<sip:1005@branch.example.com>", "", "C INVITE"),
+        (from, "Diversion: <sip:1005@branch.example.com>;reason=user-busy", "C INVITE"),
+        (from, "Diversion: <sip:1005@127.0.0.60>;reason=user-busy", "A 486 INVITE"),
+        (from, "History-Info: <sip:1005@branch.example.com>;index=1", "C INVITE"),
+        (from, "History-Info: <sip:1005@127.0.0.60;cause=486>;index=1", "A 486 INVITE"),
+    ] {
+        let lines: Vec<&str> = [line].into_iter().filter(|line| !line.is_empty()).collect();
+        assert_eq!(told(from, &lines, |_| {}), result, "{from} {line}");
+    }
+}
+
+#[test]
+fn a_global_number_is_one_at_every_server() {
+    let rule = || ringway::service::NumberRule { prefix: "0".into(), replacement: "+49".into() };
+    for (user, result) in [("+49301005", "A 486 INVITE"), ("0301005", "A 486 INVITE"), ("301005", "C INVITE")]
+    {
+        let sent = told(&format!("<sip:{user}@carrier.example.com>"), &[], |setup| {
+            setup.settings.forwarding.number_rules = vec![rule()];
+            setup.subscriber(C).number = "+49301005".into();
+            crate::failing::only(setup, Condition::Busy, "+49301005");
+        });
+        assert_eq!(sent, result, "{user}");
+    }
+}
+
+#[test]
+fn a_caller_is_known_by_what_a_trusted_peer_asserts() {
+    for (trusted, result) in [("127.0.0.137", "A 486 INVITE"), ("127.0.0.1", "C INVITE")] {
+        let line = "P-Asserted-Identity: <sip:1005@127.0.0.60>";
+        let sent = told("<sip:anonymous@anonymous.invalid>", &[line], |setup| {
+            setup.settings.auth.trusted = vec![trusted.parse().expect("an address")];
+        });
+        assert_eq!(sent, result);
     }
 }

@@ -96,22 +96,14 @@ fn a_uri_of_somebody_else_is_called_as_it_stands() {
 #[test]
 fn what_may_not_be_called_is_480() {
     for (contact, is_loop) in [
-        // The caller, the number itself (it has no other phone), emergency, nobody, no way there.
+        // The caller, the number itself (it has no other phone), emergency, nobody.
         ("<sip:1003@127.0.0.60>", true),
         ("<sip:1004@127.0.0.60>", true),
         ("<tel:112>", false),
         ("<sip:112@198.51.100.7>", false),
+        ("<sip:112;phone-context=+49@198.51.100.7>", false),
+        ("<sip:1-1-2@127.0.0.60>", false),
         ("<sip:1999@127.0.0.60>", false),
-        ("<sip:1005@somewhere.example>", false),
-        ("<sips:1005@127.0.0.60>", false),
-        ("<sip:1005@198.51.100.7;transport=tcp>", false),
-        ("<sip:127.0.0.60>", false),
-        ("<sip:1005@0.0.0.0>", false),
-        ("<sip:1005@198.51.100.7:0>", false),
-        ("<mailto:x@example.com>", false),
-        ("<sip:1005@198.51.100.7?Replaces=x>", false),
-        ("<sip:1005@198.51.100.7;method=REGISTER>", false),
-        ("<urn:service:sos>", false),
     ] {
         let mut lab = lab(|_| {});
         let caller = deflects(&mut lab, "180 Ringing", &[contact]);
@@ -123,6 +115,75 @@ fn what_may_not_be_called_is_480() {
         let counts = (metrics.forwards_refused, metrics.forwards_in_loop, counted(&lab));
         assert_eq!(counts, (1, is_loop.into(), [0; 6]), "{contact}");
         lab.finish();
+    }
+}
+
+/// What no call can be sent to.
+const UNCALLABLE: [&str; 14] = [
+    "<sip:1005@somewhere.example>",
+    "<sip:1005@pbx.example.com:5070>",
+    "<sips:1005@127.0.0.60>",
+    "<sip:1005@198.51.100.7;transport=tcp>",
+    "<sip:127.0.0.60>",
+    "<sip:1005@0.0.0.0>",
+    "<sip:1005@198.51.100.7:0>",
+    "<sip:1005@224.0.0.1>",
+    "<sip:1005@255.255.255.255>",
+    "<sip:1005@[ff02::1]>",
+    "<mailto:x@example.com>",
+    "<sip:1005@198.51.100.7?Replaces=x>",
+    "<sip:1005@198.51.100.7;method=REGISTER>",
+    "<urn:service:sos>",
+];
+
+#[test]
+fn a_302_to_what_cannot_be_called_reaches_the_caller() {
+    for contact in UNCALLABLE {
+        let mut lab = lab(|_| {});
+        let caller = deflects(&mut lab, "180 Ringing", &[contact]);
+        expect_sent(&mut lab, &["B ACK"], &["A 302 INVITE"]);
+        let response = lab.last_to(A);
+        assert_eq!(response.all("Contact"), [contact]);
+        lab.send(A, &caller.ack_refusal_text(&response));
+        assert_eq!((counted(&lab), lab.metrics().forwards_refused), ([0; 6], 0), "{contact}");
+        lab.finish();
+    }
+}
+
+#[test]
+fn a_302_to_what_cannot_be_called_leaves_the_other_phones_ringing() {
+    for contact in UNCALLABLE {
+        let mut lab = group::lab(&[1_000, 1_000]);
+        let (mut caller, [b1, b2]) = group::two_ring(&mut lab);
+        b1.respond_with(&mut lab, "302 Moved Temporarily", &[&format!("Contact: {contact}")], "");
+        expect_sent(&mut lab, &["B1 ACK"], &[]);
+        b2.respond(&mut lab, "200 OK");
+        caller.answered_and_acked(&mut lab);
+        lab.expect(B2, "ACK");
+        crate::lab::scene::hang_up_and_finish(lab, caller, &b2);
+    }
+}
+
+#[test]
+fn the_host_that_was_dialled_is_ours_whatever_it_is_called() {
+    for (uri, contacts) in [
+        ("sip:1004@pbx.example.com", &["<sip:1005@PBX.example.com:5060>"][..]),
+        ("sip:1004@pbx.example.com:5060;user=phone", &["<sip:%31005@pbx.example.com;user=phone>"]),
+        ("sip:1004@pbx.example.com", &["<sip:1006@other.example.com>", "<sip:1005@pbx.example.com>;q=0.1"]),
+        ("sip:1004@203.0.113.5:5070", &["<sip:1005@203.0.113.5:5070>"]),
+    ] {
+        let mut lab = lab(|_| {});
+        let mut invite = crate::lab::caller::Invite::new(&mut lab, A, B.number);
+        invite.request_uri = uri.into();
+        let caller = invite.send(&mut lab);
+        lab.expect(A, "100 INVITE");
+        let leg = crate::lab::callee::Leg::expect(&mut lab, B);
+        let lines: Vec<_> = contacts.iter().map(|contact| format!("Contact: {contact}")).collect();
+        let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+        leg.respond_with(&mut lab, "302 Moved Temporarily", &lines, "");
+        expect_sent(&mut lab, &["B ACK"], &["A 181 INVITE", "C INVITE"]);
+        assert_eq!(counted(&lab), ONE);
+        answer_and_finish(lab, caller);
     }
 }
 

@@ -23,6 +23,11 @@ const G6: Peer = Peer {
     address: SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 9)), 5060),
 };
 
+/// The gateway's word is taken.
+fn trusted(setup: &mut Setup) {
+    setup.settings.auth.trusted = vec!["192.0.2.9".parse().expect("an address")];
+}
+
 /// Numbers that begin with 0 go to the gateway.
 fn routed(setup: &mut Setup) {
     let route = |prefix: &str, host: &str, destination| Route {
@@ -235,6 +240,7 @@ fn a_gateways_302_sends_the_call_on() {
     for (contact, next) in [("<sip:1006@127.0.0.60>", D), ("<sip:031@192.0.2.9:5062>", G)] {
         let mut lab = Lab::with(|setup| {
             routed(setup);
+            trusted(setup);
             only(setup, Condition::Unconditional, "030");
         });
         let (caller, _) = call(&mut lab, Way::NotCalled);
@@ -254,6 +260,73 @@ fn a_gateways_302_sends_the_call_on() {
 }
 
 #[test]
+fn whom_we_do_not_trust_beyond_our_numbers_sends_no_call_on() {
+    for (target, trusted) in [("030", "192.0.2.10"), ("sip:x@192.0.2.9:5062", "127.0.0.0/8")] {
+        for contact in ["<sip:0900@127.0.0.60>", "<sip:1006@127.0.0.60>", "<sip:y@198.51.100.7>"] {
+            let mut lab = Lab::with(|setup| {
+                routed(setup);
+                setup.settings.auth.trusted = vec![trusted.parse().expect("a network")];
+                only(setup, Condition::Unconditional, target);
+            });
+            let (caller, _) = call(&mut lab, Way::NotCalled);
+            lab.sent();
+            let g = leg_to(&mut lab, G);
+            g.respond_with(&mut lab, "302 Moved Temporarily", &[&format!("Contact: {contact}")], "");
+            expect_sent(&mut lab, &["192.0.2.9:5062 ACK"], &["A 302 INVITE"]);
+            let response = lab.last_to(A);
+            assert_eq!(response.all("Contact"), [contact]);
+            lab.send(A, &caller.ack_refusal_text(&response));
+            assert_eq!((counted(&lab), lab.metrics().forwards_refused), (one(Condition::Unconditional), 0));
+            lab.finish();
+        }
+    }
+}
+
+#[test]
+fn only_numbers_go_by_a_route() {
+    // A code would change what is set for us there; a parameter could choose another carrier.
+    for (prefix, target, is_called) in [
+        ("", "030", true),
+        ("", "**21*0900#", false),
+        ("", "#31#030", false),
+        ("*9", "*98", true),
+        ("", "030;cic=+1-6789", false),
+        ("", "030;phone-context=x", false),
+        ("", "030&x", false),
+    ] {
+        let mut lab = Lab::with(|setup| {
+            let (host, destination) = ("192.0.2.9:5062".into(), G.address);
+            setup.settings.forwarding.routes = vec![Route { prefix: prefix.into(), host, destination }];
+            only(setup, Condition::Busy, target);
+        });
+        let (caller, _) = call(&mut lab, Way::Says("", "486 Busy Here", ""));
+        if is_called {
+            expect_sent(&mut lab, &["B ACK", "A 181 INVITE"], &["192.0.2.9:5062 INVITE"]);
+            let g = leg_to(&mut lab, G);
+            refuse_and_finish(lab, &caller, &g);
+            continue;
+        }
+        expect_sent(&mut lab, &["B ACK"], &["A 486 INVITE"]);
+        let response = lab.last_to(A);
+        lab.send(A, &caller.ack_refusal_text(&response));
+        assert_eq!(lab.metrics().forwards_refused, 1, "{target}");
+        lab.finish();
+    }
+}
+
+#[test]
+fn a_user_part_with_parameters_stays_whole_in_what_others_are_told() {
+    let target = "sip:+4930;phone-context=x@192.0.2.9:5062;user=phone";
+    let mut lab = Lab::with(|setup| only(setup, Condition::Busy, target));
+    let (caller, _) = call(&mut lab, Way::Says("", "486 Busy Here", ""));
+    lab.sent();
+    let g = leg_to(&mut lab, G);
+    let history = g.invite.all("History-Info").join(", ");
+    assert!(history.contains("<sip:+4930;phone-context=x@192.0.2.9:5062;cause=486>"), "{history}");
+    refuse_and_finish(lab, &caller, &g);
+}
+
+#[test]
 fn a_gateways_302_back_to_whom_the_call_has_been_is_480() {
     for contact in [
         "<sip:1004@127.0.0.60>",
@@ -265,6 +338,7 @@ fn a_gateways_302_back_to_whom_the_call_has_been_is_480() {
     ] {
         let mut lab = Lab::with(|setup| {
             routed(setup);
+            trusted(setup);
             only(setup, Condition::Unconditional, "030");
         });
         let (caller, _) = call(&mut lab, Way::NotCalled);
@@ -282,7 +356,10 @@ fn a_gateways_302_back_to_whom_the_call_has_been_is_480() {
 #[test]
 fn a_uri_that_names_itself_in_its_302_is_not_called_again() {
     for contact in ["<sip:x@192.0.2.9:5062>", "<sip:x@192.0.2.9:5062;line=2>", "<sip:%78@192.0.2.9:5062>"] {
-        let mut lab = Lab::with(|setup| only(setup, Condition::Unconditional, "sip:x@192.0.2.9:5062;line=1"));
+        let mut lab = Lab::with(|setup| {
+            trusted(setup);
+            only(setup, Condition::Unconditional, "sip:x@192.0.2.9:5062;line=1");
+        });
         let (caller, _) = call(&mut lab, Way::NotCalled);
         lab.sent();
         let g = leg_to(&mut lab, G);

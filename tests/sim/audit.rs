@@ -294,10 +294,12 @@ pub fn arrived(call: &mut Call, parcel: &Parcel, now_ms: u64) -> bool {
         (CALLER, _) => {}
         (hop, Kind::Response(status, Method::Invite)) => {
             let callee = &mut call.callees[usize::from(hop)];
+            let is_outside = call.manner.ends_outside && hop_of(hop) + 1 == call.hops;
             let said = Said {
                 rings: matches!(status, 180 | 183),
                 no_answer_cause: status == 480 && callee.script.no_answer_cause,
-                contact: callee.script.contact.target(),
+                // Whom the server does not trust beyond its numbers sends no call on.
+                contact: callee.script.contact.target().filter(|_| !is_outside),
             };
             call.rounds.response(hop, status, said, now_ms);
             callee.heard_ms.get_or_insert(now_ms);
