@@ -46,6 +46,26 @@ fn an_answer_that_waits_for_a_prack_goes_out_though_a_181_waits_too() {
 }
 
 #[test]
+fn an_answer_waits_for_no_181_that_would_have_to_be_acknowledged_too() {
+    let mut lab = Lab::new();
+    let (mut caller, b) = calling_to(&mut lab, B, &["Require: 100rel", TAKES_UPDATE]);
+    b.reliable(&mut lab, "183 Session Progress", 1, &sdp(1));
+    let progress = lab.expect(A, "183 INVITE");
+    let mut a = Party::caller(&caller, &progress);
+    b.reject(&mut lab, "408 Request Timeout");
+    let c = Leg::expect(&mut lab, C);
+    c.respond_with(&mut lab, "200 OK", &[], &sdp(2));
+    lab.expect_nothing();
+    let prack = a.prack(&mut lab, &progress, "");
+    a.expect_response(&mut lab, &prack, 200);
+    caller.answered_and_acked(&mut lab);
+    lab.expect(C, "ACK");
+    let offer = a.expect(&mut lab, "UPDATE");
+    a.respond(&mut lab, &offer, "200 OK", &[], &sdp(3));
+    bye_and_finish(lab, a, &Party::callee(&c));
+}
+
+#[test]
 fn ringing_that_waits_for_a_prack_goes_out_though_a_181_waits_too() {
     let mut lab = Lab::new();
     let (caller, b) = calling_to(&mut lab, B, &["Supported: 100rel"]);

@@ -163,9 +163,9 @@ impl Call {
     }
 }
 
-/// What the loop test knows a party by that an INVITE names: its number, or its URI where the number is one of
-/// somebody else's. 1005 at another server is not our 1005, but a global number is one everywhere (RFC 3966
-/// §5.1.4).
+/// What the loop test knows a party by that an INVITE names: its number, or its URI where somebody else has
+/// given it the number. 1005 at another server is not our 1005, but a global number is one everywhere (RFC
+/// 3966 §5.1.4).
 fn name_of<'m>(settings: &Settings, invite: &Message<'_>, address: &'m [u8]) -> &'m [u8] {
     let text = NameAddr::parse(address).map(|address| address.uri);
     let Some((text, uri)) = text.ok().and_then(|text| Some((text, Uri::parse(text).ok()?))) else {

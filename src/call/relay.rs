@@ -71,7 +71,7 @@ impl Calls {
     }
 
     /// What a request for the other party gets where there is none. The caller of a feature code stays in its
-    /// dialog, which 481 would end (RFC 5057 §5.1).
+    /// dialog, which 481 would end (RFC 5057 §5).
     pub(super) fn absence(&self, call: Handle) -> Status {
         match self.calls.get(call) {
             Some(call) if call.feature.is_some() => Status::NOT_ACCEPTABLE_HERE,

@@ -270,3 +270,79 @@ fn is_same_place(name: &[u8], uri: &Uri<'_>) -> bool {
 pub(super) fn address_of(uri: &Uri<'_>) -> Option<SocketAddr> {
     Some(SocketAddr::new(uri.ip()?, uri.port.unwrap_or(SIP_PORT)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_emergency(settings: &Settings, text: &str) -> bool {
+        let mut room = [0; NUMBER_BYTES_MAX];
+        settings.is_emergency(settings.target(text.as_bytes(), &mut room).expect("a target"))
+    }
+
+    #[test]
+    fn an_emergency_number_is_one_however_it_is_written() {
+        let rule = |prefix: &str| super::super::NumberRule { prefix: prefix.into(), replacement: "".into() };
+        let settings = Settings { number_rules: vec![rule("9"), rule("8-")], ..Settings::default() };
+        for text in [
+            "112",
+            "1-1-2",
+            "(1)1.2",
+            "112#",
+            "1-1-2##",
+            "112;phone-context=+49",
+            "9112",
+            "9-1-1-2",
+            "8-112",
+            "tel:1-12",
+            "sip:112@192.0.2.1",
+            "sip:%31-12;phone-context=+49@192.0.2.1",
+            "sip:112%23@192.0.2.1:5070;user=phone",
+        ] {
+            assert!(is_emergency(&settings, text), "{text}");
+        }
+        for text in
+            ["1112", "+112", "1120", "112*1", "1_1_2", "#112", "sip:x@112.0.2.1", "sip:;112@192.0.2.1"]
+        {
+            assert!(!is_emergency(&settings, text), "{text}");
+        }
+        let odd = Settings { emergency: vec!["1-1-0".into()], ..Settings::default() };
+        assert!(is_emergency(&odd, "1-1-0") && !is_emergency(&odd, "112"));
+    }
+
+    #[test]
+    fn one_host_is_reached_at_a_target_and_not_ourselves_unless_we_are() {
+        let target = |settings: &Settings, host: &str| {
+            let uri = format!("sip:x@{host}");
+            settings.target(uri.as_bytes(), &mut [0; NUMBER_BYTES_MAX]).map(|_| ())
+        };
+        let own = |host: &str| Settings { own_hosts: vec![(host.into(), 5080)], ..Settings::default() };
+        let outside = own("192.0.2.1");
+        for host in
+            ["192.0.2.1", "10.0.0.5:53", "[2001:db8::1]", "[::ffff:192.0.2.1]", "169.254.1.1", "[fe80::1]"]
+        {
+            assert_eq!(target(&outside, host), Ok(()), "{host}");
+        }
+        let nobody = Err(NoTarget::Nobody);
+        for host in [
+            "0.0.0.0",
+            "0.1.2.3",
+            "[::]",
+            "224.0.0.1",
+            "239.255.255.255:5060",
+            "255.255.255.255",
+            "[ff02::1]",
+            "[::ffff:224.0.0.1]",
+            "192.0.2.2:0",
+        ] {
+            assert_eq!(target(&outside, host), nobody, "{host}");
+            assert_eq!(target(&own("127.0.0.1"), host), nobody, "{host}");
+        }
+        for host in ["127.0.0.1", "127.1.2.3:5070", "[::1]", "[::ffff:127.0.0.1]"] {
+            assert_eq!(target(&outside, host), nobody, "{host}");
+            for listener in ["127.0.0.2", "[::1]"] {
+                assert_eq!(target(&own(listener), host), Ok(()), "{host} {listener}");
+            }
+        }
+    }
+}

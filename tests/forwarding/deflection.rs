@@ -334,3 +334,22 @@ fn a_deflection_to_a_number_that_forwards_all_its_calls_goes_where_those_go() {
     let d = leg_to(&mut lab, D);
     refuse_and_finish(lab, &caller, &d);
 }
+
+#[test]
+fn a_private_number_that_goes_while_it_rings_is_still_not_named() {
+    for goes in [false, true] {
+        let mut lab = lab(|setup| setup.subscriber(B).is_private = true);
+        let (caller, b) = call(&mut lab, Way::Pending("180 Ringing"));
+        if goes {
+            lab.keeper.remove("1004");
+        }
+        let b = b.leg.expect("a leg");
+        b.respond_with(&mut lab, "302 Moved Temporarily", &["Contact: <sip:1005@127.0.0.60>"], "");
+        expect_sent(&mut lab, &["B ACK"], &["A 181 INVITE", "C INVITE"]);
+        let invite = lab.last_to(C);
+        let diversions = invite.all("Diversion");
+        assert_eq!(diversions.len(), 1);
+        assert!(diversions[0].starts_with("<sip:anonymous@anonymous.invalid>"), "{diversions:?}");
+        answer_and_finish(lab, caller);
+    }
+}
