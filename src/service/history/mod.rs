@@ -20,6 +20,7 @@ use crate::sip::message::Header;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message};
 use few::Few;
+use hop::Hops;
 use received::{Fields, Received, State};
 use steps::Step;
 
@@ -53,7 +54,7 @@ pub struct Told<'a> {
     history: History<'a>,
     detail: Detail,
     received: Received<'a>,
-    hops: Few<Hop<'a>>,
+    hops: Hops<'a>,
     /// What Diversion tells and History-Info does not, oldest first.
     for_entries: Few<Step<'a>>,
     /// What History-Info tells and Diversion does not, oldest first.
@@ -70,35 +71,24 @@ impl<'a> History<'a> {
             return None;
         }
         let received = Received::read(invite);
-        let mut hops = Few::new();
-        for hop in Hop::all(self.hops) {
-            hops.push(hop);
-        }
         let Received { diversions, entries, .. } = &received;
-        // Where both came and both go on each stays as it is: somebody made them agree (RFC 7544 §7.4).
-        let is_sole =
-            |is_absent: bool| is_absent || matches!(form, HistoryForm::Diversion | HistoryForm::HistoryInfo);
-        let mut told = Told {
-            history: *self,
-            detail: Detail::All,
-            hops,
-            for_entries: Few::new(),
-            for_diversions: Few::new(),
-            received,
-        };
-        if matches!(diversions.state, State::Unreadable { .. })
-            || matches!(entries.state, State::Unreadable { .. })
-        {
-            return Some(told);
+        let is_unreadable = |state: State| matches!(state, State::Unreadable { .. });
+        let (mut for_entries, mut for_diversions) = (Few::new(), Few::new());
+        if !is_unreadable(diversions.state) && !is_unreadable(entries.state) {
+            // Where both came and both go on each stays as it is: somebody made them agree (RFC 7544 §7.4).
+            let is_sole = |is_absent: bool| {
+                is_absent || matches!(form, HistoryForm::Diversion | HistoryForm::HistoryInfo)
+            };
+            let (by_diversion, by_entry) = (steps::of_diversions(diversions), steps::of_entries(entries));
+            if form.has_history_info() && is_sole(entries.state == State::Absent) {
+                for_entries = steps::not_among(&by_diversion, &by_entry);
+            }
+            if form.has_diversion() && is_sole(diversions.state == State::Absent) {
+                for_diversions = steps::not_among(&by_entry, &by_diversion);
+            }
         }
-        let (by_diversion, by_entry) = (steps::of_diversions(diversions), steps::of_entries(entries));
-        if form.has_history_info() && is_sole(entries.state == State::Absent) {
-            told.for_entries = steps::not_among(&by_diversion, &by_entry);
-        }
-        if form.has_diversion() && is_sole(diversions.state == State::Absent) {
-            told.for_diversions = steps::not_among(&by_entry, &by_diversion);
-        }
-        Some(told)
+        let hops = Hops::read(self.hops);
+        Some(Told { history: *self, detail: Detail::All, hops, for_entries, for_diversions, received })
     }
 
     /// Writes the History-Info that the caller is told with a 181 (RFC 7044 §9.4): the whole of it, or
