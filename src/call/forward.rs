@@ -37,7 +37,7 @@ pub(super) enum Next {
 #[derive(Clone, Copy)]
 struct Diversion<'a> {
     reason: Reason,
-    /// The final response that led to it; 0: none.
+    /// The final response that led to it, 408 where nothing came in time; 0: nobody was asked.
     status: u16,
     target: &'a [u8],
     /// The diverting party is not to be named beyond trusted peers.
@@ -76,7 +76,9 @@ impl Calls {
         let is_private = entry.is_some_and(|entry| entry.subscriber.is_private);
         let (status, rang) = match failure {
             Failure::Response { status, rang, .. } => (status.code(), rang),
-            _ => (0, false),
+            // RFC 7044 §10.2: what timed out counts as if it had got a 408.
+            Failure::RangOut | Failure::NeverRang | Failure::Silent => (408, false),
+            Failure::NotRegistered => (0, false),
         };
         if let Some(target) = response.and_then(|response| deflection(&settings, response)) {
             let reason = Reason::Deflection { alerting: rang };

@@ -12,7 +12,8 @@ pub struct Hop<'a> {
     /// The URI that the call was diverted to, without parameters: `sip:1005@host`.
     pub target: &'a [u8],
     pub reason: Reason,
-    /// The final response that led to it; 0: none (our own timer, a rule without condition).
+    /// The final response that led to it, 408 where nothing came in time (RFC 7044 §10.2); 0: nobody was
+    /// asked.
     pub status: u16,
     /// Those beyond trusted peers are not to know who diverted.
     pub is_private: bool,

@@ -53,6 +53,10 @@ enum Detail {
 pub struct Told<'a> {
     history: History<'a>,
     detail: Detail,
+    /// It is told in a response to the caller.
+    is_for_caller: bool,
+    /// History-Info holds what Diversion cannot tell (RFC 7544 §3.5).
+    tells_of_more: bool,
     received: Received<'a>,
     hops: Hops<'a>,
     /// What Diversion tells and History-Info does not, oldest first.
@@ -87,14 +91,24 @@ impl<'a> History<'a> {
                 for_diversions = steps::not_among(&by_entry, &by_diversion);
             }
         }
-        let hops = Hops::read(self.hops);
-        Some(Told { history: *self, detail: Detail::All, hops, for_entries, for_diversions, received })
+        let tells_of_more = !form.has_history_info() && entries.is_read() && steps::tells_of_more(entries);
+        Some(Told {
+            history: *self,
+            detail: Detail::All,
+            is_for_caller: false,
+            tells_of_more,
+            hops: Hops::read(self.hops),
+            for_entries,
+            for_diversions,
+            received,
+        })
     }
 
     /// Writes the History-Info that the caller is told with a 181 (RFC 7044 §9.4): the whole of it, or
     /// nothing that came where that is too long for a response.
     pub fn write_for_caller(&self, writer: &mut Writer<'_>) {
         let Some(mut told) = self.read() else { return };
+        told.is_for_caller = true;
         let length = |value: &[u8]| value.len() + HeaderName::HistoryInfo.text().len() + b": \r\n".len();
         let came: usize = self.invite.values(HeaderName::HistoryInfo).map(length).sum();
         let may_pass = came <= HISTORY_BYTES_MAX && !told.rewrites_entries();
@@ -181,9 +195,7 @@ impl<'a> Told<'a> {
         let is_converted =
             !matches!(diversions.state, State::Unreadable { .. }) && self.detail == Detail::All;
         self.history.form.has_history_info()
-            || self.history.form.has_diversion()
-                && entries.is_read()
-                && (!is_converted || steps::tells_of_more(entries))
+            || self.history.form.has_diversion() && entries.is_read() && (!is_converted || self.tells_of_more)
     }
 
     /// Writes the URI of a party of ours, as those read it whom it is written for.
