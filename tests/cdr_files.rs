@@ -2,6 +2,8 @@
 //! them.
 #![cfg(feature = "server")]
 
+#[path = "cdr_files/faults.rs"]
+mod faults;
 #[expect(dead_code, reason = "each test file uses its part")]
 mod stores;
 
@@ -429,4 +431,55 @@ fn a_kill_tears_no_line_but_the_last_and_the_next_run_goes_on() {
     caller.call("300099", "200000", &callee);
     assert_eq!(server.end(libc::SIGTERM), Some(0));
     assert_eq!(numbers(&path).len(), kept + 3);
+}
+
+/// A record's moment as milliseconds since 1970: the time of day alone, which is enough for two of one day.
+fn clock_ms(record: &Value, member: &str) -> u64 {
+    let text = record[member].as_str().expect("a time");
+    let part = |range: std::ops::Range<usize>| text[range].parse::<u64>().expect("digits");
+    (part(11..13) * 3_600 + part(14..16) * 60 + part(17..19)) * 1_000 + part(20..23)
+}
+
+#[test]
+fn a_records_times_are_the_calendars_to_the_millisecond() {
+    let now_ms =
+        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+    // A start at the end of a second: what is cut off then shows.
+    let directory = TempDir::new().unwrap();
+    wait_until("the end of a second", || now_ms() % 1_000 > 500);
+    let (mut server, caller, callee) = serving(directory.path(), &["--drain-timeout", "1"]);
+    let before = now_ms();
+    caller.call("300000", "200000", &callee);
+    let after = now_ms();
+    assert_eq!(server.end(libc::SIGTERM), Some(0));
+    let text = fs::read_to_string(directory.path().join("cdr.jsonl")).unwrap();
+    let records = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let call = records.into_iter().find(|record| record["leg"] == 0).expect("the caller's");
+    for member in ["setup", "ring", "answer", "end"] {
+        // The two clocks' milliseconds may begin at different moments.
+        let since = (clock_ms(&call, member) + DAY_MS + 2 - before % DAY_MS) % DAY_MS;
+        assert!(since <= after - before + 4, "{member} is {since} ms after {before}: {call}");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_a_server_whose_disk_hangs() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("cdr.jsonl");
+    let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+    // SAFETY: the path ends in NUL and outlives the call.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    // A pipe that is full and that nobody reads takes no write, and tells of no error either.
+    let mut pipe = fs::File::options().read(true).write(true).open(&path).unwrap();
+    // SAFETY: the descriptor is open.
+    let size = unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&pipe), libc::F_SETPIPE_SZ, 4_096) };
+    assert!(size > 0);
+    io::Write::write_all(&mut pipe, &vec![b'\n'; size as usize]).unwrap();
+    let (mut server, caller, callee) = serving(directory.path(), &["--drain-timeout", "1"]);
+    caller.call("300000", "200000", &callee);
+    server.signal(libc::SIGTERM);
+    wait_until("the shards' end", || !server.listens());
+    server.signal(libc::SIGTERM);
+    wait_until("the end", || server.ended().is_some());
+    assert_eq!(server.ended(), Some(128 + libc::SIGTERM));
 }
