@@ -54,6 +54,17 @@ fn settings(directory: &Path, format: Format, size_bytes: u64) -> Settings {
     Settings { directory: directory.to_owned(), format, size_bytes }
 }
 
+/// Opens a directory. Another test's process that is about to begin may still hold the lock of one that was
+/// closed a moment ago.
+fn open(settings: &Settings, now_ms: u64) -> (Files, u64) {
+    let mut opened = None;
+    wait_until("the directory", || {
+        opened = Files::open(settings, now_ms).ok();
+        opened.is_some()
+    });
+    opened.expect("a directory")
+}
+
 /// A backlog before files, and what it counts.
 struct Writer {
     backlog: Backlog<Files>,
@@ -63,7 +74,7 @@ struct Writer {
 
 impl Writer {
     fn open(settings: &Settings, now_ms: u64) -> Writer {
-        let (files, _) = Files::open(settings, now_ms).expect("a directory");
+        let (files, _) = open(settings, now_ms);
         let backlog = Backlog::new(files, PENDING_MAX);
         Writer { backlog, post: Post::default(), format: settings.format }
     }
@@ -201,7 +212,7 @@ fn a_crashed_runs_torn_line_is_cut_off_and_its_file_goes_on() {
     // Longer than what is read at once, too.
     for torn in [&b"{\"record_id\":\"10"[..], &[b'x'; 200_000]] {
         fs::write(&path, [&whole, torn].concat()).unwrap();
-        let (_, cut) = Files::open(&settings, now_ms).expect("a directory");
+        let (_, cut) = open(&settings, now_ms);
         assert_eq!(cut, torn.len() as u64);
         assert_eq!(fs::read(&path).unwrap(), whole);
     }
@@ -456,9 +467,9 @@ fn a_records_times_are_the_calendars_to_the_millisecond() {
     let records = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
     let call = records.into_iter().find(|record| record["leg"] == 0).expect("the caller's");
     for member in ["setup", "ring", "answer", "end"] {
-        // The two clocks' milliseconds may begin at different moments.
-        let since = (clock_ms(&call, member) + DAY_MS + 2 - before % DAY_MS) % DAY_MS;
-        assert!(since <= after - before + 4, "{member} is {since} ms after {before}: {call}");
+        // The server reads its two clocks one after the other, and may lose the CPU between.
+        let since = (clock_ms(&call, member) + DAY_MS + 50 - before % DAY_MS) % DAY_MS;
+        assert!(since <= after - before + 100, "{member} is {since} ms after {before}: {call}");
     }
 }
 

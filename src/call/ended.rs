@@ -256,7 +256,7 @@ impl Side<'_> {
         let dialled = numbers().count().saturating_sub(usize::from(call.hops(context)) + 1);
         let called = numbers().nth(dialled + usize::from(self.hops)).unwrap_or_default();
         let listener = context.settings.listeners.get(usize::from(self.listener.0));
-        let at = |now: Now| context.started.0 * 1_000 + now.as_ms();
+        let at = |now: Now| context.calendar_at(now).0;
         let (ended_by, cause) = self.story.ending.unwrap_or((EndedBy::Server, Cause::Failed));
         Box::new(EndedLeg {
             record_id: text(call.record_id.as_bytes()),

@@ -93,7 +93,7 @@ fn a_file_with_a_torn_line_is_of_the_day_on_which_it_was_written() {
     let written = SystemTime::now() - Duration::from_secs(2 * 86_400);
     File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
     // Also when the first start after the crash has nothing to write.
-    drop(Files::open(&own, now_ms).expect("a directory"));
+    drop(open(&own, now_ms));
     let mut writer = Writer::open(&own, now_ms);
     writer.tick(now_ms);
     assert_eq!(names(directory.path()).len(), 2, "it was turned over");
