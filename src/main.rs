@@ -122,8 +122,8 @@ fn serve(config: Config) -> Result<ExitCode, Box<dyn std::error::Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// After the shards: what they posted last becomes durable too. A disk that hangs does not keep a second signal
-/// from ending the process; `is_asked`: there was one already.
+/// After the shards: what they posted last becomes durable too. A disk that hangs does not keep a second
+/// signal from ending the process; `is_asked`: there was one already.
 fn close(
     keeper: Keeper,
     recorder: Option<Recorder>,

@@ -167,7 +167,7 @@ impl Shard {
     }
 
     /// From now on records, Record-IDs and what the API tells of calls have their times by a calendar that
-    /// stood so at `Now::from_ms(0)`: it has milliseconds, or was set. Timers and registrations do not change.
+    /// stood so at `Now::from_ms(0)`: it has milliseconds, or was set. Timers and registrations stay.
     pub fn set_calendar(&mut self, calendar: UnixMs) {
         self.on.context.calendar = calendar;
     }

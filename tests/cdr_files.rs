@@ -115,7 +115,8 @@ fn a_record_is_a_line_of_json_or_of_csv_below_a_heading() {
     let directory = TempDir::new().unwrap();
     let mut odd = leg(0);
     (odd.caller, odd.ring_at, odd.answer_at) = ("a\"b,c".into(), None, None);
-    for format in [Format::Json, Format::Csv] {
+    let other = TempDir::new().unwrap();
+    for (directory, format) in [(&directory, Format::Json), (&other, Format::Csv)] {
         let mut writer = Writer::open(&settings(directory.path(), format, 1 << 20), NOW_MS);
         writer.write(&[leg(2), odd.clone()], NOW_MS);
         assert_eq!(counted(&writer.post.records), (2, 0, 0));
@@ -135,7 +136,7 @@ fn a_record_is_a_line_of_json_or_of_csv_below_a_heading() {
         (&"a\"b,c".into(), &Value::Null, &0.0.into())
     );
 
-    let path = directory.path().join("cdr.csv");
+    let path = other.path().join("cdr.csv");
     let text = fs::read_to_string(&path).unwrap();
     let expected = "record_id,leg,call_id,caller,called,chain,setup,ring,answer,end,duration,ended_by,status,\
                     cause,peer,local\n\
@@ -471,6 +472,22 @@ fn a_records_times_are_the_calendars_to_the_millisecond() {
         let since = (clock_ms(&call, member) + DAY_MS + 50 - before % DAY_MS) % DAY_MS;
         assert!(since <= after - before + 100, "{member} is {since} ms after {before}: {call}");
     }
+}
+
+#[test]
+fn of_names_as_long_as_a_message_the_start_is_recorded() {
+    let directory = TempDir::new().unwrap();
+    let (mut server, caller, callee) = serving(directory.path(), &["--drain-timeout", "1"]);
+    let long = "3".repeat(700);
+    caller.call(&long, "200000", &callee);
+    assert_eq!(server.end(libc::SIGTERM), Some(0));
+    let text = fs::read_to_string(directory.path().join("cdr.jsonl")).unwrap();
+    let call: Value = serde_json::from_str(text.lines().last().expect("the caller's")).expect("JSON");
+    assert_eq!(
+        (&call["leg"], &call["caller"], &call["call_id"]),
+        (&0.into(), &long[..512].into(), &long[..512].into())
+    );
+    assert!(call["record_id"].as_str().is_some_and(|id| id.len() < 1_000), "{call}");
 }
 
 #[test]

@@ -44,12 +44,14 @@ pub struct Backlog<S> {
     pending_max: usize,
     /// The sink failed: not before this.
     retry_at_ms: Option<u64>,
+    /// What is due besides the writing failed, and that was said.
+    is_neglected: bool,
 }
 
 impl<S: Sink> Backlog<S> {
     /// At most `pending_max` lines wait while the sink fails.
     pub fn new(sink: S, pending_max: usize) -> Backlog<S> {
-        Backlog { sink, lines: Lines::default(), pending_max, retry_at_ms: None }
+        Backlog { sink, lines: Lines::default(), pending_max, retry_at_ms: None, is_neglected: false }
     }
 
     /// Lines that wait.
@@ -90,7 +92,9 @@ impl<S: Sink> Backlog<S> {
                     if self.retry_at_ms.take().is_some() {
                         tracing::info!("records can be written again");
                     }
-                    note_tick(done, counters);
+                    if done.is_err() {
+                        self.look_after(done, counters);
+                    }
                 }
             }
         }
@@ -114,7 +118,8 @@ impl<S: Sink> Backlog<S> {
 
     /// Does what is due once a second.
     pub fn tick(&mut self, counters: &Records, now_ms: u64) {
-        note_tick(self.sink.tick(now_ms), counters);
+        let done = self.sink.tick(now_ms);
+        self.look_after(done, counters);
         self.retry(counters, now_ms);
     }
 
@@ -140,12 +145,17 @@ impl<S: Sink> Backlog<S> {
         }
         self.retry_at_ms = Some(now_ms + RETRY_MS);
     }
-}
 
-/// Counts and tells of what is not the writing itself.
-fn note_tick(done: io::Result<()>, counters: &Records) {
-    if let Err(error) = done {
-        counters.count_errors(1);
-        tracing::warn!("the file of the records cannot be looked after: {error}; it is tried each second");
+    /// Counts and tells of what is not the writing itself.
+    fn look_after(&mut self, done: io::Result<()>, counters: &Records) {
+        let was_neglected = std::mem::replace(&mut self.is_neglected, done.is_err());
+        if let Err(error) = done {
+            counters.count_errors(1);
+            if !was_neglected {
+                tracing::warn!(
+                    "the file of the records cannot be turned over: {error}; tried again each second"
+                );
+            }
+        }
     }
 }

@@ -61,10 +61,10 @@ impl Files {
             CdrError(format!("--cdr-dir {}: {cure}", path.display()))
         };
         let directory = open_directory(&path).map_err(refuse)?;
-        let current = path.join(format!("cdr.{}", settings.format.extension()));
+        let current = path.join(settings.format.current());
         let opened = Current::open(&current, now_ms).map_err(refuse)?;
         check_writable(&path).map_err(refuse)?;
-        let files = Files {
+        let mut files = Files {
             directory,
             current,
             format: settings.format,
@@ -73,9 +73,29 @@ impl Files {
             day: opened.day,
             torn_at: None,
             rotates_from_ms: 0,
-            path,
+            path: path.clone(),
         };
-        Ok((files, opened.cut))
+        let cut = files.turn_over_others(now_ms).map_err(refuse)?;
+        Ok((files, opened.cut + cut))
+    }
+
+    /// Turns over what a run with another format has left: nothing is added to it any more. Returns how many
+    /// bytes of unfinished lines were cut off.
+    fn turn_over_others(&mut self, now_ms: u64) -> io::Result<u64> {
+        let mut cut = 0;
+        for format in Format::ALL.into_iter().filter(|format| *format != self.format) {
+            let left = self.path.join(format.current());
+            if !left.exists() {
+                continue;
+            }
+            let opened = Current::open(&left, now_ms)?;
+            cut += opened.cut;
+            if opened.file.metadata()?.len() > format.heading().len() as u64 {
+                opened.file.sync_all()?;
+                self.move_away(&left, format, now_ms)?;
+            }
+        }
+        Ok(cut)
     }
 
     /// The current file's length with whole lines only.
@@ -149,7 +169,7 @@ impl Files {
         // First of all the next file, so that there is one whatever fails from here on.
         let next = self.path.join(NEXT);
         let file = open_file(&next)?;
-        if let Err(error) = self.move_away(now_ms) {
+        if let Err(error) = self.move_away(&self.current, self.format, now_ms) {
             // It is empty and ours.
             let _ = fs::remove_file(&next);
             return Err(error);
@@ -159,15 +179,15 @@ impl Files {
         self.directory.sync_all()
     }
 
-    /// Gives the current file a name of this second's that no other has.
-    fn move_away(&self, now_ms: u64) -> io::Result<()> {
+    /// Gives a file a name of this second's that no other has.
+    fn move_away(&self, file: &Path, format: Format, now_ms: u64) -> io::Result<()> {
         let stamp = utc_stamp(now_ms / 1_000);
         let stamp = String::from_utf8_lossy(&stamp);
         let (date, time) = stamp.split_at(8);
         for number in 0..SAME_SECOND_MAX {
             let suffix = if number == 0 { String::new() } else { format!("-{number}") };
-            let name = format!("cdr-{date}T{time}Z{suffix}.{}", self.format.extension());
-            match rename_over_none(&self.current, &self.path.join(name)) {
+            let name = format!("cdr-{date}T{time}Z{suffix}.{}", format.extension());
+            match rename_over_none(file, &self.path.join(name)) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 done => return done,
             }
@@ -175,8 +195,8 @@ impl Files {
         Err(ErrorKind::AlreadyExists.into())
     }
 
-    /// Opens the current file again if its name leads elsewhere: it was turned over by others, or removed, its
-    /// directory perhaps too.
+    /// Opens the current file again if its name leads elsewhere: it was turned over by others, or removed,
+    /// its directory perhaps too.
     fn follow(&mut self, now_ms: u64) -> io::Result<()> {
         if is_same(&self.file, &self.current)? {
             return Ok(());

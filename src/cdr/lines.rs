@@ -14,12 +14,24 @@ pub enum Format {
 }
 
 impl Format {
+    /// All of them.
+    pub const ALL: [Format; 2] = [Format::Json, Format::Csv];
+
     /// What the files' names end with.
     #[must_use]
     pub const fn extension(self) -> &'static str {
         match self {
             Format::Json => "jsonl",
             Format::Csv => "csv",
+        }
+    }
+
+    /// The name of the file that grows.
+    #[must_use]
+    pub const fn current(self) -> &'static str {
+        match self {
+            Format::Json => "cdr.jsonl",
+            Format::Csv => "cdr.csv",
         }
     }
 

@@ -13,7 +13,7 @@ use super::post::Post;
 use super::shared::{Phase, Shared};
 use super::udp::{self, ReceiveBatch, SendBatch};
 use crate::clock::{Deadline, Now, UnixMs};
-use crate::mail::Mail;
+use crate::mail::{Letter, Mail};
 use crate::metrics::Metrics;
 use crate::outbox::{ListenerId, Outbox};
 use crate::shard::{Datagram, Owner, Shard};
@@ -331,8 +331,10 @@ impl<C: Core> Engine<C> {
     fn post_letters(&mut self) -> bool {
         let post: &Post = &self.shared.post;
         for letter in self.core.outbox().letters() {
+            // Records that are lost are counted there.
+            let is_record = matches!(letter, Letter::Ended(_));
             if let Err(answer) = post.post(self.shard, letter) {
-                self.letters_refused += 1;
+                self.letters_refused += u64::from(!is_record);
                 self.returned.extend(answer);
             }
         }

@@ -135,3 +135,23 @@ fn long_records_that_wait_make_room_by_their_bytes() {
     assert!((100..=1_200).contains(&backlog.len()), "{} wait", backlog.len());
     assert_eq!(post.records.lost() + backlog.len() as u64, 2_000);
 }
+
+#[test]
+fn what_a_run_with_the_other_format_left_is_turned_over_at_the_start() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("cdr.jsonl");
+    Writer::open(&settings(directory.path(), Format::Json, 1 << 20), NOW_MS).write(&legs(0..3), NOW_MS);
+    fs::write(&path, [&fs::read(&path).unwrap()[..], b"{\"torn"].concat()).unwrap();
+    let csv = settings(directory.path(), Format::Csv, 1 << 20);
+    let (files, cut) = open(&csv, NOW_MS + 1_000);
+    assert_eq!(
+        (cut, names(directory.path())),
+        (6, vec!["cdr-20131010T100716Z.jsonl".into(), "cdr.csv".into()])
+    );
+    assert_eq!(numbers(&directory.path().join("cdr-20131010T100716Z.jsonl")), [0, 1, 2]);
+    drop(files);
+    // What has no record in it stays.
+    fs::write(&path, "").unwrap();
+    drop(open(&csv, NOW_MS + 2_000));
+    assert_eq!(names(directory.path()).len(), 3);
+}
