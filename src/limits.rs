@@ -36,6 +36,9 @@ pub const FORKS_MAX: usize = CONTACTS_MAX + 1;
 /// (`--max-diversions` ≤ 10); a 200 that loses a race gets ACK + BYE besides.
 pub const EFFECTS_PER_INPUT_MAX: usize = 16 + 2 * FORKS_MAX + RELAYS_PER_CALL_MAX;
 
+/// Diversions of ours that one call may see (`--max-diversions` is at most this).
+pub const DIVERSIONS_MAX: usize = 10;
+
 /// Entries of Diversion, and of History-Info, that are made of each other; what is longer passes as it is. A
 /// call goes through five diversions (`--max-diversions`), and through a hop or two between each.
 pub const HISTORY_ENTRIES_MAX: usize = 32;

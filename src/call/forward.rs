@@ -16,6 +16,7 @@ use crate::sip::name_addr::split_list;
 use crate::sip::number::q_value;
 use crate::sip::{HeaderName, Message, NameAddr, Status, Uri};
 use crate::slab::Handle;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Numbers in a chain at most: the caller, those received, the first callee, and every diversion of ours
@@ -36,7 +37,7 @@ pub(super) enum Next {
 #[derive(Clone, Copy)]
 struct Diversion<'a> {
     reason: Reason,
-    /// The final response that led to it; 0: none.
+    /// The final response that led to it, 408 where nothing came in time; 0: nobody was asked.
     status: u16,
     target: &'a [u8],
     /// The diverting party is not to be named beyond trusted peers.
@@ -75,7 +76,9 @@ impl Calls {
         let is_private = entry.is_some_and(|entry| entry.subscriber.is_private);
         let (status, rang) = match failure {
             Failure::Response { status, rang, .. } => (status.code(), rang),
-            _ => (0, false),
+            // RFC 7044 §10.2: what timed out counts as if it had got a 408.
+            Failure::RangOut | Failure::NeverRang | Failure::Silent => (408, false),
+            Failure::NotRegistered => (0, false),
         };
         if let Some(target) = response.and_then(|response| deflection(&settings, response)) {
             let reason = Reason::Deflection { alerting: rang };
@@ -190,12 +193,15 @@ impl Calls {
         let Some(call) = self.calls.get_mut(handle) else { return };
         let mut uris = std::mem::take(&mut self.uris);
         uris.clear();
-        write_diverting(&on.context, call, invite, &mut uris);
+        let host = write_diverting(&on.context, call, invite, &mut uris);
+        let start = if host.start == 0 { host.end } else { 0 };
         let end = uris.len();
         let name = match callee {
             Callee::Subscriber(entry) => {
                 let number = entry.subscriber.number.as_bytes();
-                write_address(&on.context, call, invite, number, &mut uris);
+                uris.extend_from_slice(b"sip:");
+                write_number(&mut uris, number);
+                uris.extend_from_within(host);
                 number
             }
             Callee::Outside(outside) => {
@@ -203,7 +209,7 @@ impl Calls {
                 outside.name.as_bytes()
             }
         };
-        let (diverting, target) = uris.split_at(end);
+        let (diverting, target) = (&uris[start..end], &uris[end..]);
         let Diversion { reason, status, is_private, .. } = *diversion;
         call.push_hop(&mut on.context, &Hop { diverting, target, reason, status, is_private });
         call.push_number(&mut on.context, name);
@@ -286,17 +292,25 @@ fn name_cause(settings: &Settings, reason: Reason, outside: &mut Outside) {
 }
 
 /// Writes the Request-URI before a diversion: what the call was diverted to last, else what was dialled.
-fn write_diverting(context: &Context, call: &Call, invite: &Message<'_>, out: &mut Vec<u8>) {
-    match Hop::all(context.keep.bytes(&call.chain.hops)).last() {
-        Some(hop) => out.extend_from_slice(hop.target),
-        None => write_address(context, call, invite, call.called(context), out),
-    }
+/// Returns what stands behind the user of the number that was dialled: our numbers are named at that host.
+fn write_diverting(context: &Context, call: &Call, invite: &Message<'_>, out: &mut Vec<u8>) -> Range<usize> {
+    let mut hops = Hop::all(context.keep.bytes(&call.chain.hops));
+    let Some(first) = hops.next() else {
+        out.extend_from_slice(b"sip:");
+        write_number(out, call.called(context));
+        let host = out.len();
+        write_host(context, call, invite, out);
+        return host..out.len();
+    };
+    let host = memchr::memchr(b'@', first.diverting).unwrap_or(first.diverting.len());
+    out.extend_from_slice(&first.diverting[host..]);
+    let end = out.len();
+    out.extend_from_slice(hops.last().unwrap_or(first).target);
+    0..end
 }
 
-/// Writes the address-of-record of a number of ours, at the host that was dialled.
-fn write_address(context: &Context, call: &Call, invite: &Message<'_>, number: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(b"sip:");
-    write_number(out, number);
+/// Writes `@` and the host that was dialled.
+fn write_host(context: &Context, call: &Call, invite: &Message<'_>, out: &mut Vec<u8>) {
     out.push(b'@');
     match Uri::parse(invite.request_uri()) {
         Ok(uri) if !uri.host.is_empty() => {

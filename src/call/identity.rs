@@ -130,6 +130,8 @@ impl<'c> Passage<'c> {
     /// The same where the leg goes to a server that wants a number of ours that diverted the call to answer
     /// for it: carriers know their customers alone.
     pub fn with_diverting(self, diverting: Option<Diverting<'c>>) -> Passage<'c> {
+        // RFC 3325 §7: who wants privacy is named among trusted peers alone.
+        let diverting = diverting.filter(|diverting| self.to_trusted || !diverting.is_private);
         Passage { diverting, ..self }
     }
 

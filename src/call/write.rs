@@ -144,6 +144,8 @@ fn passes_to_caller(name: HeaderName, status: Status) -> bool {
     match name {
         H::Contact => names_targets(status),
         H::Timestamp | H::Unsupported => false,
+        // What the callee's side knows of diversions is not all for the caller's eyes (RFC 7044 §9.4).
+        H::Diversion | H::HistoryInfo => false,
         name if is_identity(name) => false,
         // Another server's overload is not ours (RFC 3261 §16.7 step 6).
         H::RetryAfter if status.code() == 500 => false,
@@ -352,6 +354,8 @@ fn passes_in_dialog(name: HeaderName, ours: bool) -> bool {
     use HeaderName as H;
     match name {
         H::Allow | H::Supported | H::Require => !ours,
+        // They tell how a call came to be, which the INVITE has told (RFC 7044 §9.4).
+        H::Diversion | H::HistoryInfo => false,
         name => !is_per_leg(name),
     }
 }

@@ -8,8 +8,10 @@ use crate::{BOTH, DIVERSION, HISTORY_INFO, called, form, forwarded, passed_on, t
 use ringway::limits::{DATAGRAM_BYTES_MAX, HISTORY_BYTES_MAX};
 
 const OWN: &str = "<sip:1004@127.0.0.60>;reason=no-answer;counter=1;privacy=off";
-const OWN_ENTRIES: [&str; 2] =
-    ["<sip:1004@127.0.0.60>;index=1", "<sip:1005@127.0.0.60;cause=408>;index=1.1;mp=1"];
+const OWN_ENTRIES: [&str; 2] = [
+    "<sip:1004@127.0.0.60?Reason=SIP%3Bcause%3D408>;index=1",
+    "<sip:1005@127.0.0.60;cause=408>;index=1.1;mp=1",
+];
 
 #[test]
 fn a_broken_diversion_passes_and_is_not_converted() {

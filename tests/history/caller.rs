@@ -44,7 +44,8 @@ fn it_is_the_whole_history_and_shows_nobody_who_is_private() {
         [
             "<sip:anonymous@anonymous.invalid>;index=1",
             "<sip:anonymous@anonymous.invalid;cause=486?Reason=SIP%3Bcause%3D408>;index=1.1;mp=1",
-            "<sip:1005@127.0.0.60;cause=408>;index=1.1.1;mp=1.1",
+            // Nor where somebody private forwards to.
+            "<sip:anonymous@anonymous.invalid;cause=408>;index=1.1.1;mp=1.1",
         ]
     );
 }

@@ -11,8 +11,10 @@ use ringway::directory::{Condition, HistoryForm};
 use ringway::service::Route;
 
 const NO_ANSWER: &str = "<sip:1004@127.0.0.60>;reason=no-answer;counter=1;privacy=off";
-const ENTRIES: [&str; 2] =
-    ["<sip:1004@127.0.0.60>;index=1", "<sip:1005@127.0.0.60;cause=408>;index=1.1;mp=1"];
+const ENTRIES: [&str; 2] = [
+    "<sip:1004@127.0.0.60?Reason=SIP%3Bcause%3D408>;index=1",
+    "<sip:1005@127.0.0.60;cause=408>;index=1.1;mp=1",
+];
 
 #[test]
 fn each_form_has_its_header_fields_and_no_others() {
@@ -225,7 +227,9 @@ fn outside_numbers_of_ours_are_written_as_others_read_them() {
     );
     assert_eq!(c.request_uri, "sip:+49891234@127.0.0.138:5060;cause=408");
     let diversion = "<sip:+4930004@127.0.0.60>;reason=no-answer;counter=1;privacy=off";
-    let entries =
-        ["<sip:+4930004@127.0.0.60>;index=1", "<sip:+49891234@127.0.0.138:5060;cause=408>;index=1.1;mp=1"];
+    let entries = [
+        "<sip:+4930004@127.0.0.60?Reason=SIP%3Bcause%3D408>;index=1",
+        "<sip:+49891234@127.0.0.138:5060;cause=408>;index=1.1;mp=1",
+    ];
     tells(&c, &[diversion], &entries);
 }

@@ -20,13 +20,19 @@ fn a_private_number_of_ours_is_marked_for_trusted_peers_and_hidden_from_others()
     tells(
         &c,
         &["<sip:1004@127.0.0.60>;reason=no-answer;counter=1;privacy=full"],
-        &["<sip:1004@127.0.0.60?Privacy=history>;index=1", "<sip:1005@127.0.0.60;cause=408>;index=1.1;mp=1"],
+        &[
+            "<sip:1004@127.0.0.60?Privacy=history&Reason=SIP%3Bcause%3D408>;index=1",
+            "<sip:1005@127.0.0.60;cause=408>;index=1.1;mp=1",
+        ],
     );
     let c = forwarded(private, &[]);
     tells(
         &c,
         &[&format!("{ANONYMOUS};reason=no-answer;counter=1")],
-        &["<sip:anonymous@anonymous.invalid>;index=1", "<sip:1005@127.0.0.60;cause=408>;index=1.1;mp=1"],
+        &[
+            "<sip:anonymous@anonymous.invalid?Reason=SIP%3Bcause%3D408>;index=1",
+            "<sip:1005@127.0.0.60;cause=408>;index=1.1;mp=1",
+        ],
     );
     assert!(!c.text().contains("1004"), "{}", c.text());
 }
@@ -41,13 +47,13 @@ fn a_private_number_whose_entry_came_is_marked_or_hidden_there() {
         only(setup);
         private_to_trusted(setup);
     };
-    let own = "\"B\" <sip:1004@127.0.0.60:5060?Privacy=history>;index=1.1;rc=1";
+    let own = "\"B\" <sip:1004@127.0.0.60:5060?Privacy=history&Reason=SIP%3Bcause%3D408>;index=1.1;rc=1";
     tells(&forwarded(trusted, &[line]), &[], &[first, own, target]);
     let untrusted = |setup: &mut Setup| {
         only(setup);
         private(setup);
     };
-    let own = "<sip:anonymous@anonymous.invalid>;index=1.1;rc=1";
+    let own = "<sip:anonymous@anonymous.invalid?Reason=SIP%3Bcause%3D408>;index=1.1;rc=1";
     tells(&forwarded(untrusted, &[line]), &[], &[first, own, target]);
     // History-Info is kept beside Diversion for what else it holds, and does not tell either.
     let beside = |setup: &mut Setup| {
@@ -55,6 +61,7 @@ fn a_private_number_whose_entry_came_is_marked_or_hidden_there() {
         private(setup);
     };
     let diversion = format!("{ANONYMOUS};reason=no-answer;counter=1");
+    let own = "<sip:anonymous@anonymous.invalid>;index=1.1;rc=1";
     tells(&forwarded(beside, &[line]), &[&diversion], &[first, own]);
 }
 
@@ -131,7 +138,7 @@ fn a_caller_who_wants_its_history_private_has_all_of_it_hidden() {
             &[&own, &format!("{ANONYMOUS};reason=user-busy")],
             &[
                 "<sip:anonymous@anonymous.invalid>;index=1",
-                "<sip:anonymous@anonymous.invalid;cause=486>;index=1.1;mp=1",
+                "<sip:anonymous@anonymous.invalid;cause=486?Reason=SIP%3Bcause%3D408>;index=1.1;mp=1",
                 "<sip:1005@127.0.0.60;cause=408>;index=1.1.1;mp=1.1",
             ],
         );

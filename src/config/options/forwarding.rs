@@ -1,6 +1,7 @@
 //! Subscribers and forwarding.
 
 use super::{FORWARDING, Key, Kind, NO_ANSWER_SECONDS, ROW, SWITCH, Setting, number};
+use crate::limits::DIVERSIONS_MAX;
 
 pub const ROWS: &[Setting] = &[
     Setting {
@@ -34,7 +35,7 @@ pub const ROWS: &[Setting] = &[
         key: Key::MaxDiversions,
         name: "max-diversions",
         form: "N",
-        kind: number(0, 10),
+        kind: number(0, DIVERSIONS_MAX as u32),
         default: "5",
         unit: "diversions",
         example: "5",

@@ -1,33 +1,34 @@
-//! A few things of one kind in place, so that what a leg is told takes no memory of its own.
+//! A few things of one kind: what came with an INVITE and what is made of it.
 
 use crate::limits::HISTORY_ENTRIES_MAX;
 
-/// At most [`HISTORY_ENTRIES_MAX`] of something, in their order.
-#[derive(Clone, Copy)]
+/// At most [`HISTORY_ENTRIES_MAX`] of something, in their order. Empty, as it mostly is, it takes no memory of
+/// its own.
+#[derive(Clone)]
 pub(super) struct Few<T> {
-    items: [Option<T>; HISTORY_ENTRIES_MAX],
-    count: usize,
+    items: Vec<T>,
 }
 
 impl<T: Copy> Few<T> {
     pub const fn new() -> Few<T> {
-        Few { items: [None; HISTORY_ENTRIES_MAX], count: 0 }
+        Few { items: Vec::new() }
     }
 
     /// `false`: there is no room.
     pub fn push(&mut self, item: T) -> bool {
-        let Some(place) = self.items.get_mut(self.count) else { return false };
-        *place = Some(item);
-        self.count += 1;
-        true
+        let has_room = self.items.len() < HISTORY_ENTRIES_MAX;
+        if has_room {
+            self.items.push(item);
+        }
+        has_room
     }
 
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = T> + Clone {
-        self.items[..self.count].iter().copied().flatten()
+        self.items.iter().copied()
     }
 
     pub fn get(&self, place: usize) -> Option<T> {
-        self.items.get(place).copied().flatten()
+        self.items.get(place).copied()
     }
 
     pub fn first(&self) -> Option<T> {
@@ -35,14 +36,14 @@ impl<T: Copy> Few<T> {
     }
 
     pub fn last(&self) -> Option<T> {
-        self.get(self.count.checked_sub(1)?)
+        self.items.last().copied()
     }
 
     pub const fn len(&self) -> usize {
-        self.count
+        self.items.len()
     }
 
     pub const fn is_empty(&self) -> bool {
-        self.count == 0
+        self.items.is_empty()
     }
 }

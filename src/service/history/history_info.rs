@@ -49,7 +49,15 @@ impl<'a> Told<'a> {
     /// Whether the received ones do not go out as they came: some are not to be seen, or the last one is
     /// that of a number of ours that diverted the call (RFC 7044 §9.3, §10.2).
     pub(super) fn rewrites_entries(&self) -> bool {
-        self.hides_any(&self.received.entries, |entry| entry.is_private) || self.adds_to_last()
+        let is_private =
+            |entry: Entry<'_>| Some(entry.is_private == Some(true) || self.is_private_own(&entry));
+        self.hides_any(&self.received.entries, is_private) || self.adds_to_last()
+    }
+
+    /// Whether a received entry names one of ours that diverted the call and is private.
+    fn is_private_own(&self, entry: &Entry<'_>) -> bool {
+        let mut private = self.hops.iter().filter(|hop| hop.is_private);
+        private.any(|hop| Uri::same_user(user_of(hop.diverting), user_of(entry.uri)))
     }
 
     /// Writes the received entries where they do not pass, those that Diversion has besides, and ours.
@@ -82,7 +90,7 @@ impl<'a> Told<'a> {
         first.is_some_and(|hop| {
             let says_more = hop.is_private || hop.status > 0;
             let is_told = self.history.form.has_history_info() && self.detail == Detail::All;
-            is_told && says_more || self.hides(hop.is_private)
+            is_told && says_more
         })
     }
 
@@ -105,7 +113,7 @@ impl<'a> Told<'a> {
 
     /// Writes a received entry. `own`: our diversion of it.
     fn write_received_entry(&self, writer: &mut Writer<'_>, entry: &Entry<'_>, own: Option<Hop<'_>>) {
-        let is_hidden = self.hides(entry.is_private == Some(true) || own.is_some_and(|hop| hop.is_private));
+        let is_hidden = self.hides(entry.is_private == Some(true) || self.is_private_own(entry));
         if !is_hidden && own.is_none() {
             writer.raw(entry.text);
             return;
@@ -196,7 +204,11 @@ impl<'a> Told<'a> {
     ) {
         let writer = line.next();
         writer.raw(b"<");
-        if self.hides(extras.is_private == Some(true)) && self.is_diverting(subject) {
+        let is_hidden = match subject {
+            Subject::Target(_) => self.hides_target(),
+            _ => self.hides(extras.is_private == Some(true)) && self.is_diverting(subject),
+        };
+        if is_hidden {
             writer.raw(ANONYMOUS);
             Extras { is_private: None, ..*extras }.write(writer);
         } else {
@@ -222,6 +234,12 @@ impl<'a> Told<'a> {
             writer.raw(b";mp=");
             mapped.write(writer);
         }
+    }
+
+    /// Whether the caller is not to know where it is sent: who diverts in private keeps that too.
+    fn hides_target(&self) -> bool {
+        let last = self.hops.iter().next_back();
+        self.is_for_caller && last.is_some_and(|hop| self.hides(hop.is_private))
     }
 
     /// Whether it is one who diverted the call: the destination itself knows who it is.

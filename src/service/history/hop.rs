@@ -1,6 +1,7 @@
 //! Our own diversions, as a call keeps them.
 
 use crate::directory::Condition;
+use crate::limits::DIVERSIONS_MAX;
 use crate::service::Reason;
 
 /// One diversion of ours.
@@ -11,7 +12,8 @@ pub struct Hop<'a> {
     /// The URI that the call was diverted to, without parameters: `sip:1005@host`.
     pub target: &'a [u8],
     pub reason: Reason,
-    /// The final response that led to it; 0: none (our own timer, a rule without condition).
+    /// The final response that led to it, 408 where nothing came in time (RFC 7044 §10.2); 0: nobody was
+    /// asked.
     pub status: u16,
     /// Those beyond trusted peers are not to know who diverted.
     pub is_private: bool,
@@ -46,6 +48,37 @@ impl<'a> Hop<'a> {
             let status = u16::from_be_bytes(status);
             Some(Hop { diverting, target, reason: decoded(reason), status, is_private: is_private == 1 })
         })
+    }
+}
+
+/// A call's own diversions, oldest first.
+#[derive(Clone, Copy)]
+pub(super) struct Hops<'a> {
+    items: [Option<Hop<'a>>; DIVERSIONS_MAX],
+    count: usize,
+}
+
+impl<'a> Hops<'a> {
+    /// Those that were kept.
+    pub fn read(kept: &'a [u8]) -> Hops<'a> {
+        let mut hops = Hops { items: [None; DIVERSIONS_MAX], count: 0 };
+        for (place, hop) in hops.items.iter_mut().zip(Hop::all(kept)) {
+            *place = Some(hop);
+            hops.count += 1;
+        }
+        hops
+    }
+
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Hop<'a>> + Clone {
+        self.items[..self.count].iter().copied().flatten()
+    }
+
+    pub fn first(&self) -> Option<Hop<'a>> {
+        self.items[0]
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
     }
 }
 

@@ -20,6 +20,7 @@ use crate::sip::message::Header;
 use crate::sip::write::Writer;
 use crate::sip::{HeaderName, Message};
 use few::Few;
+use hop::Hops;
 use received::{Fields, Received, State};
 use steps::Step;
 
@@ -52,8 +53,12 @@ enum Detail {
 pub struct Told<'a> {
     history: History<'a>,
     detail: Detail,
+    /// It is told in a response to the caller.
+    is_for_caller: bool,
+    /// History-Info holds what Diversion cannot tell (RFC 7544 §3.5).
+    tells_of_more: bool,
     received: Received<'a>,
-    hops: Few<Hop<'a>>,
+    hops: Hops<'a>,
     /// What Diversion tells and History-Info does not, oldest first.
     for_entries: Few<Step<'a>>,
     /// What History-Info tells and Diversion does not, oldest first.
@@ -70,41 +75,40 @@ impl<'a> History<'a> {
             return None;
         }
         let received = Received::read(invite);
-        let mut hops = Few::new();
-        for hop in Hop::all(self.hops) {
-            hops.push(hop);
-        }
         let Received { diversions, entries, .. } = &received;
-        // Where both came and both go on each stays as it is: somebody made them agree (RFC 7544 §7.4).
-        let is_sole =
-            |is_absent: bool| is_absent || matches!(form, HistoryForm::Diversion | HistoryForm::HistoryInfo);
-        let mut told = Told {
+        let is_unreadable = |state: State| matches!(state, State::Unreadable { .. });
+        let (mut for_entries, mut for_diversions) = (Few::new(), Few::new());
+        if !is_unreadable(diversions.state) && !is_unreadable(entries.state) {
+            // Where both came and both go on each stays as it is: somebody made them agree (RFC 7544 §7.4).
+            let is_sole = |is_absent: bool| {
+                is_absent || matches!(form, HistoryForm::Diversion | HistoryForm::HistoryInfo)
+            };
+            let (by_diversion, by_entry) = (steps::of_diversions(diversions), steps::of_entries(entries));
+            if form.has_history_info() && is_sole(entries.state == State::Absent) {
+                for_entries = steps::not_among(&by_diversion, &by_entry);
+            }
+            if form.has_diversion() && is_sole(diversions.state == State::Absent) {
+                for_diversions = steps::not_among(&by_entry, &by_diversion);
+            }
+        }
+        let tells_of_more = !form.has_history_info() && entries.is_read() && steps::tells_of_more(entries);
+        Some(Told {
             history: *self,
             detail: Detail::All,
-            hops,
-            for_entries: Few::new(),
-            for_diversions: Few::new(),
+            is_for_caller: false,
+            tells_of_more,
+            hops: Hops::read(self.hops),
+            for_entries,
+            for_diversions,
             received,
-        };
-        if matches!(diversions.state, State::Unreadable { .. })
-            || matches!(entries.state, State::Unreadable { .. })
-        {
-            return Some(told);
-        }
-        let (by_diversion, by_entry) = (steps::of_diversions(diversions), steps::of_entries(entries));
-        if form.has_history_info() && is_sole(entries.state == State::Absent) {
-            told.for_entries = steps::not_among(&by_diversion, &by_entry);
-        }
-        if form.has_diversion() && is_sole(diversions.state == State::Absent) {
-            told.for_diversions = steps::not_among(&by_entry, &by_diversion);
-        }
-        Some(told)
+        })
     }
 
     /// Writes the History-Info that the caller is told with a 181 (RFC 7044 §9.4): the whole of it, or
     /// nothing that came where that is too long for a response.
     pub fn write_for_caller(&self, writer: &mut Writer<'_>) {
         let Some(mut told) = self.read() else { return };
+        told.is_for_caller = true;
         let length = |value: &[u8]| value.len() + HeaderName::HistoryInfo.text().len() + b": \r\n".len();
         let came: usize = self.invite.values(HeaderName::HistoryInfo).map(length).sum();
         let may_pass = came <= HISTORY_BYTES_MAX && !told.rewrites_entries();
@@ -191,9 +195,7 @@ impl<'a> Told<'a> {
         let is_converted =
             !matches!(diversions.state, State::Unreadable { .. }) && self.detail == Detail::All;
         self.history.form.has_history_info()
-            || self.history.form.has_diversion()
-                && entries.is_read()
-                && (!is_converted || steps::tells_of_more(entries))
+            || self.history.form.has_diversion() && entries.is_read() && (!is_converted || self.tells_of_more)
     }
 
     /// Writes the URI of a party of ours, as those read it whom it is written for.

@@ -9,7 +9,7 @@ use crate::sip::uri::Scheme;
 use crate::sip::{HeaderName, Message, NameAddr, Uri};
 
 /// What came with an INVITE.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Received<'a> {
     /// Newest first.
     pub diversions: Fields<Diversion<'a>>,
@@ -20,7 +20,7 @@ pub(super) struct Received<'a> {
 }
 
 /// All header fields of one name.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Fields<T> {
     pub state: State,
     /// Without any unless they could be read.
