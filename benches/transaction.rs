@@ -6,7 +6,7 @@ mod phones;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use phones::{CALLER, SERVER, TARGET, address, answer, directory, in_dialog, invite, settings};
-use ringway::clock::{Now, UnixSeconds};
+use ringway::clock::{Now, UnixMs, UnixSeconds};
 use ringway::context::{Context, Due};
 use ringway::ids::Mint;
 use ringway::keep::Keep;
@@ -35,6 +35,7 @@ impl Bench {
         let context = Context {
             now: Now::from_ms(0),
             started: UnixSeconds(0),
+            calendar: UnixMs(0),
             wheel: Wheel::new(1 << 22),
             keep: Keep::new(1 << 32),
             outbox: Outbox::new(),

@@ -10,9 +10,27 @@ pub struct Now(u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Deadline(u64);
 
-/// Seconds since 1970-01-01T00:00:00Z. That of `Now::from_ms(0)` is the core's only tie to the calendar.
+/// Seconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixSeconds(pub u64);
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnixMs(pub u64);
+
+impl UnixMs {
+    /// The second that it is in.
+    #[must_use]
+    pub const fn seconds(self) -> UnixSeconds {
+        UnixSeconds(self.0 / 1_000)
+    }
+}
+
+impl From<UnixSeconds> for UnixMs {
+    fn from(seconds: UnixSeconds) -> UnixMs {
+        UnixMs(seconds.0.saturating_mul(1_000))
+    }
+}
 
 impl Now {
     #[must_use]

@@ -1,6 +1,6 @@
 //! What every layer of a shard uses: the time, the timers, kept bytes, the outbox, the counters.
 
-use crate::clock::{Deadline, Now, UnixSeconds};
+use crate::clock::{Deadline, Now, UnixMs, UnixSeconds};
 use crate::directory::Directory;
 use crate::ids::Mint;
 use crate::keep::{Keep, Kept};
@@ -30,7 +30,11 @@ pub struct Context {
     /// The outer `Arc` is the shard's own, so that lending it out counts on no other core's cache line.
     pub directory: Arc<Arc<Directory>>,
     pub now: Now,
+    /// The calendar's seconds at `Now::from_ms(0)`, as they stood then: registrations live by it, and go on
+    /// living as long as they should when the calendar is set.
     pub started: UnixSeconds,
+    /// The calendar's time at `Now::from_ms(0)`, as it stands by now: for what people and records are told.
+    pub calendar: UnixMs,
     pub wheel: Wheel<Due>,
     pub keep: Keep,
     pub outbox: Outbox,
@@ -41,7 +45,13 @@ pub struct Context {
 }
 
 impl Context {
-    /// The calendar's time.
+    /// The calendar's time of a moment, as the calendar stands by now.
+    #[must_use]
+    pub fn calendar_at(&self, at: Now) -> UnixMs {
+        UnixMs(self.calendar.0.saturating_add(at.as_ms()))
+    }
+
+    /// The time by which registrations live.
     #[must_use]
     pub fn unix(&self) -> UnixSeconds {
         UnixSeconds(self.started.0 + self.now.as_ms() / 1_000)

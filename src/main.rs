@@ -23,6 +23,9 @@ const EXIT_USAGE: u8 = 2;
 /// How often the main thread looks whether the server has ended.
 const POLL: Duration = Duration::from_millis(100);
 
+/// The same while the last is written, which mostly takes milliseconds.
+const POLL_LAST: Duration = Duration::from_millis(5);
+
 /// Numbers that are in the store and in the configuration: so many are named in the log.
 const SHADOWED_NAMED_MAX: usize = 8;
 
@@ -113,14 +116,39 @@ fn serve(config: Config) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let metrics = server.metrics();
     let ended = server.join();
     drop(admin);
-    // After the shards: what they posted last becomes durable too.
+    close(keeper, recorder, (&signals, is_draining), &metrics);
+    say(&totals(&metrics));
+    ended?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// After the shards: what they posted last becomes durable too. A disk that hangs does not keep a second
+/// signal from ending the process; `is_asked`: there was one already.
+fn close(
+    keeper: Keeper,
+    recorder: Option<Recorder>,
+    (signals, mut is_asked): (&signals::Blocked, bool),
+    metrics: &Metrics,
+) {
+    keeper.end();
+    if let Some(recorder) = &recorder {
+        recorder.end();
+    }
+    while !keeper.is_finished() || !recorder.as_ref().is_none_or(Recorder::is_finished) {
+        let Some(signal) = signals.wait(POLL_LAST) else { continue };
+        let name = signals::name(signal);
+        if is_asked {
+            say(&format!("{name} again: ends at once; what is not written yet is lost"));
+            say(&totals(metrics));
+            std::process::exit(128 + signal);
+        }
+        is_asked = true;
+        say(&format!("{name}: writes what is left; a second signal ends at once"));
+    }
     keeper.stop();
     if let Some(recorder) = recorder {
         recorder.stop();
     }
-    say(&totals(&metrics));
-    ended?;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Opens the store, reads it, and starts its keeper.

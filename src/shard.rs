@@ -2,7 +2,7 @@
 
 use crate::auth::Guard;
 use crate::call::Calls;
-use crate::clock::{Deadline, Now, UnixSeconds};
+use crate::clock::{Deadline, Now, UnixMs, UnixSeconds};
 use crate::context::{Context, Due};
 use crate::directory::Directory;
 use crate::ids::Mint;
@@ -79,6 +79,7 @@ impl Shard {
         let context = Context {
             now: Now::from_ms(0),
             started,
+            calendar: started.into(),
             wheel: Wheel::new(timers),
             keep: Keep::new(limits::kept_bytes_max(&settings, place.shards)),
             outbox: Outbox::new(),
@@ -165,6 +166,12 @@ impl Shard {
         self.on.context.wheel.poll_timeout()
     }
 
+    /// From now on records, Record-IDs and what the API tells of calls have their times by a calendar that
+    /// stood so at `Now::from_ms(0)`: it has milliseconds, or was set. Timers and registrations stay.
+    pub fn set_calendar(&mut self, calendar: UnixMs) {
+        self.on.context.calendar = calendar;
+    }
+
     /// From now on new calls are refused with 503.
     pub fn drain(&mut self) {
         self.draining = true;
@@ -175,6 +182,12 @@ impl Shard {
     pub fn close(&mut self, now: Now) {
         self.on.context.now = now;
         self.calls.post_unfinished(&mut self.on);
+    }
+
+    /// Sides of calls that live, whose records are not posted yet; none where records are not wanted.
+    #[must_use]
+    pub fn unrecorded(&self) -> usize {
+        if self.on.context.settings.records { self.calls.sides() } else { 0 }
     }
 
     /// Calls that live.

@@ -9,6 +9,7 @@ use lab::caller::{Caller, Invite};
 use lab::group::{self, B1, B2};
 use lab::peer::{A, B, C, D};
 use lab::{Lab, STARTED, T1X64_MS, scene};
+use ringway::clock::UnixMs;
 use ringway::directory::Condition;
 use ringway::mail::{Mail, Stage};
 use ringway::slab::Handle;
@@ -51,6 +52,41 @@ fn a_forwarded_call_has_a_record_of_each_leg_and_the_callers_last() {
         assert_eq!((&*leg.caller, &leg.record_id, leg.local), ("1003", &a.record_id, lab::peer::SERVER));
     }
     assert_eq!([a.peer, b.peer, c.peer], [A, B, C].map(|peer| peer.address));
+    lab.finish();
+}
+
+#[test]
+fn times_are_the_calendars_and_a_calendar_that_is_set_changes_no_duration() {
+    let mut lab = Lab::new();
+    let started = STARTED.0 * 1_000 + 607;
+    lab.set_calendar(UnixMs(started));
+    let (caller, b) = scene::ringing(&mut lab);
+    lab.advance(393);
+    b.reject(&mut lab, "486 Busy Here");
+    caller.refused(&mut lab, 486);
+    let times: Vec<(u64, u64)> = lab.records.iter().map(|one| (one.leg.setup_at, one.leg.end_at)).collect();
+    assert_eq!(times, [(started, started + 393); 2]);
+
+    let (caller, mut c) = scene::talking(&mut lab);
+    lab.advance(10_000);
+    let hour_back = started - 3_600_000;
+    lab.set_calendar(UnixMs(hour_back));
+    lab.advance(5_000);
+    c.bye(&mut lab);
+    lab.expect(C, "200 BYE");
+    let bye = lab.expect(A, "BYE");
+    caller.respond(&mut lab, &bye, "200 OK");
+    let times: Vec<(u64, u64)> =
+        lab.records[2..].iter().map(|one| (one.leg.setup_at, one.leg.end_at)).collect();
+    assert_eq!(times, [(hour_back + 393, hour_back + 15_393); 2]);
+    // The audit goes by the calendar that the laboratory began with.
+    for (place, one) in lab.records.iter_mut().enumerate() {
+        let off = if place < 2 { started } else { hour_back };
+        let leg = &mut one.leg;
+        let times =
+            [Some(&mut leg.setup_at), leg.ring_at.as_mut(), leg.answer_at.as_mut(), Some(&mut leg.end_at)];
+        times.into_iter().flatten().for_each(|time| *time = *time - off + STARTED.0 * 1_000);
+    }
     lab.finish();
 }
 

@@ -2,6 +2,8 @@
 //! them.
 #![cfg(feature = "server")]
 
+#[path = "cdr_files/faults.rs"]
+mod faults;
 #[expect(dead_code, reason = "each test file uses its part")]
 mod stores;
 
@@ -52,6 +54,17 @@ fn settings(directory: &Path, format: Format, size_bytes: u64) -> Settings {
     Settings { directory: directory.to_owned(), format, size_bytes }
 }
 
+/// Opens a directory. Another test's process that is about to begin may still hold the lock of one that was
+/// closed a moment ago.
+fn open(settings: &Settings, now_ms: u64) -> (Files, u64) {
+    let mut opened = None;
+    wait_until("the directory", || {
+        opened = Files::open(settings, now_ms).ok();
+        opened.is_some()
+    });
+    opened.expect("a directory")
+}
+
 /// A backlog before files, and what it counts.
 struct Writer {
     backlog: Backlog<Files>,
@@ -61,7 +74,7 @@ struct Writer {
 
 impl Writer {
     fn open(settings: &Settings, now_ms: u64) -> Writer {
-        let (files, _) = Files::open(settings, now_ms).expect("a directory");
+        let (files, _) = open(settings, now_ms);
         let backlog = Backlog::new(files, PENDING_MAX);
         Writer { backlog, post: Post::default(), format: settings.format }
     }
@@ -102,7 +115,8 @@ fn a_record_is_a_line_of_json_or_of_csv_below_a_heading() {
     let directory = TempDir::new().unwrap();
     let mut odd = leg(0);
     (odd.caller, odd.ring_at, odd.answer_at) = ("a\"b,c".into(), None, None);
-    for format in [Format::Json, Format::Csv] {
+    let other = TempDir::new().unwrap();
+    for (directory, format) in [(&directory, Format::Json), (&other, Format::Csv)] {
         let mut writer = Writer::open(&settings(directory.path(), format, 1 << 20), NOW_MS);
         writer.write(&[leg(2), odd.clone()], NOW_MS);
         assert_eq!(counted(&writer.post.records), (2, 0, 0));
@@ -122,7 +136,7 @@ fn a_record_is_a_line_of_json_or_of_csv_below_a_heading() {
         (&"a\"b,c".into(), &Value::Null, &0.0.into())
     );
 
-    let path = directory.path().join("cdr.csv");
+    let path = other.path().join("cdr.csv");
     let text = fs::read_to_string(&path).unwrap();
     let expected = "record_id,leg,call_id,caller,called,chain,setup,ring,answer,end,duration,ended_by,status,\
                     cause,peer,local\n\
@@ -199,7 +213,7 @@ fn a_crashed_runs_torn_line_is_cut_off_and_its_file_goes_on() {
     // Longer than what is read at once, too.
     for torn in [&b"{\"record_id\":\"10"[..], &[b'x'; 200_000]] {
         fs::write(&path, [&whole, torn].concat()).unwrap();
-        let (_, cut) = Files::open(&settings, now_ms).expect("a directory");
+        let (_, cut) = open(&settings, now_ms);
         assert_eq!(cut, torn.len() as u64);
         assert_eq!(fs::read(&path).unwrap(), whole);
     }
@@ -429,4 +443,71 @@ fn a_kill_tears_no_line_but_the_last_and_the_next_run_goes_on() {
     caller.call("300099", "200000", &callee);
     assert_eq!(server.end(libc::SIGTERM), Some(0));
     assert_eq!(numbers(&path).len(), kept + 3);
+}
+
+/// A record's moment as milliseconds since 1970: the time of day alone, which is enough for two of one day.
+fn clock_ms(record: &Value, member: &str) -> u64 {
+    let text = record[member].as_str().expect("a time");
+    let part = |range: std::ops::Range<usize>| text[range].parse::<u64>().expect("digits");
+    (part(11..13) * 3_600 + part(14..16) * 60 + part(17..19)) * 1_000 + part(20..23)
+}
+
+#[test]
+fn a_records_times_are_the_calendars_to_the_millisecond() {
+    let now_ms =
+        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+    // A start at the end of a second: what is cut off then shows.
+    let directory = TempDir::new().unwrap();
+    wait_until("the end of a second", || now_ms() % 1_000 > 500);
+    let (mut server, caller, callee) = serving(directory.path(), &["--drain-timeout", "1"]);
+    let before = now_ms();
+    caller.call("300000", "200000", &callee);
+    let after = now_ms();
+    assert_eq!(server.end(libc::SIGTERM), Some(0));
+    let text = fs::read_to_string(directory.path().join("cdr.jsonl")).unwrap();
+    let records = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let call = records.into_iter().find(|record| record["leg"] == 0).expect("the caller's");
+    for member in ["setup", "ring", "answer", "end"] {
+        // The server reads its two clocks one after the other, and may lose the CPU between.
+        let since = (clock_ms(&call, member) + DAY_MS + 50 - before % DAY_MS) % DAY_MS;
+        assert!(since <= after - before + 100, "{member} is {since} ms after {before}: {call}");
+    }
+}
+
+#[test]
+fn of_names_as_long_as_a_message_the_start_is_recorded() {
+    let directory = TempDir::new().unwrap();
+    let (mut server, caller, callee) = serving(directory.path(), &["--drain-timeout", "1"]);
+    let long = "3".repeat(700);
+    caller.call(&long, "200000", &callee);
+    assert_eq!(server.end(libc::SIGTERM), Some(0));
+    let text = fs::read_to_string(directory.path().join("cdr.jsonl")).unwrap();
+    let call: Value = serde_json::from_str(text.lines().last().expect("the caller's")).expect("JSON");
+    assert_eq!(
+        (&call["leg"], &call["caller"], &call["call_id"]),
+        (&0.into(), &long[..512].into(), &long[..512].into())
+    );
+    assert!(call["record_id"].as_str().is_some_and(|id| id.len() < 1_000), "{call}");
+}
+
+#[test]
+fn a_second_signal_ends_a_server_whose_disk_hangs() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("cdr.jsonl");
+    let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+    // SAFETY: the path ends in NUL and outlives the call.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    // A pipe that is full and that nobody reads takes no write, and tells of no error either.
+    let mut pipe = fs::File::options().read(true).write(true).open(&path).unwrap();
+    // SAFETY: the descriptor is open.
+    let size = unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&pipe), libc::F_SETPIPE_SZ, 4_096) };
+    assert!(size > 0);
+    io::Write::write_all(&mut pipe, &vec![b'\n'; size as usize]).unwrap();
+    let (mut server, caller, callee) = serving(directory.path(), &["--drain-timeout", "1"]);
+    caller.call("300000", "200000", &callee);
+    server.signal(libc::SIGTERM);
+    wait_until("the shards' end", || !server.listens());
+    server.signal(libc::SIGTERM);
+    wait_until("the end", || server.ended().is_some());
+    assert_eq!(server.ended(), Some(128 + libc::SIGTERM));
 }

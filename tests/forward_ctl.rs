@@ -364,3 +364,80 @@ fn a_file_comes_from_anywhere_and_a_heading_that_makes_no_sense_sets_nothing() {
     let said = String::from_utf8(errors).expect("UTF-8");
     assert!(said.contains("does not answer") && said.lines().count() == 1, "{said}");
 }
+
+/// A file that is read slowly: before its last lines are, the server ends.
+struct Slow {
+    pieces: Vec<&'static [u8]>,
+    admin: Option<ringway::admin::Admin>,
+}
+
+impl std::io::Read for Slow {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = std::io::Read::read(&mut std::io::BufRead::fill_buf(self)?, buffer)?;
+        std::io::BufRead::consume(self, length);
+        Ok(length)
+    }
+}
+
+impl std::io::BufRead for Slow {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        if self.pieces.len() == 1 {
+            drop(self.admin.take());
+        }
+        Ok(self.pieces.first().copied().unwrap_or_default())
+    }
+
+    fn consume(&mut self, count: usize) {
+        if let Some(piece) = self.pieces.first_mut() {
+            *piece = &piece[count..];
+            if piece.is_empty() {
+                self.pieces.remove(0);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_import_that_is_broken_off_tells_of_what_it_was_refused_before() {
+    for json in [false, true] {
+        let running = running();
+        let Running { admin, .. } = running;
+        let url = format!("http://{}", admin.address());
+        let pieces: Vec<&[u8]> = vec![
+            b"number,condition,target\n1004,busy,1005\n1099,busy,1005\n",
+            b"1006,busy,1005\n1007,busy,1005\n",
+        ];
+        let mut slow = Slow { pieces, admin: Some(admin) };
+        let (mut output, mut errors) = (Vec::new(), Vec::new());
+        let mut around =
+            Surroundings { input: &mut slow, output: &mut output, errors: &mut errors, variable: &|_| None };
+        let args = ["--url", url.as_str(), "forward", "import", "-"].into_iter().map(Into::into);
+        let code = run(json.then(|| "--json".into()).into_iter().chain(args), &mut around);
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        let (output, errors) = (text(output), text(errors));
+        assert_eq!(code, 1);
+        let broken = errors.lines().last().expect("a reason");
+        assert!(broken.starts_with("ringway ctl: -: line 4: "), "{errors}");
+        assert!(broken.ends_with("; 1 rules before it are set"), "{errors}");
+        if json {
+            let report: Value = serde_json::from_str(&output).expect("JSON");
+            assert_eq!((&report["set"], &report["refused"][0]["line"]), (&json!(1), &json!(3)));
+        } else {
+            assert!(errors.starts_with("line 3: 1099: nobody has this number\n"), "{errors}");
+            assert_eq!(output, "1 rule is set\n");
+        }
+    }
+}
+
+#[test]
+fn a_file_whose_lines_end_in_cr_alone_is_refused() {
+    let running = running();
+    let file = "number,condition,target\r1004,busy,1005\r1006,busy,1005\r";
+    let said = ctl(&running, &["forward", "import", "-"], file);
+    assert_eq!((said.code, said.output.as_str()), (1, ""), "{said:?}");
+    assert!(said.errors.starts_with("ringway ctl: -: line 1: it has a carriage return (CR)"), "{said:?}");
+    let file = "number,condition,target\r\n1004,busy,1005\r1006,busy,1005\r\n\r\n1007,busy,1005\r\n";
+    let said = ctl(&running, &["forward", "import", "-"], file);
+    assert_eq!((said.code, said.output.as_str()), (1, "1 rule is set\n"), "{said:?}");
+    assert!(said.errors.starts_with("line 2: it has a carriage return (CR)"), "{said:?}");
+}

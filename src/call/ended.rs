@@ -15,6 +15,10 @@ use crate::sip::{Message, Status};
 use crate::slab::Handle;
 use std::net::SocketAddr;
 
+/// Of a Call-ID, a number or a URI so much is recorded: it may be as long as a message, and many records may
+/// wait.
+const NAME_BYTES_MAX: usize = 512;
+
 /// What is noted of one side of a call for its record, besides when it began and was answered.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Story {
@@ -248,7 +252,8 @@ impl Side<'_> {
     fn record(&self, context: &Context, call: &Call, chained: usize) -> Box<EndedLeg> {
         let numbers = || {
             let kept = context.keep.bytes(&call.chain.numbers);
-            kept.split(|&byte| byte == b'\n').filter(|number| !number.is_empty()).map(without_params)
+            let kept = kept.split(|&byte| byte == b'\n').filter(|number| !number.is_empty());
+            kept.map(|number| start(without_params(number)))
         };
         // A caller without a number takes its place all the same.
         let caller = numbers().next().filter(|caller| *caller != b"-").unwrap_or_default();
@@ -256,12 +261,12 @@ impl Side<'_> {
         let dialled = numbers().count().saturating_sub(usize::from(call.hops(context)) + 1);
         let called = numbers().nth(dialled + usize::from(self.hops)).unwrap_or_default();
         let listener = context.settings.listeners.get(usize::from(self.listener.0));
-        let at = |now: Now| context.started.0 * 1_000 + now.as_ms();
+        let at = |now: Now| context.calendar_at(now).0;
         let (ended_by, cause) = self.story.ending.unwrap_or((EndedBy::Server, Cause::Failed));
         Box::new(EndedLeg {
             record_id: text(call.record_id.as_bytes()),
             leg: self.number,
-            call_id: text(self.call_id),
+            call_id: text(start(self.call_id)),
             caller: text(call.identity.name_of(caller)),
             called: text(called),
             chain: match chained {
@@ -310,6 +315,11 @@ fn without_params(name: &[u8]) -> &[u8] {
     let host = memchr::memchr(b'@', name).unwrap_or_default();
     let end = memchr::memchr(b';', &name[host..]).map_or(name.len(), |place| host + place);
     &name[..end]
+}
+
+/// As much of a name as is recorded.
+fn start(name: &[u8]) -> &[u8] {
+    &name[..name.len().min(NAME_BYTES_MAX)]
 }
 
 /// What is told of a call that a failure of its last callee ended, and that has no response of a callee's.

@@ -122,7 +122,7 @@ fn stage_of_leg(leg: &Leg) -> Stage {
 
 /// The calendar's time of a moment that is over.
 fn unix(context: &Context, at: Now) -> UnixSeconds {
-    UnixSeconds(context.started.0 + at.as_ms() / 1_000)
+    context.calendar_at(at).seconds()
 }
 
 /// Bytes of a peer's, as far as they are text.

@@ -94,6 +94,12 @@ impl Calls {
         self.calls.len()
     }
 
+    /// Callers' and callees' sides of all calls.
+    #[must_use]
+    pub fn sides(&self) -> usize {
+        self.calls.len() + self.legs.len()
+    }
+
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.calls.is_empty() && self.legs.is_empty() && self.relays.is_empty()
@@ -235,5 +241,5 @@ impl Calls {
 
 /// `YYYYMMDDhhmmss` now.
 fn stamp(context: &Context) -> [u8; 14] {
-    crate::ids::utc_stamp(context.unix().0)
+    crate::ids::utc_stamp(context.calendar_at(context.now).seconds().0)
 }

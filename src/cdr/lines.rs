@@ -14,12 +14,24 @@ pub enum Format {
 }
 
 impl Format {
+    /// All of them.
+    pub const ALL: [Format; 2] = [Format::Json, Format::Csv];
+
     /// What the files' names end with.
     #[must_use]
     pub const fn extension(self) -> &'static str {
         match self {
             Format::Json => "jsonl",
             Format::Csv => "csv",
+        }
+    }
+
+    /// The name of the file that grows.
+    #[must_use]
+    pub const fn current(self) -> &'static str {
+        match self {
+            Format::Json => "cdr.jsonl",
+            Format::Csv => "cdr.csv",
         }
     }
 
@@ -105,17 +117,25 @@ pub struct Lines {
     text: Vec<u8>,
     /// Where each line ends in the text.
     ends: Vec<usize>,
+    /// The first ones are forgotten, but still there: what is left is moved only once it is the smaller part.
+    forgotten: usize,
 }
 
 impl Lines {
     #[must_use]
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.ends.len() - self.forgotten
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.len() == 0
+    }
+
+    /// How long all lines are together.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.text.len() - self.start()
     }
 
     /// Appends a line for each record. Returns how many could not be written as text, which no record is
@@ -154,25 +174,38 @@ impl Lines {
     /// The first lines.
     #[must_use]
     pub fn first(&self, count: usize) -> &[u8] {
-        &self.text[..self.end(count)]
+        &self.text[self.start()..self.end(count)]
     }
 
     /// How many of the first lines so many bytes hold.
     #[must_use]
     pub fn within(&self, bytes: usize) -> usize {
-        self.ends.partition_point(|&end| end <= bytes)
+        let last = self.start().saturating_add(bytes);
+        self.ends[self.forgotten..].partition_point(|&end| end <= last)
     }
 
     /// Forgets the first lines.
     pub fn remove_first(&mut self, count: usize) {
-        let end = self.end(count);
-        self.text.drain(..end);
-        self.ends.drain(..count.min(self.ends.len()));
-        self.ends.iter_mut().for_each(|other| *other -= end);
+        self.forgotten += count.min(self.len());
+        let start = self.start();
+        if start * 2 < self.text.len() {
+            return;
+        }
+        self.text.drain(..start);
+        self.ends.drain(..self.forgotten);
+        self.ends.iter_mut().for_each(|end| *end -= start);
+        self.forgotten = 0;
     }
 
+    /// Where the first line begins in the text.
+    fn start(&self) -> usize {
+        self.forgotten.checked_sub(1).map_or(0, |last| self.ends[last])
+    }
+
+    /// Where the last of the first lines ends in the text.
     fn end(&self, count: usize) -> usize {
-        count.checked_sub(1).and_then(|last| self.ends.get(last).or(self.ends.last())).map_or(0, |&end| end)
+        let count = self.forgotten + count.min(self.len());
+        count.checked_sub(1).map_or(0, |last| self.ends[last])
     }
 }
 
@@ -184,5 +217,33 @@ mod tests {
     fn timestamps_are_rfc_3339() {
         assert_eq!(timestamp(1_381_399_635_042), "2013-10-10T10:07:15.042Z");
         assert_eq!(timestamp(0), "1970-01-01T00:00:00.000Z");
+    }
+
+    fn texts(lines: &Lines) -> Vec<String> {
+        let text = String::from_utf8_lossy(lines.first(usize::MAX)).into_owned();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_is_forgotten_is_gone_whether_or_not_the_rest_is_moved() {
+        let mut lines = Lines { text: Vec::new(), ends: Vec::new(), forgotten: 0 };
+        let mut model: Vec<String> = Vec::new();
+        for step in 0..200usize {
+            for number in 0..step % 7 {
+                model.push("x".repeat(step % 5 * 10 + number));
+                lines.text.extend_from_slice(format!("{}\n", model.last().unwrap()).as_bytes());
+                lines.ends.push(lines.text.len());
+            }
+            let gone = (step % 4).min(model.len());
+            model.drain(..gone);
+            lines.remove_first(gone);
+            assert_eq!((texts(&lines), lines.len()), (model.clone(), model.len()), "after step {step}");
+            assert_eq!(lines.bytes(), lines.first(usize::MAX).len());
+            let three = lines.first(3).len();
+            let whole = (lines.within(three), lines.within(three.saturating_sub(1)));
+            assert_eq!(whole, (model.len().min(3), model.len().min(3).saturating_sub(1)));
+        }
+        lines.remove_first(usize::MAX);
+        assert!(lines.is_empty() && lines.text.is_empty());
     }
 }

@@ -72,6 +72,20 @@ impl Recorder {
         Ok(Recorder { stop, thread: Some(thread) })
     }
 
+    /// Asks the thread to end as [`Recorder::stop`] does, and does not wait for that.
+    pub fn end(&self) {
+        self.stop.store(true, Release);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+
+    /// Whether it has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Ends the thread once everything that waits is written, or has proved impossible to write for two
     /// seconds.
     pub fn stop(mut self) {
@@ -79,13 +93,6 @@ impl Recorder {
         if let Some(thread) = self.thread.take() {
             // A panic has said so itself.
             let _ = thread.join();
-        }
-    }
-
-    fn end(&self) {
-        self.stop.store(true, Release);
-        if let Some(thread) = &self.thread {
-            thread.thread().unpark();
         }
     }
 }

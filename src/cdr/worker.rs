@@ -35,8 +35,25 @@ impl Wake for Unpark {
     }
 }
 
+/// Held while the thread works: however it ends, nobody puts anything in any more, and what is in is counted.
+struct Reader<'p>(&'p Post);
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        let records = &self.0.records;
+        records.tray.shut();
+        while records.tray.take().is_some() {
+            records.count_lost(1);
+        }
+        if thread::panicking() {
+            tracing::error!("no records are written any more: their thread failed; start the server again");
+        }
+    }
+}
+
 /// Works until `stop`, and then until nothing waits.
 pub(super) fn run<S: Sink>(mut backlog: Backlog<S>, format: Format, post: &Post, stop: &AtomicBool) {
+    let _reader = Reader(post);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let records = &post.records;
     let mut ticked_at = Instant::now();
@@ -81,4 +98,66 @@ pub(super) fn run<S: Sink>(mut backlog: Backlog<S>, format: Format, post: &Post,
 pub(super) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lines::Lines;
+    use super::*;
+    use crate::mail::{Cause, EndedBy};
+    use std::io;
+
+    struct Broken;
+
+    impl Sink for Broken {
+        fn append(&mut self, _lines: &mut Lines, _now_ms: u64) -> io::Result<()> {
+            panic!("a failure on purpose");
+        }
+
+        fn tick(&mut self, _now_ms: u64) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn leg() -> Box<EndedLeg> {
+        let address = "127.0.0.60:5060".parse().unwrap();
+        Box::new(EndedLeg {
+            record_id: "1".into(),
+            leg: 0,
+            call_id: "1".into(),
+            caller: "1003".into(),
+            called: "1005".into(),
+            chain: "".into(),
+            setup_at: 0,
+            ring_at: None,
+            answer_at: None,
+            end_at: 0,
+            ended_by: EndedBy::Caller,
+            status: 487,
+            cause: Cause::Cancel,
+            peer: address,
+            local: address,
+        })
+    }
+
+    #[test]
+    fn a_thread_that_failed_takes_no_records_and_counts_those_that_wait() {
+        let post = Post::default();
+        post.records.tray.open();
+        for _ in 0..BATCH_MAX + 3 {
+            post.records.tray.put(leg()).expect("room");
+        }
+        thread::scope(|scope| {
+            let stop = AtomicBool::new(false);
+            let post = &post;
+            let ended = scope.spawn(move || run(Backlog::new(Broken, 10), Format::Json, post, &stop)).join();
+            assert!(ended.is_err());
+        });
+        assert_eq!(post.records.lost(), 3);
+        assert!(post.records.tray.put(leg()).is_err(), "nobody reads it");
+    }
 }

@@ -139,7 +139,8 @@ fn forward() -> Command {
                 .after_help(
                     "The first line names the columns: number,condition,target,active,after. The last two \
                      may be missing or empty: active is yes or no, after the number's no-answer time in \
-                     seconds. Lines that are refused are named; the others are set.",
+                     seconds, for all of its rules: the last line that has one counts. Lines that are \
+                     refused are named; the others are set.",
                 ),
         )
 }

@@ -124,45 +124,77 @@ fn import(client: &Client, file: &str, json: bool, around: &mut Surroundings<'_>
     };
     let mut columns = None;
     let (mut set, mut refused) = (0u64, Vec::new());
+    let mut broken_off = None;
     for (text, line) in input.split(b'\n').zip(1u64..) {
-        let text = text.map_err(unreadable)?;
+        let text = match text {
+            Ok(text) => text,
+            Err(error) => {
+                broken_off = Some(unreadable(error));
+                break;
+            }
+        };
         // No rule goes over two lines: each is read by itself, so that its number is right.
-        let Some(record) = record(&text) else { continue };
+        let read = record(&text);
         let Some(columns) = &columns else {
-            columns = Some(Columns::of(&record).map_err(failed)?);
+            let Some(heading) = read.map_err(|reason| failed(format!("line {line}: {reason}")))? else {
+                continue;
+            };
+            columns = Some(Columns::of(&heading).map_err(failed)?);
             // Neither a wrong URL nor a wrong token is to be told of in each line.
             client.get("/v1/status")?;
             continue;
         };
-        match rule(client, columns, &record) {
+        let (number, outcome) = match &read {
+            Ok(None) => continue,
+            Ok(Some(record)) => (columns.field(record, "number"), rule(client, columns, record)),
+            Err(reason) => ("", Err(Failure::Other(reason.clone()))),
+        };
+        match outcome {
             Ok(()) => set += 1,
             Err(Failure::Unreachable(message)) => {
-                return Err(failed(format!("line {line}: {message}; {set} rules before it are set")));
+                broken_off = Some(failed(format!("line {line}: {message}; {set} rules before it are set")));
+                break;
             }
-            Err(failure) => refused.push(Refused {
-                line,
-                number: columns.field(&record, "number").to_owned(),
-                reason: failure.message().to_owned(),
-            }),
+            Err(failure) => {
+                let reason = failure.message().to_owned();
+                refused.push(Refused { line, number: number.to_owned(), reason });
+            }
         }
     }
-    match columns {
-        Some(_) => report(set, &refused, json, around),
-        None => Err(failed(format!("it is empty; the first line names the columns: {}", COLUMNS.join(",")))),
+    if columns.is_some() {
+        report(set, &refused, json, around)?;
+    }
+    match (broken_off, columns, refused.len()) {
+        (Some(wrong), ..) => Err(wrong),
+        (_, None, _) => {
+            Err(failed(format!("it is empty; the first line names the columns: {}", COLUMNS.join(","))))
+        }
+        (.., 0) => Ok(()),
+        (.., 1) => Err(Wrong::Failed(Failure::Other("1 line was refused".to_owned()))),
+        (.., count) => Err(Wrong::Failed(Failure::Other(format!("{count} lines were refused")))),
     }
 }
 
 /// The fields of a line; `None`: it is blank. Bytes that are no text become ones that no number and no target
 /// has.
-fn record(line: &[u8]) -> Option<StringRecord> {
+///
+/// # Errors
+/// It is more than one line to a program that ends lines with CR.
+fn record(line: &[u8]) -> Result<Option<StringRecord>, String> {
     let reader = ReaderBuilder::new().has_headers(false).flexible(true).trim(Trim::All).from_reader(line);
-    let record = reader.into_byte_records().next()?.ok()?;
-    Some(StringRecord::from_byte_record_lossy(record))
-        .filter(|record| record.iter().any(|field| !field.is_empty()))
+    let records = reader.into_byte_records().map_while(Result::ok).map(StringRecord::from_byte_record_lossy);
+    let mut records = records.filter(|record| record.iter().any(|field| !field.is_empty()));
+    match (records.next(), records.next()) {
+        (_, Some(_)) => {
+            Err("it has a carriage return (CR) in its middle; save the file with LF or CRLF line ends"
+                .to_owned())
+        }
+        (record, None) => Ok(record),
+    }
 }
 
 /// Says how many rules were set and which lines were refused.
-fn report(set: u64, refused: &[Refused], json: bool, around: &mut Surroundings<'_>) -> Result<(), Wrong> {
+fn report(set: u64, refused: &[Refused], json: bool, around: &mut Surroundings<'_>) -> io::Result<()> {
     let rules = if set == 1 { "1 rule is set".to_owned() } else { format!("{set} rules are set") };
     if json {
         let refused = refused.iter();
@@ -177,11 +209,7 @@ fn report(set: u64, refused: &[Refused], json: bool, around: &mut Surroundings<'
         }
         writeln!(around.output, "{rules}")?;
     }
-    match refused.len() {
-        0 => Ok(()),
-        1 => Err(Wrong::Failed(Failure::Other("1 line was refused".to_owned()))),
-        count => Err(Wrong::Failed(Failure::Other(format!("{count} lines were refused")))),
-    }
+    Ok(())
 }
 
 /// Where the columns stand.

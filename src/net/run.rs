@@ -12,8 +12,8 @@ use super::nap::Nap;
 use super::post::Post;
 use super::shared::{Phase, Shared};
 use super::udp::{self, ReceiveBatch, SendBatch};
-use crate::clock::{Deadline, Now};
-use crate::mail::Mail;
+use crate::clock::{Deadline, Now, UnixMs};
+use crate::mail::{Letter, Mail};
 use crate::metrics::Metrics;
 use crate::outbox::{ListenerId, Outbox};
 use crate::shard::{Datagram, Owner, Shard};
@@ -63,10 +63,12 @@ pub(super) trait Core: 'static {
     fn handle_timeout(&mut self, now: Now);
     fn handle_mail(&mut self, now: Now, mail: Mail);
     fn poll_timeout(&self) -> Option<Deadline>;
+    fn set_calendar(&mut self, calendar: UnixMs);
     fn drain(&mut self);
     fn close(&mut self, now: Now);
     fn calls(&self) -> usize;
     fn unfinished(&self) -> usize;
+    fn unrecorded(&self) -> usize;
     fn outbox(&mut self) -> &mut Outbox;
     fn metrics(&self) -> &Metrics;
 }
@@ -88,6 +90,10 @@ impl Core for Shard {
         Shard::poll_timeout(self)
     }
 
+    fn set_calendar(&mut self, calendar: UnixMs) {
+        Shard::set_calendar(self, calendar);
+    }
+
     fn drain(&mut self) {
         Shard::drain(self);
     }
@@ -102,6 +108,10 @@ impl Core for Shard {
 
     fn unfinished(&self) -> usize {
         Shard::unfinished(self)
+    }
+
+    fn unrecorded(&self) -> usize {
+        Shard::unrecorded(self)
     }
 
     fn outbox(&mut self) -> &mut Outbox {
@@ -138,6 +148,8 @@ struct Engine<C> {
     letters_refused: u64,
     /// Answers to letters that nobody took; empty between two steps.
     returned: Vec<Mail>,
+    /// The calendar's time at `Now::from_ms(0)`, as the core knows it.
+    calendar: UnixMs,
     drains: bool,
 }
 
@@ -157,7 +169,9 @@ impl Wire {
 }
 
 impl<C: Core> Engine<C> {
-    fn new(start: Start<C>) -> io::Result<Engine<C>> {
+    fn new(mut start: Start<C>) -> io::Result<Engine<C>> {
+        let calendar = start.shared.clock.started_unix();
+        start.core.set_calendar(calendar);
         Ok(Engine {
             core: start.core,
             shard: start.shard,
@@ -171,6 +185,7 @@ impl<C: Core> Engine<C> {
             receive_errors: 0,
             letters_refused: 0,
             returned: Vec::new(),
+            calendar,
             drains: false,
         })
     }
@@ -316,16 +331,23 @@ impl<C: Core> Engine<C> {
     fn post_letters(&mut self) -> bool {
         let post: &Post = &self.shared.post;
         for letter in self.core.outbox().letters() {
+            // Records that are lost are counted there.
+            let is_record = matches!(letter, Letter::Ended(_));
             if let Err(answer) = post.post(self.shard, letter) {
-                self.letters_refused += 1;
+                self.letters_refused += u64::from(!is_record);
                 self.returned.extend(answer);
             }
         }
         !self.returned.is_empty()
     }
 
-    /// The tick's part besides the timers: full sockets are tried again, figures published, the phase obeyed.
+    /// The tick's part besides the timers: full sockets are tried again, a calendar that was set is followed,
+    /// figures are published, the phase is obeyed.
     fn keep_house(&mut self) {
+        if let Some(calendar) = self.shared.clock.moved(self.calendar) {
+            self.calendar = calendar;
+            self.core.set_calendar(calendar);
+        }
         let (wire, sockets) = (&mut self.wire, &self.sockets);
         self.egress.retry(|listener, outbox, picked| wire.send(sockets, listener, outbox, picked));
         let drains_now = self.shared.phase() >= Phase::Draining && !self.drains;
@@ -393,6 +415,8 @@ pub(super) async fn run<C: Core>(start: Start<C>, ready: impl FnOnce()) -> io::R
     let failure = tasks.failure.take();
     if failure.is_none() {
         engine.borrow_mut().close();
+    } else {
+        shared.post.records.count_lost(engine.borrow().core.unrecorded());
     }
     engine.borrow().publish();
     failure.map_or(Ok(()), |failure| Err(io::Error::other(failure)))

@@ -240,7 +240,7 @@ fn spawn<C: Core>(
         .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
         .spawn(move || async move {
             let shared = life.shared.clone();
-            let core = make(place, shared.clock.started_unix());
+            let core = make(place, shared.clock.started_unix().seconds());
             let start = Start { core, shard: place.shard, sockets, batch, shared };
             let ready = || {
                 // Nobody listens when another shard has failed already.

@@ -2,7 +2,7 @@
 
 use super::run::Core;
 use super::{NetSettings, Server, ServerError, udp};
-use crate::clock::{Deadline, Now};
+use crate::clock::{Deadline, Now, UnixMs};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::shard::{Datagram, Owner, Place};
@@ -83,6 +83,8 @@ impl Core for Echo {
         self.later.iter().map(|&(deadline, _)| deadline).min()
     }
 
+    fn set_calendar(&mut self, _calendar: UnixMs) {}
+
     fn drain(&mut self) {
         self.draining = true;
     }
@@ -94,6 +96,10 @@ impl Core for Echo {
     }
 
     fn unfinished(&self) -> usize {
+        self.calls
+    }
+
+    fn unrecorded(&self) -> usize {
         self.calls
     }
 
@@ -292,4 +298,17 @@ fn a_shard_that_fails_ends_the_server() {
         let error = server.join().expect_err("a failure");
         assert_eq!(error.0, format!("shard {owner} ended: a failure on purpose"));
     }
+}
+
+#[test]
+fn the_records_of_a_shards_calls_are_lost_with_it_and_counted() {
+    let (address, post) = (free(), Arc::new(super::post::Post::default()));
+    let server = Server::start_with(vec![address], &settings(1), post.clone(), |place, _| Echo::new(place))
+        .expect("a server");
+    let client = client();
+    (0..3).for_each(|_| assert_eq!(ask(&client, address, b"call"), b"call"));
+    client.send_to(b"x\0f", address).expect("sent");
+    wait_until("the end", || server.is_finished());
+    server.join().expect_err("a failure");
+    assert_eq!(post.records.lost(), 3);
 }

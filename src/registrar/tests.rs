@@ -2,7 +2,7 @@
 
 use super::{Refusal, Registrar};
 use crate::auth::Caller;
-use crate::clock::{Now, UnixSeconds};
+use crate::clock::{Now, UnixMs, UnixSeconds};
 use crate::context::Context;
 use crate::directory::{Directory, Subscriber};
 use crate::ids::Mint;
@@ -25,6 +25,7 @@ fn means() -> (Signalling, Registrar) {
     let context = Context {
         now: Now::from_ms(0),
         started: UnixSeconds(0),
+        calendar: UnixMs(0),
         wheel: Wheel::new(limits::timers_max(&settings, 1)),
         keep: Keep::new(1 << 20),
         outbox: Outbox::new(),

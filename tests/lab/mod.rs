@@ -21,7 +21,7 @@ pub mod trace;
 use keeper::Keeper;
 use peer::{Peer, Setup};
 use record::Posted;
-use ringway::clock::{Now, UnixSeconds};
+use ringway::clock::{Now, UnixMs, UnixSeconds};
 use ringway::limits::SCAN_PADDING;
 use ringway::mail::{Letter, Mail};
 use ringway::metrics::Metrics;
@@ -247,6 +247,11 @@ impl Lab {
         let Letter::Ended(leg) = letter else { return Some(letter) };
         self.records.push(Posted { at_ms: self.now_ms, place: self.trace.len(), leg: *leg });
         None
+    }
+
+    /// The calendar is set: at the start it was this.
+    pub fn set_calendar(&mut self, calendar: UnixMs) {
+        self.shards.iter_mut().for_each(|shard| shard.set_calendar(calendar));
     }
 
     /// The server stops now, whatever lives.

@@ -71,9 +71,24 @@ impl Server {
 
     /// Asks it to end by a signal, and waits for that; its exit code, if it gave one.
     pub fn end(&mut self, signal: i32) -> Option<i32> {
+        self.signal(signal);
+        self.child.wait().expect("an end").code()
+    }
+
+    /// Sends a signal to it, which must not have been waited for.
+    pub fn signal(&self, signal: i32) {
         // SAFETY: the child is ours and was not waited for, so the id is still its own.
         assert_eq!(unsafe { libc::kill(self.id(), signal) }, 0);
-        self.child.wait().expect("an end").code()
+    }
+
+    /// Its exit code if it has ended with one.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.child.try_wait().expect("a child").and_then(|status| status.code())
+    }
+
+    /// Whether its API takes connections: it does until the shards have ended.
+    pub fn listens(&self) -> bool {
+        TcpStream::connect(self.admin).is_ok()
     }
 
     /// Asks the API; the status code and the answer as it came.

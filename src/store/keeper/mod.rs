@@ -298,19 +298,26 @@ impl Keeper {
         self.handle.clone()
     }
 
+    /// Asks it to end once everything that waits is durable, and does not wait for that.
+    pub fn end(&self) {
+        self.stop.store(true, Release);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+
+    /// Whether it has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Ends the keeper once everything that waits is durable.
     pub fn stop(mut self) {
         self.end();
         if let Some(thread) = self.thread.take() {
             // A keeper that panicked has said so, and has refused what waited.
             let _ = thread.join();
-        }
-    }
-
-    fn end(&self) {
-        self.stop.store(true, Release);
-        if let Some(thread) = &self.thread {
-            thread.thread().unpark();
         }
     }
 }

@@ -4,7 +4,7 @@
 use crate::input::Input;
 use crate::padded;
 use crate::sip::Sip;
-use ringway::clock::{Now, UnixSeconds};
+use ringway::clock::{Now, UnixMs, UnixSeconds};
 use ringway::context::{Context, Due};
 use ringway::ids::{Branch, Kind, Mint};
 use ringway::keep::{Keep, Kept};
@@ -101,6 +101,7 @@ impl Bench {
             context: Context {
                 now: Now::from_ms(0),
                 started: UnixSeconds(0),
+                calendar: UnixMs(0),
                 wheel: Wheel::new(limits::timers_max(&settings, 1)),
                 keep: Keep::new(limits::kept_bytes_max(&settings, 1)),
                 outbox: Outbox::new(),
