@@ -2,8 +2,8 @@
 
 use crate::limits::HISTORY_ENTRIES_MAX;
 
-/// At most [`HISTORY_ENTRIES_MAX`] of something, in their order. Empty, as it mostly is, it takes no memory of
-/// its own.
+/// At most [`HISTORY_ENTRIES_MAX`] of something, in their order. Empty, as it mostly is, it takes no memory
+/// of its own.
 #[derive(Clone)]
 pub(super) struct Few<T> {
     items: Vec<T>,
