@@ -7,6 +7,7 @@ use crate::clock::UnixSeconds;
 use crate::registrar::{Change, Refusal};
 use crate::service::change::{Change as ForwardingChange, NotSet};
 use crate::slab::Handle;
+use std::fmt;
 use std::net::SocketAddr;
 
 /// From a shard to the services.
@@ -47,18 +48,9 @@ pub enum Mail {
 /// leg has one. Times are milliseconds since 1970, in order: `setup_at` ≤ `ring_at` ≤ `answer_at` ≤ `end_at`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndedLeg {
-    /// That of all legs of the call.
-    pub record_id: Box<str>,
+    pub names: LegNames,
     /// 0: the caller's; the callees' count from 1 in the order in which they were tried.
     pub leg: u16,
-    pub call_id: Box<str>,
-    /// Who called: the user part of From, or `anonymous` where it wants that.
-    pub caller: Box<str>,
-    /// Who was called by this leg, a number or a URI without parameters: of the caller's, the number that it
-    /// dialled.
-    pub called: Box<str>,
-    /// The forwarding up to this leg, of the caller's all of it: `1004;no-answer;1005`; empty: none.
-    pub chain: Box<str>,
     /// The INVITE came, or went out.
     pub setup_at: u64,
     /// The first 180 or 183 came; of the caller's leg, the first of any callee's.
@@ -74,6 +66,77 @@ pub struct EndedLeg {
     /// Where the other side's messages come from and go to, and our own address there.
     pub peer: SocketAddr,
     pub local: SocketAddr,
+}
+
+/// The texts of a record, in one piece of memory: a shard makes three records a call.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LegNames {
+    text: Box<str>,
+    /// Where each but the last ends.
+    ends: [u16; 4],
+}
+
+impl LegNames {
+    /// From the Record-ID, the Call-ID, who called, who was called, and the chain; together they are shorter
+    /// than a datagram. What is no text of theirs is replaced.
+    #[must_use]
+    pub fn new(names: [&[u8]; 5]) -> LegNames {
+        let mut text = String::with_capacity(names.iter().map(|name| name.len()).sum());
+        let mut ends = [0; 4];
+        for (place, name) in names.into_iter().enumerate() {
+            match std::str::from_utf8(name) {
+                Ok(name) => text.push_str(name),
+                Err(_) => text.push_str(&String::from_utf8_lossy(name)),
+            }
+            if let Some(end) = ends.get_mut(place) {
+                *end = u16::try_from(text.len()).unwrap_or(u16::MAX);
+            }
+        }
+        LegNames { text: text.into(), ends }
+    }
+
+    /// That of all legs of the call.
+    #[must_use]
+    pub fn record_id(&self) -> &str {
+        self.part(0)
+    }
+
+    #[must_use]
+    pub fn call_id(&self) -> &str {
+        self.part(1)
+    }
+
+    /// Who called: the user part of From, or `anonymous` where it wants that.
+    #[must_use]
+    pub fn caller(&self) -> &str {
+        self.part(2)
+    }
+
+    /// Who was called by this leg, a number or a URI without parameters: of the caller's, the number that it
+    /// dialled.
+    #[must_use]
+    pub fn called(&self) -> &str {
+        self.part(3)
+    }
+
+    /// The forwarding up to this leg, of the caller's all of it: `1004;no-answer;1005`; empty: none.
+    #[must_use]
+    pub fn chain(&self) -> &str {
+        self.part(4)
+    }
+
+    fn part(&self, place: usize) -> &str {
+        let start = place.checked_sub(1).map_or(0, |before| usize::from(self.ends[before]));
+        let end = self.ends.get(place).map_or(self.text.len(), |end| usize::from(*end));
+        self.text.get(start..end).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for LegNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: [&str; 5] = std::array::from_fn(|place| self.part(place));
+        parts.fmt(f)
+    }
 }
 
 /// Who ended a leg: whoever did first what led to its end.

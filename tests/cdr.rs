@@ -43,13 +43,19 @@ fn a_forwarded_call_has_a_record_of_each_leg_and_the_callers_last() {
     ];
     assert_eq!(lab.recorded(), expected);
     let [b, c, a] = [0, 1, 2].map(|place| lab.records[place].leg.clone());
-    assert_eq!([&*b.chain, &*c.chain, &*a.chain], ["", "1004;no-answer;1005", "1004;no-answer;1005"]);
+    assert_eq!(
+        [b.names.chain(), c.names.chain(), a.names.chain()],
+        ["", "1004;no-answer;1005", "1004;no-answer;1005"]
+    );
     let started = STARTED.0 * 1_000;
     assert_eq!((b.ring_at, b.answer_at), (Some(started), None));
     assert_eq!((c.ring_at, c.answer_at), (Some(started + 20_000), Some(started + 24_000)));
     assert_eq!((a.ring_at, a.answer_at), (Some(started), Some(started + 24_000)));
     for leg in [&a, &b, &c] {
-        assert_eq!((&*leg.caller, &leg.record_id, leg.local), ("1003", &a.record_id, lab::peer::SERVER));
+        assert_eq!(
+            (leg.names.caller(), leg.names.record_id(), leg.local),
+            ("1003", a.names.record_id(), lab::peer::SERVER)
+        );
     }
     assert_eq!([a.peer, b.peer, c.peer], [A, B, C].map(|peer| peer.address));
     lab.finish();
@@ -140,7 +146,7 @@ fn a_refusal_is_the_callees_and_what_we_say_instead_is_ours() {
         "0 1004 0+0 603 callee rejected",
     ];
     assert_eq!(lab.recorded(), expected);
-    assert_eq!(&*lab.records[2].leg.chain, "1004;busy;1006");
+    assert_eq!(lab.records[2].leg.names.chain(), "1004;busy;1006");
     lab.finish();
 
     let mut lab = Lab::new();
@@ -297,7 +303,7 @@ fn a_caller_that_wants_no_name_has_none_in_its_record() {
     let c = Leg::expect(&mut lab, C);
     c.reject(&mut lab, "486 Busy Here");
     caller.refused(&mut lab, 486);
-    assert!(lab.records.iter().all(|record| *record.leg.caller == *"anonymous"));
+    assert!(lab.records.iter().all(|record| record.leg.names.caller() == "anonymous"));
     lab.finish();
 }
 

@@ -8,7 +8,7 @@ mod faults;
 mod stores;
 
 use ringway::cdr::{Backlog, Files, Format, Lines, PENDING_MAX, Settings, Sink};
-use ringway::mail::{Cause, EndedBy, EndedLeg};
+use ringway::mail::{Cause, EndedBy, EndedLeg, LegNames};
 use ringway::net::post::{Post, Records};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -27,12 +27,14 @@ const DAY_MS: u64 = 86_400_000;
 
 fn leg(number: u16) -> Box<EndedLeg> {
     Box::new(EndedLeg {
-        record_id: "1003_2013101010071500000000".into(),
+        names: LegNames::new([
+            b"1003_2013101010071500000000",
+            b"5b6ac10000000001@127.0.0.60",
+            b"1003",
+            b"1005",
+            b"1004;no-answer;1005",
+        ]),
         leg: number,
-        call_id: "5b6ac10000000001@127.0.0.60".into(),
-        caller: "1003".into(),
-        called: "1005".into(),
-        chain: "1004;no-answer;1005".into(),
         setup_at: NOW_MS,
         ring_at: Some(NOW_MS + 20),
         answer_at: Some(NOW_MS + 4_042),
@@ -114,7 +116,14 @@ fn numbers(path: &Path) -> Vec<u64> {
 fn a_record_is_a_line_of_json_or_of_csv_below_a_heading() {
     let directory = TempDir::new().unwrap();
     let mut odd = leg(0);
-    (odd.caller, odd.ring_at, odd.answer_at) = ("a\"b,c".into(), None, None);
+    odd.names = LegNames::new([
+        odd.names.record_id().as_bytes(),
+        odd.names.call_id().as_bytes(),
+        b"a\"b,c",
+        odd.names.called().as_bytes(),
+        odd.names.chain().as_bytes(),
+    ]);
+    (odd.ring_at, odd.answer_at) = (None, None);
     let other = TempDir::new().unwrap();
     for (directory, format) in [(&directory, Format::Json), (&other, Format::Csv)] {
         let mut writer = Writer::open(&settings(directory.path(), format, 1 << 20), NOW_MS);

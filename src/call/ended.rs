@@ -7,7 +7,7 @@ use super::{Calls, Signalling};
 use crate::clock::Now;
 use crate::context::Context;
 use crate::ids::Mint;
-use crate::mail::{Cause, EndedBy, EndedLeg, Letter};
+use crate::mail::{Cause, EndedBy, EndedLeg, LegNames, Letter};
 use crate::outbox::ListenerId;
 use crate::service::Failure;
 use crate::service::history::Hop;
@@ -263,16 +263,15 @@ impl Side<'_> {
         let listener = context.settings.listeners.get(usize::from(self.listener.0));
         let at = |now: Now| context.calendar_at(now).0;
         let (ended_by, cause) = self.story.ending.unwrap_or((EndedBy::Server, Cause::Failed));
+        let links = match chained {
+            0 => Vec::new(),
+            _ => chain(context, call, numbers().skip(dialled), chained),
+        };
+        let caller = call.identity.name_of(caller);
+        let names = [call.record_id.as_bytes(), start(self.call_id), caller, called, &links];
         Box::new(EndedLeg {
-            record_id: text(call.record_id.as_bytes()),
+            names: LegNames::new(names),
             leg: self.number,
-            call_id: text(start(self.call_id)),
-            caller: text(call.identity.name_of(caller)),
-            called: text(called),
-            chain: match chained {
-                0 => Box::default(),
-                _ => text(&chain(context, call, numbers().skip(dialled), chained)),
-            },
             setup_at: at(self.started_at),
             ring_at: self.story.rang_at.map(at),
             answer_at: self.answered_at.map(at),
@@ -330,9 +329,4 @@ pub(super) const fn cause_of(failure: &Failure) -> Cause {
         Failure::NeverRang | Failure::Silent => Cause::Timeout,
         Failure::Response { .. } => Cause::Rejected,
     }
-}
-
-/// Bytes of a peer's, as far as they are text.
-fn text(bytes: &[u8]) -> Box<str> {
-    String::from_utf8_lossy(bytes).into()
 }

@@ -2,7 +2,8 @@
 
 use crate::ids::utc_stamp;
 use crate::mail::EndedLeg;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use std::net::SocketAddr;
 
 /// How a record is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,58 +58,68 @@ struct Row<'a> {
     caller: &'a str,
     called: &'a str,
     chain: &'a str,
-    setup: String,
-    ring: Option<String>,
-    answer: Option<String>,
-    end: String,
+    setup: Timestamp,
+    ring: Option<Timestamp>,
+    answer: Option<Timestamp>,
+    end: Timestamp,
     duration: f64,
     ended_by: &'static str,
     status: u16,
     cause: &'static str,
-    peer: String,
-    local: String,
+    peer: SocketAddr,
+    local: SocketAddr,
 }
 
 impl<'a> Row<'a> {
     fn of(leg: &'a EndedLeg) -> Row<'a> {
         let talked_ms = leg.answer_at.map_or(0, |answer_at| leg.end_at.saturating_sub(answer_at));
         Row {
-            record_id: &leg.record_id,
+            record_id: leg.names.record_id(),
             leg: leg.leg,
-            call_id: &leg.call_id,
-            caller: &leg.caller,
-            called: &leg.called,
-            chain: &leg.chain,
-            setup: timestamp(leg.setup_at),
-            ring: leg.ring_at.map(timestamp),
-            answer: leg.answer_at.map(timestamp),
-            end: timestamp(leg.end_at),
+            call_id: leg.names.call_id(),
+            caller: leg.names.caller(),
+            called: leg.names.called(),
+            chain: leg.names.chain(),
+            setup: Timestamp(leg.setup_at),
+            ring: leg.ring_at.map(Timestamp),
+            answer: leg.answer_at.map(Timestamp),
+            end: Timestamp(leg.end_at),
             // Exact to the millisecond for as long as any call lasts.
             duration: talked_ms as f64 / 1_000.0,
             ended_by: leg.ended_by.name(),
             status: leg.status,
             cause: leg.cause.name(),
-            peer: leg.peer.to_string(),
-            local: leg.local.to_string(),
+            peer: leg.peer,
+            local: leg.local,
         }
     }
 }
 
-/// `2013-10-10T10:07:15.042Z` (RFC 3339); `unix_ms` counts from 1970.
-fn timestamp(unix_ms: u64) -> String {
-    let stamp = utc_stamp(unix_ms / 1_000);
-    let mut text = String::with_capacity(24);
-    for (place, digit) in stamp.into_iter().enumerate() {
-        match place {
-            4 | 6 => text.push('-'),
-            8 => text.push('T'),
-            10 | 12 => text.push(':'),
-            _ => {}
+/// `2013-10-10T10:07:15.042Z` (RFC 3339); milliseconds since 1970.
+#[derive(Clone, Copy)]
+struct Timestamp(u64);
+
+impl Timestamp {
+    fn text(self) -> [u8; 24] {
+        let mut text = *b"YYYY-MM-DDThh:mm:ss.mmmZ";
+        let stamp = utc_stamp(self.0 / 1_000);
+        let places = [0..4, 5..7, 8..10, 11..13, 14..16, 17..19];
+        for (place, digit) in places.into_iter().flatten().zip(stamp) {
+            text[place] = digit;
         }
-        text.push(char::from(digit));
+        let ms = self.0 % 1_000;
+        for (place, value) in [(20, ms / 100), (21, ms / 10 % 10), (22, ms % 10)] {
+            text[place] = b'0' + value as u8;
+        }
+        text
     }
-    text.push_str(&format!(".{:03}Z", unix_ms % 1_000));
-    text
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = self.text();
+        serializer.serialize_str(std::str::from_utf8(&text).unwrap_or_default())
+    }
 }
 
 /// Whole lines, oldest first.
@@ -215,8 +226,8 @@ mod tests {
 
     #[test]
     fn timestamps_are_rfc_3339() {
-        assert_eq!(timestamp(1_381_399_635_042), "2013-10-10T10:07:15.042Z");
-        assert_eq!(timestamp(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(&Timestamp(1_381_399_635_042).text(), b"2013-10-10T10:07:15.042Z");
+        assert_eq!(&Timestamp(0).text(), b"1970-01-01T00:00:00.000Z");
     }
 
     fn texts(lines: &Lines) -> Vec<String> {

@@ -104,7 +104,7 @@ pub(super) fn now_ms() -> u64 {
 mod tests {
     use super::super::lines::Lines;
     use super::*;
-    use crate::mail::{Cause, EndedBy};
+    use crate::mail::{Cause, EndedBy, LegNames};
     use std::io;
 
     struct Broken;
@@ -126,12 +126,8 @@ mod tests {
     fn leg() -> Box<EndedLeg> {
         let address = "127.0.0.60:5060".parse().unwrap();
         Box::new(EndedLeg {
-            record_id: "1".into(),
+            names: LegNames::new([b"1", b"1", b"1003", b"1005", b""]),
             leg: 0,
-            call_id: "1".into(),
-            caller: "1003".into(),
-            called: "1005".into(),
-            chain: "".into(),
             setup_at: 0,
             ring_at: None,
             answer_at: None,

@@ -2,6 +2,7 @@
 //! can be written is.
 
 use super::*;
+use ringway::mail::LegNames;
 use std::fs::File;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -127,7 +128,7 @@ fn long_records_that_wait_make_room_by_their_bytes() {
     let post = Post::default();
     let mut backlog = Backlog::new(Disk(&disk), PENDING_MAX);
     let mut long = leg(0);
-    long.call_id = "x".repeat(60_000).into();
+    long.names = LegNames::new([b"1", "x".repeat(60_000).as_bytes(), b"1003", b"1005", b""]);
     let batch = vec![long; 500];
     for _ in 0..4 {
         backlog.write(Format::Json, &batch, &post.records, NOW_MS);

@@ -18,6 +18,12 @@ impl Posted {
         let leg = &self.leg;
         let (begin, by) = (leg.setup_at - started_ms, leg.ended_by.name());
         let lasted = leg.end_at - leg.setup_at;
-        format!("{} {} {begin}+{lasted} {} {by} {}", leg.leg, leg.called, leg.status, leg.cause.name())
+        format!(
+            "{} {} {begin}+{lasted} {} {by} {}",
+            leg.leg,
+            leg.names.called(),
+            leg.status,
+            leg.cause.name()
+        )
     }
 }

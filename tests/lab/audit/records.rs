@@ -18,7 +18,7 @@ pub(super) fn tell_what_was(messages: &[Message<'_>], posted: &[Posted]) {
     }
     let mut told: HashMap<(&str, bool), usize> = HashMap::new();
     for Posted { leg, .. } in posted {
-        *told.entry((&leg.call_id, leg.leg == 0)).or_default() += 1;
+        *told.entry((leg.names.call_id(), leg.leg == 0)).or_default() += 1;
     }
     assert_eq!(told, wanted, "records by Call-ID, of callers or not: left those that were posted");
     for (place, record) in posted.iter().enumerate() {
@@ -29,11 +29,12 @@ pub(super) fn tell_what_was(messages: &[Message<'_>], posted: &[Posted]) {
             true => tells_of_the_caller(messages, record),
             false => tells_of_a_leg(messages, record),
         }
-        let siblings = || posted.iter().filter(|other| other.leg.record_id == leg.record_id);
+        let siblings = || posted.iter().filter(|other| other.leg.names.record_id() == leg.names.record_id());
         let mut numbers: Vec<u16> = siblings().map(|other| other.leg.leg).collect();
         numbers.sort_unstable();
         assert!(numbers.iter().copied().eq(0..numbers.len() as u16), "{numbers:?}");
-        let is_last = !posted[place + 1..].iter().any(|other| other.leg.record_id == leg.record_id);
+        let is_last =
+            !posted[place + 1..].iter().any(|other| other.leg.names.record_id() == leg.names.record_id());
         assert_eq!(is_last, is_caller, "the caller's comes last, and once: {numbers:?}");
         let caller = siblings().find(|other| other.leg.leg == 0).expect("the caller's");
         chain_leads_to_it(leg, &caller.leg);
@@ -83,21 +84,21 @@ fn times_are_in_order(record: &Posted) {
 fn chain_leads_to_it(leg: &EndedLeg, caller: &EndedLeg) {
     // A URI's own semicolons are escaped.
     let own = |text: &str| text.replace(';', "%3B");
-    let parts: Vec<&str> = leg.chain.split(';').collect();
-    if leg.chain.is_empty() {
-        return assert_eq!(leg.called, caller.called, "{leg:#?}");
+    let parts: Vec<&str> = leg.names.chain().split(';').collect();
+    if leg.names.chain().is_empty() {
+        return assert_eq!(leg.names.called(), caller.names.called(), "{leg:#?}");
     }
-    assert!(parts.len() % 2 == 1 && parts.len() > 1 && *parts[0] == own(&caller.called), "{leg:#?}");
-    assert!(caller.chain.starts_with(&*leg.chain), "{leg:#?}\n{caller:#?}");
+    assert!(parts.len() % 2 == 1 && parts.len() > 1 && *parts[0] == own(caller.names.called()), "{leg:#?}");
+    assert!(caller.names.chain().starts_with(leg.names.chain()), "{leg:#?}\n{caller:#?}");
     if leg.leg > 0 {
-        assert_eq!(parts.last(), Some(&&*own(&leg.called)), "{leg:#?}");
+        assert_eq!(parts.last(), Some(&&*own(leg.names.called())), "{leg:#?}");
     }
 }
 
 /// The caller's record agrees with its INVITE and the final response that went out.
 fn tells_of_the_caller(messages: &[Message<'_>], record: &Posted) {
     let leg = &record.leg;
-    let same = |m: &&Message<'_>| *m.sip.call_id == *leg.call_id && unix_ms(m.at_ms) == leg.setup_at;
+    let same = |m: &&Message<'_>| m.sip.call_id == leg.names.call_id() && unix_ms(m.at_ms) == leg.setup_at;
     let callers = callers(messages);
     let finals: Vec<(u16, u64)> = callers
         .iter()
@@ -117,12 +118,12 @@ fn tells_of_the_caller(messages: &[Message<'_>], record: &Posted) {
 /// A callee's record agrees with its INVITE and what came for it.
 fn tells_of_a_leg(messages: &[Message<'_>], record: &Posted) {
     let leg = &record.leg;
-    let ours = || messages.iter().filter(|m| *m.sip.call_id == *leg.call_id && m.place < record.place);
+    let ours = || messages.iter().filter(|m| m.sip.call_id == leg.names.call_id() && m.place < record.place);
     let invites: Vec<&Message<'_>> =
         ours().filter(|m| m.is(Way::Out, "INVITE") && m.sip.to_tag.is_empty()).collect();
     let (first, last) = (invites[0], invites[invites.len() - 1]);
     assert_eq!(unix_ms(first.at_ms), leg.setup_at, "{leg:#?}");
-    assert_eq!(first.sip.one("Record-ID"), &*leg.record_id, "{leg:#?}");
+    assert_eq!(first.sip.one("Record-ID"), leg.names.record_id(), "{leg:#?}");
     // Each repetition of it is the same.
     let last = invites.iter().find(|invite| invite.sip.cseq == last.sip.cseq).expect("itself");
     let of_last = || ours().filter(|m| last.is_answered_by(m) && m.sip.from_tag == last.sip.from_tag);
@@ -145,9 +146,12 @@ fn ended_by_whom_the_trace_shows(messages: &[Message<'_>], record: &Posted, sibl
     let caller = siblings.iter().find(|other| other.leg.leg == 0).expect("the caller's");
     let by_then = |m: &Message<'_>| m.place < record.place && unix_ms(m.at_ms) <= leg.end_at;
     let caller_ends = |method| {
-        messages.iter().any(|m| by_then(m) && m.is(Way::In, method) && *m.sip.call_id == *caller.leg.call_id)
+        messages
+            .iter()
+            .any(|m| by_then(m) && m.is(Way::In, method) && m.sip.call_id == caller.leg.names.call_id())
     };
-    let of_leg = |m: &Message<'_>| siblings.iter().any(|o| o.leg.leg > 0 && *m.sip.call_id == *o.leg.call_id);
+    let of_leg =
+        |m: &Message<'_>| siblings.iter().any(|o| o.leg.leg > 0 && m.sip.call_id == o.leg.names.call_id());
     let callee_byes = messages.iter().any(|m| by_then(m) && m.is(Way::In, "BYE") && of_leg(m));
     let refuses = |m: &Message<'_>| m.is_response(Way::In, "INVITE") && m.status() >= 300 && of_leg(m);
     let callee_refuses = messages.iter().any(|m| by_then(m) && refuses(m));
@@ -162,7 +166,10 @@ fn ended_by_whom_the_trace_shows(messages: &[Message<'_>], record: &Posted, sibl
         (EndedBy::Server, _) if leg.leg == 0 && leg.answer_at.is_some() => {
             let end = leg.end_at;
             !messages.iter().any(|m| {
-                m.is(Way::In, "BYE") && *m.sip.call_id == *leg.call_id && unix_ms(m.at_ms) < end && by_then(m)
+                m.is(Way::In, "BYE")
+                    && m.sip.call_id == leg.names.call_id()
+                    && unix_ms(m.at_ms) < end
+                    && by_then(m)
             })
         }
         (EndedBy::Server, _) => true,
