@@ -277,8 +277,8 @@ static NO_SETTINGS: LazyLock<service::Settings> = LazyLock::new(service::Setting
 fn is_target(number: &str, target: &str) -> Result<(), Reason> {
     match NO_SETTINGS.target(target.as_bytes(), &mut [0; NUMBER_BYTES_MAX]) {
         Ok(Target::Number(own)) if own == number.as_bytes() => Err(Wrong::Itself.to_string()),
-        // The name may be the server's own.
-        Ok(_) | Err(NoTarget::HostName) => Ok(()),
+        // The host may be the server's own, or be reached from where it listens: that is not known here.
+        Ok(_) | Err(NoTarget::HostName | NoTarget::Nobody) => Ok(()),
         Err(NoTarget::Empty) => Err("there is no target".to_owned()),
         Err(reason) => Err(reason.to_string()),
     }
