@@ -41,6 +41,12 @@
 //! - **Who changes a number's bindings does so one after another**: a REGISTER is checked by the shard that
 //!   owns its Call-ID, but [`registrar::apply`] runs in the keeper's thread, for two phones of one number may
 //!   belong to two shards.
+//! - **A call keeps its diversions in a form of its own** ([`service::history::Hop`]); what each leg is told of
+//!   them, Diversion, History-Info, both or neither, is made when its INVITE is written, for that
+//!   destination.
+//! - **A feature code is a call without legs** (`call::feature`): the keeper changes what is set, as it does
+//!   for the API, and the machine that ends every call ends it too.
+//! - **A record of a leg is posted when the leg goes** (`call::ended`); its thread (`cdr`) makes text of it.
 //! - **A nonce is good on the shard that gave it**: each shard knows how far its own were used, and a phone
 //!   that comes to another is asked again without its user.
 //! - **A session timer, a reliable response, an answer and a call's limit share one timer** of their record:
