@@ -41,7 +41,7 @@
 //! - **Who changes a number's bindings does so one after another**: a REGISTER is checked by the shard that
 //!   owns its Call-ID, but [`registrar::apply`] runs in the keeper's thread, for two phones of one number may
 //!   belong to two shards.
-//! - **A call keeps its diversions in a form of its own** ([`service::history::Hop`]); what each leg is told of
+//! - **A call keeps its diversions in a form of its own** ([`service::history::Hop`]); what a leg is told of
 //!   them, Diversion, History-Info, both or neither, is made when its INVITE is written, for that
 //!   destination.
 //! - **A feature code is a call without legs** (`call::feature`): the keeper changes what is set, as it does
