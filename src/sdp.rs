@@ -76,7 +76,8 @@ pub fn answer_inactive(out: &mut Vec<u8>, offer: &[u8], origin: Origin<'_>) -> R
             streams.push(stream(media).ok_or(Unusable::Malformed)?);
         } else if let Some(stream) = streams.last_mut() {
             let map = line.strip_prefix("a=rtpmap:").and_then(|map| map.split_once(' '));
-            if map.is_some_and(|(format, _)| format == stream.format) && line.len() <= LINE_BYTES_MAX {
+            let is_plain = line.len() <= LINE_BYTES_MAX && line.is_ascii();
+            if is_plain && map.is_some_and(|(format, _)| format == stream.format) {
                 stream.map = stream.map.or(Some(line));
             }
         } else if line.starts_with("t=") {
@@ -153,6 +154,15 @@ mod tests {
         let text = text.strip_prefix("kept").expect("what stood there stays");
         assert!(result.is_ok() || text.is_empty());
         result.map(|()| text.to_owned())
+    }
+
+    #[test]
+    fn a_codec_that_is_no_ascii_is_not_repeated() {
+        let offer = "v=0\r\nm=audio 4000 RTP/AVP 0\r\na=rtpmap:0 PCMÜ/8000\r\n";
+        let mut answer = Vec::new();
+        let origin = Origin { host: "192.0.2.1", is_ipv6: false, id: 1 };
+        assert!(answer_inactive(&mut answer, offer.as_bytes(), origin).is_ok());
+        assert!(answer.is_ascii() && answer.windows(2).any(|pair| pair == b"m="));
     }
 
     #[test]

@@ -116,6 +116,10 @@ fn hides(written: &[u8]) {
     for line in text.split(|&byte| byte == b'\n') {
         let says = |needle: &[u8]| line.windows(needle.len()).any(|window| window == needle);
         let is_diversion = line.starts_with(b"diversion:");
+        // What stands within a URI says nothing of the entry.
+        if is_diversion && line.contains(&b'?') {
+            continue;
+        }
         let needles: &[&[u8]] = match is_diversion {
             true => &[b">;privacy=full", b">;privacy=uri", b">;privacy=name", b";counter=1;privacy=full"],
             false => &[b"?privacy=history>", b"?privacy=history&"],
