@@ -4,20 +4,18 @@ use crate::{BOTH, DIVERSION, HISTORY_INFO, form, forwarded, passed_on};
 use ringway::sip::name_addr::split_list;
 use std::path::PathBuf;
 
+#[expect(dead_code, reason = "each test file uses its part of the folder")]
+#[path = "../corpora/folder.rs"]
+mod folder;
+
 const FLOWS: [&str; 6] = ["rfc7544", "rfc7044", "rfc5806", "rfc4458", "rfc6044", "rfc4244"];
 
 /// The INVITEs of the flows that tell of diversions: their Diversion and History-Info lines.
 fn flows() -> Vec<(PathBuf, Vec<String>)> {
-    let root = std::env::var("SIP_CORPORA").unwrap_or_else(|_| "/work/shared/corpora".into());
     let mut found = Vec::new();
     for rfc in FLOWS {
-        let folder = PathBuf::from(&root).join("rfc-flows").join(rfc);
-        let Ok(files) = std::fs::read_dir(&folder) else {
-            eprintln!("skipped: no {}", folder.display());
-            continue;
-        };
-        let mut files: Vec<PathBuf> = files.map(|file| file.expect("a file").path()).collect();
-        files.sort();
+        let Some(folder) = folder::corpus("history", &format!("rfc-flows/{rfc}")) else { continue };
+        let files = folder::files(&folder);
         for file in files.into_iter().filter(|file| file.extension().is_some_and(|ext| ext == "sip")) {
             let text = String::from_utf8_lossy(&std::fs::read(&file).expect("a file")).into_owned();
             let lines = lines_of(&text);
