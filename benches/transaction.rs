@@ -33,6 +33,7 @@ impl Bench {
         let settings = Arc::new(settings(SERVER));
         let transactions = Transactions::new(&settings, 1);
         let context = Context {
+            media: ringway::media::Media::new(&settings.media, 0, 1),
             now: Now::from_ms(0),
             started: UnixSeconds(0),
             calendar: UnixMs(0),

@@ -6,6 +6,10 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Now(u64);
 
+/// A moment of the same scale in microseconds: when a packet came, or is to be sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(u64);
+
 /// A moment in the future at which something is due, on the same scale as [`Now`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Deadline(u64);
@@ -47,6 +51,29 @@ impl Now {
     #[must_use]
     pub const fn after_ms(self, ms: u32) -> Deadline {
         Deadline(self.0 + ms as u64)
+    }
+}
+
+impl Moment {
+    #[must_use]
+    pub const fn from_us(us: u64) -> Moment {
+        Moment(us)
+    }
+
+    #[must_use]
+    pub const fn as_us(self) -> u64 {
+        self.0
+    }
+
+    #[must_use]
+    pub const fn now(self) -> Now {
+        Now(self.0 / 1_000)
+    }
+}
+
+impl From<Now> for Moment {
+    fn from(now: Now) -> Moment {
+        Moment(now.0.saturating_mul(1_000))
     }
 }
 

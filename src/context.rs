@@ -4,6 +4,7 @@ use crate::clock::{Deadline, Now, UnixMs, UnixSeconds};
 use crate::directory::Directory;
 use crate::ids::Mint;
 use crate::keep::{Keep, Kept};
+use crate::media::Media;
 use crate::metrics::Metrics;
 use crate::outbox::{ListenerId, Outbox};
 use crate::settings::Settings;
@@ -40,6 +41,7 @@ pub struct Context {
     pub outbox: Outbox,
     pub metrics: Metrics,
     pub mint: Mint,
+    pub media: Media,
     /// For texts that are put together before they are kept; empty its content before use.
     pub scratch: Vec<u8>,
 }

@@ -79,6 +79,7 @@ pub mod ids;
 pub mod keep;
 pub mod limits;
 pub mod mail;
+pub mod media;
 pub mod metrics;
 #[cfg(feature = "server")]
 pub mod net;

@@ -1,6 +1,6 @@
 //! Every maximum in one place, each with the sum that made it.
 
-use crate::settings::Settings;
+use crate::settings::{MediaMode, Settings};
 
 /// The largest UDP payload over IPv4: 65,535 − 20 (IP) − 8 (UDP). RFC 3261 §18.1.1 asks that a message of
 /// any datagram's size be handled. It also bounds a [`crate::sip::Span`] (u16).
@@ -143,6 +143,20 @@ pub fn kept_bytes_max(settings: &Settings, shards: u16) -> usize {
         + settings.max_transactions as usize * 512
         + settings.registration.pending_max as usize * 1_024;
     bytes / shards + (4 << 20)
+}
+
+/// Streams of one description that are anchored.
+pub const STREAMS_MAX: usize = 32;
+
+/// Streams of one shard, each side's counted: two for the caller and two for each leg that there is room for
+/// (audio and video), where media is anchored.
+#[must_use]
+pub fn endpoints_max(settings: &Settings, shards: u16) -> u32 {
+    if settings.media.mode != MediaMode::Anchor {
+        return 0;
+    }
+    let calls = (settings.max_calls / u32::from(shards.max(1))).max(1);
+    calls.saturating_mul(2 * (u32::from(settings.max_diversions) + 2))
 }
 
 /// Nonces whose use one shard remembers. One lives for minutes and stands for a phone that registers or

@@ -4,6 +4,7 @@
 //! [`crate::shard::Shard::handle_mail`]. Each carries the ticket that tells what it belongs to.
 
 use crate::clock::UnixSeconds;
+use crate::media::Figures;
 use crate::registrar::{Change, Refusal};
 use crate::service::change::{Change as ForwardingChange, NotSet};
 use crate::slab::Handle;
@@ -66,6 +67,8 @@ pub struct EndedLeg {
     /// Where the other side's messages come from and go to, and our own address there.
     pub peer: SocketAddr,
     pub local: SocketAddr,
+    /// Its media, where that is anchored here.
+    pub media: Option<Figures>,
 }
 
 /// The texts of a record, in one piece of memory: a shard makes three records a call.
@@ -179,6 +182,8 @@ pub enum Cause {
     NoPrack,
     /// Nobody refreshed a session (RFC 4028).
     SessionExpired,
+    /// Nothing was to be heard for too long.
+    MediaTimeout,
     /// It had lasted as long as a call may.
     CallLimit,
     /// A party did not know the call any more, or did not answer in it.
@@ -223,6 +228,7 @@ impl Cause {
             Cause::NoAck => "no ack",
             Cause::NoPrack => "no prack",
             Cause::SessionExpired => "session expired",
+            Cause::MediaTimeout => "media timeout",
             Cause::CallLimit => "call limit",
             Cause::Lost => "lost",
             Cause::Operator => "operator",

@@ -132,6 +132,31 @@ counters! {
     calls_too_long;
     /// Calls ended by the operator.
     calls_hung_up;
+    /// Calls ended because nothing was to be heard for too long.
+    calls_silent;
+    /// New calls refused with 503, and offers within calls refused with 488, because no media port was free.
+    media_ports_missing;
+    /// Bodies that went on unchanged though media is anchored: no session description, or one that cannot be
+    /// read.
+    media_bodies_passed;
+    /// RTP and RTCP packets relayed.
+    media_packets_relayed;
+    /// Packets of tones sent.
+    media_packets_played;
+    /// Packets that did not come from where the party sends, dropped.
+    media_dropped_source;
+    /// Packets that are no RTP or RTCP, dropped.
+    media_dropped_malformed;
+    /// STUN packets, ignored.
+    media_dropped_stun;
+    /// Packets with nobody on the other side yet or any more, dropped.
+    media_dropped_nowhere;
+    /// Packets that came to a port that no call had, dropped.
+    media_dropped_stray;
+    /// Packets that the kernel did not take, or dropped for want of room (counted by `net`).
+    media_dropped_socket;
+    /// Pairs of media ports that could not be bound, because something else has them.
+    media_ports_taken;
     /// Calls ended because nobody refreshed a session.
     sessions_expired;
     /// Reliable provisional responses that the caller never acknowledged: its INVITE got a 504.

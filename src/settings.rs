@@ -1,6 +1,6 @@
 //! What the core needs to know of the configuration: plain values, already checked by `config`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// The core's settings; shared read-only by all shards.
 #[derive(Clone, Debug)]
@@ -93,11 +93,75 @@ pub enum LateAnswer {
     Keep,
 }
 
-/// How media passes.
+/// How media passes, and what the server's own relay needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    pub mode: MediaMode,
+    /// The addresses that descriptions name, at most one of each family.
+    pub addresses: Vec<IpAddr>,
+    pub learning: Learning,
+    /// How long nothing may come in a stream before its call ends; 0: for ever.
+    pub timeout_ms: u32,
+    pub silence: Silence,
+    pub tones: TonePlan,
+    /// How long a pair of ports rests between two calls.
+    pub quarantine_ms: u32,
+    /// How long an engine may take to answer.
+    pub wait_ms: u32,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Media {
+pub enum MediaMode {
     /// SDP goes through unchanged; the parties send to each other.
     Pass,
+    /// Each side is told a port of the server's own.
+    Anchor,
+    /// The same by rtpengine, which the services ask.
+    Engine,
+}
+
+/// Where a party's packets may come from besides the place that it has described.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Learning {
+    /// From nowhere else.
+    Off,
+    /// The first packet from the party's host decides.
+    Once,
+    /// The party's first packets decide.
+    Window,
+}
+
+/// Whose silence ends a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// That of both parties.
+    Both,
+    /// That of either party.
+    One,
+}
+
+/// Whose tones are played (ITU-T E.180).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TonePlan {
+    Europe,
+    UnitedStates,
+    UnitedKingdom,
+    China,
+}
+
+impl Default for Media {
+    fn default() -> Media {
+        Media {
+            mode: MediaMode::Pass,
+            addresses: Vec::new(),
+            learning: Learning::Window,
+            timeout_ms: 60_000,
+            silence: Silence::Both,
+            tones: TonePlan::Europe,
+            quarantine_ms: 5_000,
+            wait_ms: 1_000,
+        }
+    }
 }
 
 impl Default for Timers {
@@ -142,7 +206,7 @@ impl Default for Settings {
             send_181: true,
             unreachable_408: false,
             late_answer: LateAnswer::Drop,
-            media: Media::Pass,
+            media: Media::default(),
             session_expires_s: 90,
             alert_info: None,
             max_calls: 200_000,

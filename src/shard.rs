@@ -9,6 +9,7 @@ use crate::ids::Mint;
 use crate::keep::Keep;
 use crate::limits;
 use crate::mail::Mail;
+use crate::media::Media;
 use crate::metrics::Metrics;
 use crate::outbox::{ListenerId, Outbox};
 use crate::registrar::Registrar;
@@ -76,6 +77,7 @@ impl Shard {
         let calls = Calls::new(&settings, place.shards);
         let registrar = Registrar::new(&settings, place.shards);
         let timers = limits::timers_max(&settings, place.shards);
+        let endpoints = limits::endpoints_max(&settings, place.shards);
         let context = Context {
             now: Now::from_ms(0),
             started,
@@ -84,6 +86,7 @@ impl Shard {
             keep: Keep::new(limits::kept_bytes_max(&settings, place.shards)),
             outbox: Outbox::new(),
             metrics: Metrics::default(),
+            media: Media::new(&settings.media, endpoints, place.secret),
             mint: Mint::new(place.shard, place.shards, place.owner_seed, place.secret),
             scratch: Vec::new(),
             settings,
@@ -220,10 +223,16 @@ impl Shard {
             && context.keep.is_empty()
             && context.wheel.is_empty()
             && context.outbox.is_empty()
+            && context.media.is_empty()
     }
 
     pub fn outbox(&mut self) -> &mut Outbox {
         &mut self.on.context.outbox
+    }
+
+    /// The relay of media: the shell hands it ports, packets and the time.
+    pub fn media(&mut self) -> &mut Media {
+        &mut self.on.context.media
     }
 
     #[must_use]

@@ -44,6 +44,7 @@ fn leg(number: u16) -> Box<EndedLeg> {
         cause: Cause::Bye,
         peer: "127.0.0.138:5060".parse().unwrap(),
         local: "127.0.0.60:5060".parse().unwrap(),
+        media: None,
     })
 }
 

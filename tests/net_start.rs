@@ -21,6 +21,7 @@ fn net_settings() -> NetSettings {
         inbox_datagrams: 64,
         drain_timeout: Duration::from_secs(1),
         secret: 1,
+        rtp: None,
     }
 }
 

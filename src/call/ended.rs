@@ -281,6 +281,7 @@ impl Side<'_> {
             cause,
             peer: self.peer,
             local: listener.map_or(self.peer, |listener| listener.address),
+            media: None,
         })
     }
 }

@@ -137,6 +137,7 @@ mod tests {
             cause: Cause::Cancel,
             peer: address,
             local: address,
+            media: None,
         })
     }
 

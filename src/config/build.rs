@@ -7,7 +7,7 @@ use super::{Config, ConfigError, World, forwarding, store, subscriber, system};
 use crate::directory::Subscriber;
 use crate::limits::{LISTENERS_MAX, SHARDS_MAX};
 use crate::net::NetSettings;
-use crate::settings::{AckPolicy, LateAnswer, Listener, Media, Registration, Settings, Timers};
+use crate::settings::{AckPolicy, LateAnswer, Listener, Media, MediaMode, Registration, Settings, Timers};
 use crate::store::{Place, Settings as StoreSettings};
 use crate::{admin, auth, cdr, service};
 use std::net::{IpAddr, SocketAddr};
@@ -115,7 +115,7 @@ fn settings(values: &Values, listeners: Vec<Listener>) -> Result<Settings, Confi
         send_181: !values.switch(Key::No181)?,
         unreachable_408: values.switch(Key::Unreachable408)?,
         late_answer: values.choice(Key::LateAnswer, [LateAnswer::Drop, LateAnswer::Keep])?,
-        media: values.choice(Key::Media, [Media::Pass])?,
+        media: Media { mode: values.choice(Key::Media, [MediaMode::Pass])?, ..Media::default() },
         session_expires_s: values.count(Key::SessionExpires)?,
         alert_info: values.optional(Key::AlertInfo, value::uri)?,
         max_calls: values.count(Key::MaxCalls)?,
@@ -172,6 +172,7 @@ fn net(values: &Values, world: &World<'_>) -> Result<NetSettings, ConfigError> {
         inbox_datagrams: values.count(Key::Inbox)? as usize,
         drain_timeout: Duration::from_secs(values.count(Key::DrainTimeout)?.into()),
         secret: world.secret,
+        rtp: None,
     })
 }
 
@@ -331,6 +332,7 @@ pub fn lab(listen: SocketAddr) -> Config {
         drain_timeout: Duration::from_secs(30),
         // Nobody attacks the lab: a known secret serves where the system gives none.
         secret: system::secret().unwrap_or(0x5249_4e47_5741_5931),
+        rtp: None,
     };
     let store = StoreSettings {
         place: Place::Memory,

@@ -20,6 +20,7 @@ mod watch;
 pub use checks::allowed_cpus;
 pub use server::{Server, Vitals};
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// What the shell needs to know of the configuration.
@@ -38,6 +39,29 @@ pub struct NetSettings {
     pub drain_timeout: Duration,
     /// Keys everything that must not be guessed; from the system's generator unless a test sets it.
     pub secret: u64,
+    /// The ports of anchored media; `None`: there are none.
+    pub rtp: Option<RtpSettings>,
+}
+
+/// Where the server's own media ports are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RtpSettings {
+    /// At most one address of each family.
+    pub addresses: Vec<RtpAddress>,
+    /// The first, even, and the last, odd, of all shards' ports.
+    pub first_port: u16,
+    pub last_port: u16,
+    /// The differentiated services code point of what is sent (RFC 2474), 46 for voice (RFC 3246).
+    pub dscp: u8,
+}
+
+/// An address that media comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RtpAddress {
+    /// What sockets are bound to.
+    pub local: IpAddr,
+    /// What descriptions name.
+    pub advertised: IpAddr,
 }
 
 /// Why a server could not start or go on: one line that names the cure.

@@ -133,6 +133,7 @@ fn settings(shards: usize) -> NetSettings {
         inbox_datagrams: 256,
         drain_timeout: Duration::from_secs(5),
         secret: 1,
+        rtp: None,
     }
 }
 

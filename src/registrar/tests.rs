@@ -23,6 +23,7 @@ fn means() -> (Signalling, Registrar) {
     let settings = Arc::new(Settings { max_calls: 8, max_transactions: 64, ..Settings::default() });
     let (transactions, registrar) = (Transactions::new(&settings, 1), Registrar::new(&settings, 1));
     let context = Context {
+        media: crate::media::Media::new(&settings.media, 0, 1),
         now: Now::from_ms(0),
         started: UnixSeconds(0),
         calendar: UnixMs(0),
