@@ -78,6 +78,7 @@ impl Running {
             inbox_datagrams: 64,
             drain_timeout: Duration::from_secs(1),
             secret: 1,
+            rtp: None,
         };
         let loaded = keeper::load(&mut *setup.store, setup.configured).expect("a store");
         let (directory, post) = (loaded.writer.directory(), Arc::new(Post::default()));
