@@ -53,6 +53,18 @@ impl Told {
     pub const fn new(id: u64) -> Told {
         Told { id, version: id, hash: 0 }
     }
+
+    /// Whether it has an identifier.
+    #[must_use]
+    pub const fn has_id(&self) -> bool {
+        self.id != 0
+    }
+
+    /// Whether anything was told.
+    #[must_use]
+    pub const fn is_some(&self) -> bool {
+        self.hash != 0
+    }
 }
 
 impl<'a> Description<'a> {
@@ -105,4 +117,11 @@ pub fn rewrite(
 pub fn find(content_type: &[u8], body: &[u8]) -> Option<Range<usize>> {
     let _ = content_type;
     Some(0..body.len())
+}
+
+/// Writes a body whose part `part` is written anew by `write`.
+pub fn splice(out: &mut Vec<u8>, body: &[u8], part: Range<usize>, write: impl FnOnce(&mut Vec<u8>)) {
+    out.extend_from_slice(&body[..part.start]);
+    write(out);
+    out.extend_from_slice(&body[part.end..]);
 }
