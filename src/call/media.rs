@@ -1,6 +1,6 @@
-//! Anchored media in a call: what either side describes, what the other one is told of it, and who hears whom.
+//! Anchored media in a call: what either side describes, what the other is told of it, who hears whom.
 //!
-//! A description that comes is heard ([`Calls::hear`]) and counts when it is agreed on ([`Calls::agree`]); one
+//! A description that comes is heard ([`Calls::hear`]) and counts once agreed on ([`Calls::agree`]); one
 //! that goes out is spoken ([`Calls::speak`]): it names the server's own ports on that side. Where media
 //! passes unanchored none of this does anything.
 
