@@ -85,6 +85,15 @@ impl Anchor {
         Ok(())
     }
 
+    /// One stream of our own, for a side that has not described any.
+    ///
+    /// # Errors
+    /// No port is free.
+    pub fn offer(&mut self, context: &mut Context, host: IpAddr) -> Option<()> {
+        self.choose_family(context, host);
+        self.endpoint(context, 0).map(drop)
+    }
+
     /// The other side's description as this side is told it: with ports of its own, and in the server's name.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use super::description::Description;
 use super::dialog::{Dialog, RequestLine};
-use super::feature;
+use super::feature::Feature;
 use super::inspect::ENDED_BY_OPERATOR;
 use super::media::{MEDIA_TIMEOUT, Spoken};
 use super::negotiation::Negotiation;
@@ -313,7 +313,7 @@ impl Calls {
     fn begin_to_talk(&mut self, on: &mut Signalling, handle: Handle, ack: Option<&Message<'_>>) {
         let limit_ms = on.context.settings.call_limit_ms;
         let Some(call) = self.calls.get_mut(handle) else { return };
-        let limit_ms = if call.feature.is_some() { feature::LASTS_MS } else { limit_ms };
+        let limit_ms = call.feature.as_deref().map_or(limit_ms, Feature::lasts_ms);
         if limit_ms > 0 {
             call.limit = on.context.now.after_ms(limit_ms);
         }
@@ -336,6 +336,7 @@ impl Calls {
         self.watch_silence(on, handle);
         self.restart_session(on, Side::Caller(handle));
         self.tell_description(on, Side::Caller(handle));
+        self.hear_feature(on, handle, ack);
         self.tell_feature(on, handle);
     }
 

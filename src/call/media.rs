@@ -53,7 +53,7 @@ impl<'a> Content<'a> {
 }
 
 /// Whether the server's own ports are used.
-fn is_anchored(context: &Context) -> bool {
+pub(super) fn is_anchored(context: &Context) -> bool {
     context.settings.media.mode == MediaMode::Anchor
 }
 

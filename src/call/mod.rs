@@ -9,6 +9,7 @@
 
 mod admit;
 mod anchor;
+mod announce;
 mod chain;
 mod description;
 mod dialog;
