@@ -26,6 +26,18 @@ impl Told {
         Told { id, version: id, hash: 0 }
     }
 
+    /// Whether it has an identifier.
+    #[must_use]
+    pub const fn has_id(&self) -> bool {
+        self.id != 0
+    }
+
+    /// Whether anything was told.
+    #[must_use]
+    pub const fn is_some(&self) -> bool {
+        self.hash != 0
+    }
+
     /// A description with this hash is told.
     fn tell(&mut self, hash: u64) {
         let hash = hash.max(1);
