@@ -88,7 +88,7 @@ fn answer(
     rtp: Option<SocketAddr>,
 ) -> Result<Option<G711>, Unusable> {
     let description = Description::read(offer)?;
-    let listening = description.streams().iter().position(is_listening).filter(|_| rtp.is_some());
+    let listening = description.listening().filter(|_| rtp.is_some());
     let tone = listening.and_then(|listening| description.streams()[listening].g711);
     let mut time = None;
     let mut streams: Vec<Stream<'_>> = Vec::new();
@@ -180,7 +180,7 @@ fn write_stream(out: &mut Vec<u8>, stream: &Stream<'_>, rtp: Option<SocketAddr>)
 }
 
 /// Whether a tone can be played to a stream: whose party sends only, or named no address, hears none.
-fn is_listening(stream: &super::Stream) -> bool {
+pub(super) fn is_listening(stream: &super::Stream) -> bool {
     let wants_to_hear = matches!(stream.direction, Direction::SendReceive | Direction::ReceiveOnly);
     let has_place = stream.port != 0 && stream.address.is_some_and(|address| !is_zero(address));
     stream.g711.is_some() && wants_to_hear && has_place

@@ -124,6 +124,12 @@ impl<'a> Description<'a> {
         &self.streams
     }
 
+    /// The first stream that a tone can be heard in.
+    #[must_use]
+    pub fn listening(&self) -> Option<usize> {
+        self.streams.iter().position(super::own::is_listening)
+    }
+
     /// Whether that stream has a `c=` line that counts for it.
     pub(super) fn has_connection_for(&self, stream: usize) -> bool {
         self.has_connection || (stream < STREAMS_MAX && self.connections & 1 << stream != 0)
