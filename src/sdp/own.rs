@@ -1,7 +1,7 @@
 //! Session descriptions of our own (RFC 8866, RFC 3264): nothing is to be heard in them, or a tone.
 
-use super::lines::{Attribute, Direction, Kind, Line, Media, lines, number, words};
-use super::read::{Description, is_zero};
+use super::lines::{Attribute, Kind, Line, Media, lines, number, words};
+use super::read::Description;
 use crate::media::{G711, Law};
 use std::fmt;
 use std::net::SocketAddr;
@@ -64,11 +64,10 @@ pub fn answer_inactive(out: &mut Vec<u8>, offer: &[u8], origin: Origin<'_>) -> R
     answer(out, offer, origin, None).map(|_| ())
 }
 
-/// The same with a stream for a tone: the first one of audio over plain RTP that has G.711, and whose party
-/// wants to hear and says where, is taken `sendonly` (RFC 3264 §6.1), from `rtp` and with nothing but its
-/// first G.711 format, which is returned. RTCP is not multiplexed there, whether or not the offer has
-/// `a=rtcp-mux`. `None`: there is no such stream, and nothing is to be heard. `origin` names the host in
-/// `o=`; `c=` is the address of `rtp` where that is used.
+/// The same with a stream for a tone: the first that is listening ([`super::Stream::is_listening`]) is taken
+/// `sendonly` (RFC 3264 §6.1), from `rtp` and with nothing but its first G.711 format, which is returned. RTCP
+/// is not multiplexed there, whether or not the offer has `a=rtcp-mux`. `None`: there is no such stream, and
+/// nothing is to be heard. `origin` names the host in `o=`; `c=` is the address of `rtp` where that is used.
 ///
 /// # Errors
 /// [`Unusable`], with `out` as it was.
@@ -88,7 +87,8 @@ fn answer(
     rtp: Option<SocketAddr>,
 ) -> Result<Option<G711>, Unusable> {
     let description = Description::read(offer)?;
-    let listening = description.streams().iter().position(is_listening).filter(|_| rtp.is_some());
+    let listening =
+        description.streams().iter().position(super::Stream::is_listening).filter(|_| rtp.is_some());
     let tone = listening.and_then(|listening| description.streams()[listening].g711);
     let mut time = None;
     let mut streams: Vec<Stream<'_>> = Vec::new();
@@ -177,13 +177,6 @@ fn write_stream(out: &mut Vec<u8>, stream: &Stream<'_>, rtp: Option<SocketAddr>)
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"a=inactive\r\n");
-}
-
-/// Whether a tone can be played to a stream: whose party sends only, or named no address, hears none.
-fn is_listening(stream: &super::Stream) -> bool {
-    let wants_to_hear = matches!(stream.direction, Direction::SendReceive | Direction::ReceiveOnly);
-    let has_place = stream.port != 0 && stream.address.is_some_and(|address| !is_zero(address));
-    stream.g711.is_some() && wants_to_hear && has_place
 }
 
 /// What an answer repeats of a stream; `None`: of this one it cannot.
@@ -319,7 +312,7 @@ mod tests {
         let description = Description::read(&offer).expect("a description");
         let [stream] = description.streams() else { panic!("{text}") };
         assert_eq!((stream.address, stream.port), (Some(rtp.ip()), 30_000));
-        assert_eq!(stream.direction, Direction::SendOnly);
+        assert_eq!(stream.direction, crate::sdp::Direction::SendOnly);
         assert_eq!(stream.g711, Some(G711 { payload_type: 0, law: Law::Mu }));
     }
 }
