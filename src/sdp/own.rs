@@ -65,9 +65,10 @@ pub fn answer_inactive(out: &mut Vec<u8>, offer: &[u8], origin: Origin<'_>) -> R
 }
 
 /// The same with a stream for a tone: the first that is listening ([`super::Stream::is_listening`]) is taken
-/// `sendonly` (RFC 3264 §6.1), from `rtp` and with nothing but its first G.711 format, which is returned. RTCP
-/// is not multiplexed there, whether or not the offer has `a=rtcp-mux`. `None`: there is no such stream, and
-/// nothing is to be heard. `origin` names the host in `o=`; `c=` is the address of `rtp` where that is used.
+/// `sendonly` (RFC 3264 §6.1), from `rtp` and with nothing but its first G.711 format, which is returned.
+/// RTCP is not multiplexed there, whether or not the offer has `a=rtcp-mux`. `None`: there is no such stream,
+/// and nothing is to be heard. `origin` names the host in `o=`; `c=` is the address of `rtp` where that is
+/// used.
 ///
 /// # Errors
 /// [`Unusable`], with `out` as it was.
@@ -283,14 +284,16 @@ mod tests {
     fn a_tone_takes_the_first_stream_that_wants_to_hear_it() {
         let head = "v=0\r\nc=IN IP4 10.0.0.5\r\nt=0 0\r\nm=audio 1 RTP/SAVP 0\r\nm=audio 1 RTP/AVP 18\r\n\
                     m=audio 0 RTP/AVP 0\r\nm=audio 1 RTP/AVP 0\r\na=sendonly\r\nm=audio 1 RTP/AVP 0\r\n\
-                    c=IN IP4 0.0.0.0\r\nm=audio 1 RTP/AVP 0\r\nc=IN IP4 phone.example\r\nm=video 1 RTP/AVP 0\r\n";
+                    c=IN IP4 0.0.0.0\r\nm=audio 1 RTP/AVP 0\r\nc=IN IP4 phone.example\r\n\
+                    m=video 1 RTP/AVP 0\r\n";
         let refused = "m=audio 0 RTP/SAVP 0\r\na=inactive\r\nm=audio 9 RTP/AVP 18\r\na=inactive\r\n\
                        m=audio 0 RTP/AVP 0\r\na=inactive\r\nm=audio 9 RTP/AVP 0\r\na=inactive\r\n\
                        m=audio 9 RTP/AVP 0\r\na=inactive\r\nm=audio 9 RTP/AVP 0\r\na=inactive\r\n\
                        m=video 9 RTP/AVP 0\r\na=inactive\r\n";
         assert_eq!(toned(head), (None, format!("{SESSION}{refused}")));
         let offer = format!(
-            "{head}m=audio 4 rtp/avpf 18 98 0\r\na=rtpmap:98 pcma/8000\r\na=recvonly\r\nm=audio 6 RTP/AVP 8\r\n"
+            "{head}m=audio 4 rtp/avpf 18 98 0\r\na=rtpmap:98 pcma/8000\r\na=recvonly\r\n\
+             m=audio 6 RTP/AVP 8\r\n"
         );
         let taken = "m=audio 30000 rtp/avpf 98\r\na=rtpmap:98 PCMA/8000\r\na=sendonly\r\n\
                      m=audio 9 RTP/AVP 8\r\na=inactive\r\n";

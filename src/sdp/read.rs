@@ -59,9 +59,9 @@ struct Section {
 }
 
 impl<'a> Description<'a> {
-    /// Reads a description (RFC 8866 §5): `v=0`, behind empty lines at most, then lines in any order, of which
-    /// the first `m=` line ends the session's part. Lines end with CR LF, LF or CR. What is not understood is
-    /// passed over, whatever its bytes.
+    /// Reads a description (RFC 8866 §5): `v=0`, behind empty lines at most, then lines in any order, of
+    /// which the first `m=` line ends the session's part. Lines end with CR LF, LF or CR. What is not
+    /// understood is passed over, whatever its bytes.
     ///
     /// # Errors
     /// [`Unusable::Malformed`] if it does not start like a description, or if an `m=` line has no media, port
