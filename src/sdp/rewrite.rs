@@ -283,7 +283,8 @@ mod tests {
     #[test]
     fn a_stream_without_an_address_gets_one_where_it_needs_one() {
         let text = "v=0\r\no=- 1 1 IN IP4 a\r\nm=audio 4000 RTP/AVP 0\r\ni=x\r\na=ptime:20\r\n\
-                    m=audio 0 RTP/AVP 0\r\nm=audio 4000 RTP/AVP 0\r\na=x\r\nc=IN IP4 b\r\nm=audio 4000 RTP/AVP 0\r\n\
+                    m=audio 0 RTP/AVP 0\r\nm=audio 4000 RTP/AVP 0\r\na=x\r\nc=IN IP4 b\r\n\
+                    m=audio 4000 RTP/AVP 0\r\n\
                     m=audio 4000 RTP/AVP 0";
         let connection = "c=IN IP4 192.0.2.1\r\n";
         assert_eq!(
