@@ -19,7 +19,7 @@ const CALL_STATES: [CallState; 6] = [
     CallState::Ending,
 ];
 
-const CALL_EVENTS: [CallEvent; 10] = [
+const CALL_EVENTS: [CallEvent; 11] = [
     CallEvent::CallerCancel,
     CallEvent::CallerAck,
     CallEvent::CallerBye,
@@ -29,6 +29,7 @@ const CALL_EVENTS: [CallEvent; 10] = [
     CallEvent::TooLong,
     CallEvent::DialogLost,
     CallEvent::SessionExpired,
+    CallEvent::MediaSilent,
     CallEvent::HangUp,
 ];
 
@@ -108,7 +109,7 @@ const fn are_all_listed(call: (CallState, CallEvent), leg: (LegState, LegEvent))
     match call.1 {
         CE::CallerCancel | CE::CallerAck | CE::CallerBye | CE::CalleeBye => {}
         CE::AnswerDue | CE::AckMissing | CE::TooLong | CE::DialogLost => {}
-        CE::SessionExpired | CE::HangUp => {}
+        CE::SessionExpired | CE::MediaSilent | CE::HangUp => {}
     }
     match leg.0 {
         LS::Calling | LS::Trying | LS::Ringing | LS::Held => {}

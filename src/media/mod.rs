@@ -144,6 +144,31 @@ pub struct Figures {
     pub dropped: u64,
 }
 
+impl std::ops::Add for Figures {
+    type Output = Figures;
+
+    fn add(self, other: Figures) -> Figures {
+        Figures {
+            received: self.received + other.received,
+            sent: self.sent + other.sent,
+            dropped: self.dropped + other.dropped,
+        }
+    }
+}
+
+impl std::ops::Add for Flow {
+    type Output = Flow;
+
+    fn add(self, other: Flow) -> Flow {
+        Flow {
+            packets: self.packets + other.packets,
+            bytes: self.bytes + other.bytes,
+            lost: self.lost + other.lost,
+            jitter_us: self.jitter_us.max(other.jitter_us),
+        }
+    }
+}
+
 /// What became of all packets so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
