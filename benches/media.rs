@@ -1,5 +1,6 @@
-//! A packet's way through the relay: slot, latch, statistics, the other party's destination. G.711 of 20 ms in
-//! both directions of so many calls, one after another, as a shard gets them. Without system calls and time.
+//! A packet's way through the relay: slot, latch, statistics, the other party's destination. G.711 of 20 ms
+//! in both directions of so many calls, one after another, as a shard gets them. Without system calls and
+//! time.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringway::clock::{Moment, Now};

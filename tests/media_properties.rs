@@ -261,11 +261,15 @@ proptest! {
         packets in prop::collection::vec((0_u64..1_500, source(), component(), packet()), 1..60),
         own in prop::collection::vec(0_u64..1_500, 0..10),
     ) {
-        let remote = if is_behind_nat { behind("203.0.113.9", "10.0.0.7:4000") } else { remote("203.0.113.9:4000") };
-        let own_source = if is_behind_nat { "203.0.113.9:61000" } else { "203.0.113.9:4000" };
-        let mut call = Call::of(learning, remote, media_parties::remote(CALLEE));
+        let (caller, own_source) = if is_behind_nat {
+            (behind("203.0.113.9", "10.0.0.7:4000"), "203.0.113.9:61000")
+        } else {
+            (remote("203.0.113.9:4000"), "203.0.113.9:4000")
+        };
+        let mut call = Call::of(learning, caller, remote(CALLEE));
         // Some of the party's own packets between them: what they lock changes nothing.
-        let mut packets: Vec<_> = packets.into_iter().map(|(at, from, by, packet)| (at, Some(from), by, packet)).collect();
+        let others = packets.into_iter().map(|(at, from, by, packet)| (at, Some(from), by, packet));
+        let mut packets: Vec<_> = others.collect();
         packets.extend((1_u16..).zip(own).map(|(sequence, at)| (at, None, Component::Rtp, rtp(1, sequence))));
         packets.sort_by_key(|(at, ..)| *at);
         for (at_ms, from, by, packet) in packets {
@@ -291,8 +295,9 @@ proptest! {
         mut again_ms in prop::collection::vec(0_u64..900, 0..3),
     ) {
         let mut call = Call::new(Learning::Window);
-        let mut packets: Vec<_> =
-            packets.into_iter().map(|(at, port, ssrc, sequence)| (at, Some(port), rtp(ssrc, sequence))).collect();
+        let others =
+            packets.into_iter().map(|(at, port, ssrc, sequence)| (at, Some(port), rtp(ssrc, sequence)));
+        let mut packets: Vec<_> = others.collect();
         packets.push((exact_ms, None, rtp(1, 1)));
         packets.sort_by_key(|(at, ..)| *at);
         again_ms.sort_unstable();
