@@ -10,10 +10,10 @@
 //!                                             (at most 5 packets)           it goes on elsewhere
 //! ```
 //!
-//! A party may send from the place that it described, whatever else came before. Besides, a port of *its host*
-//! is allowed: the host that its signalling comes from if the one described is out of reach (it is behind a
-//! NAT), else the one described. What comes from any other host is never taken. The rule says what the host's
-//! packets are worth ([`Rule`]).
+//! A party may send from the place that it described, whatever else came before. Besides, a port of *its
+//! host* is allowed: the host that its signalling comes from if the one described is out of reach (it is
+//! behind a NAT), else the one described. What comes from any other host is never taken. The rule says what
+//! the host's packets are worth ([`Rule`]).
 
 use crate::clock::{Moment, Now};
 use crate::settings::Learning;
@@ -160,10 +160,10 @@ pub struct Latch {
 }
 
 impl Latch {
-    /// What the party describes counts from now on. The same place keeps the lock, and no place at all keeps it
-    /// for when the place is described again (a party that holds a call says 0.0.0.0). As long as nothing
-    /// locks, each description opens the window again, for a party may not have begun to send when it described
-    /// the place first; no more packets are tasted for that.
+    /// What the party describes counts from now on. The same place keeps the lock, and no place at all
+    /// keeps it for when the place is described again (a party that holds a call says 0.0.0.0). As long as
+    /// nothing locks, each description opens the window again, for a party may not have begun to send when
+    /// it described the place first; no more packets are tasted for that.
     pub fn describe(&mut self, now: Now, place: Option<SocketAddr>) {
         self.is_open = place.is_some();
         let Some(place) = place else { return };
