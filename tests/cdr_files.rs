@@ -182,7 +182,7 @@ fn a_file_with_other_columns_is_turned_over_before_anything_is_added() {
         // The second time it has the columns of this version.
         Writer::open(&own, NOW_MS).write(&[leg(number)], NOW_MS);
         let file = fs::File::options().append(true).open(&path).unwrap();
-        file.set_modified(std::time::UNIX_EPOCH + Duration::from_millis(NOW_MS)).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_millis(NOW_MS)).unwrap();
     }
     assert_eq!(names(directory.path()), ["cdr-20131010T100715Z.csv", "cdr.csv"]);
     assert_eq!(fs::read_to_string(directory.path().join("cdr-20131010T100715Z.csv")).unwrap(), older);
