@@ -37,7 +37,7 @@ impl Calls {
             true => call.anchor.offer(&mut on.context, host).map(|()| 0),
             false => {
                 let heard = call.anchor.hear(&mut on.context, host, Content { kind: SDP, body });
-                heard.ok().and_then(|()| first_audible(body))
+                heard.ok().and_then(|()| Description::read(body).ok()?.listening())
             }
         };
         let rtp = place.and_then(|place| on.context.media.local(call.anchor.stream(place)?));
@@ -133,12 +133,4 @@ impl Calls {
         self.announce(on, handle, tone);
         None
     }
-}
-
-/// The stream of an offer that a tone can be heard in.
-fn first_audible(offer: &[u8]) -> Option<usize> {
-    let description = Description::read(offer).ok()?;
-    let is_audible =
-        |stream: &sdp::Stream| stream.port > 0 && stream.is_audio && stream.is_rtp && stream.g711.is_some();
-    description.streams().iter().position(is_audible)
 }
