@@ -88,8 +88,8 @@ fn enough(values: &Values, rtp: &RtpSettings, shards: usize) -> Result<(), Confi
     match values.written(Key::RtpPorts).last() {
         Some(raw) if pairs < shards => {
             let reason = format!(
-                "so few pairs, {pairs}, do not go round {shards} shards, each of which wants one at least; give \
-                 more ports, or --shards {pairs}"
+                "so few pairs, {pairs}, do not go round {shards} shards, each of which wants one at least; \
+                 give more ports, or --shards {pairs}"
             );
             Err(raw.wrong(Key::RtpPorts.setting(), &reason))
         }
