@@ -146,9 +146,9 @@ fn a_record_is_a_line_of_json_or_of_csv_below_a_heading() {
                  \"ring\":\"2013-10-10T10:07:15.020Z\",\"answer\":\"2013-10-10T10:07:19.042Z\",\
                  \"end\":\"2013-10-10T10:08:19.542Z\",\"duration\":60.5,\"ended_by\":\"callee\",\
                  \"status\":200,\"cause\":\"bye\",\"peer\":\"127.0.0.138:5060\",\
-                 \"local\":\"127.0.0.60:5060\",\"media\":{\"received\":{\"packets\":3000,\"bytes\":516000,\"lost\":2,\
-                 \"jitter_ms\":1.125},\"sent\":{\"packets\":2998,\"bytes\":515656,\"lost\":0,\"jitter_ms\":0.0},\
-                 \"dropped\":7}}";
+                 \"local\":\"127.0.0.60:5060\",\"media\":{\"received\":{\"packets\":3000,\
+                 \"bytes\":516000,\"lost\":2,\"jitter_ms\":1.125},\"sent\":{\"packets\":2998,\
+                 \"bytes\":515656,\"lost\":0,\"jitter_ms\":0.0},\"dropped\":7}}";
     assert_eq!(json.lines().next(), Some(first));
     let second: Value = serde_json::from_str(json.lines().nth(1).unwrap()).unwrap();
     assert_eq!(
@@ -183,7 +183,7 @@ fn a_file_with_other_columns_is_turned_over_before_anything_is_added() {
         // The second time it has the columns of this version.
         Writer::open(&own, NOW_MS).write(&[leg(number)], NOW_MS);
         let file = fs::File::options().append(true).open(&path).unwrap();
-        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_millis(NOW_MS)).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + Duration::from_millis(NOW_MS)).unwrap();
     }
     assert_eq!(names(directory.path()), ["cdr-20131010T100715Z.csv", "cdr.csv"]);
     assert_eq!(fs::read_to_string(directory.path().join("cdr-20131010T100715Z.csv")).unwrap(), older);
