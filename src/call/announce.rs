@@ -37,7 +37,7 @@ impl Calls {
             true => call.anchor.offer(&mut on.context, host).map(|()| 0),
             false => {
                 let heard = call.anchor.hear(&mut on.context, host, Content { kind: SDP, body });
-                heard.ok().and_then(|()| Description::read(body).ok()?.listening())
+                heard.ok().and_then(|()| first_audible(body))
             }
         };
         let rtp = place.and_then(|place| on.context.media.local(call.anchor.stream(place)?));
@@ -133,4 +133,10 @@ impl Calls {
         self.announce(on, handle, tone);
         None
     }
+}
+
+/// The stream of an offer that a tone can be heard in.
+fn first_audible(offer: &[u8]) -> Option<usize> {
+    let description = Description::read(offer).ok()?;
+    description.streams().iter().position(sdp::Stream::is_listening)
 }
