@@ -123,6 +123,38 @@ pub struct Figures {
     pub dropped: u64,
 }
 
+impl Family {
+    #[must_use]
+    pub const fn of(address: IpAddr) -> Family {
+        if address.is_ipv4() { Family::V4 } else { Family::V6 }
+    }
+}
+
+impl std::ops::Add for Figures {
+    type Output = Figures;
+
+    fn add(self, other: Figures) -> Figures {
+        Figures {
+            received: self.received + other.received,
+            sent: self.sent + other.sent,
+            dropped: self.dropped + other.dropped,
+        }
+    }
+}
+
+impl std::ops::Add for Flow {
+    type Output = Flow;
+
+    fn add(self, other: Flow) -> Flow {
+        Flow {
+            packets: self.packets + other.packets,
+            bytes: self.bytes + other.bytes,
+            lost: self.lost + other.lost,
+            jitter_us: self.jitter_us.max(other.jitter_us),
+        }
+    }
+}
+
 /// All media of a shard.
 #[derive(Debug)]
 pub struct Media {}
