@@ -223,9 +223,9 @@ impl Anchor {
     /// That of an address, if the server has ports of that family, else that which it has.
     fn choose_family(&mut self, context: &Context, like: IpAddr) {
         let addresses = &context.settings.media.addresses;
-        let wanted = Family::of(like);
-        let has_wanted = addresses.iter().any(|address| Family::of(*address) == wanted);
-        let chosen = if has_wanted { Some(wanted) } else { addresses.first().map(|any| Family::of(*any)) };
+        let wanted = Family::of_ip(like);
+        let has_wanted = addresses.iter().any(|address| Family::of_ip(*address) == wanted);
+        let chosen = if has_wanted { Some(wanted) } else { addresses.first().map(|any| Family::of_ip(*any)) };
         self.family = self.family.or(chosen);
     }
 }
@@ -240,6 +240,6 @@ fn read(content: Content<'_>) -> Option<(std::ops::Range<usize>, Description<'_>
 /// What descriptions name as the server.
 fn own_address(context: &Context, family: Option<Family>) -> IpAddr {
     let addresses = &context.settings.media.addresses;
-    let own = addresses.iter().find(|address| Some(Family::of(**address)) == family);
+    let own = addresses.iter().find(|address| Some(Family::of_ip(**address)) == family);
     own.copied().unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED))
 }
