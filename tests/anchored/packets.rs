@@ -1,7 +1,7 @@
 //! What passes as it is: payloads that nobody here knows, RTCP, and how packets are marked.
 
-use crate::media::rtp::{self, EVENTS, PCMA, QUIET, assert_talk, sender_report};
-use crate::media::{Call, Line, PATIENCE, Scene, sdp};
+use crate::media::rtp::{self, EVENTS, PCMA, assert_talk, sender_report};
+use crate::media::{Call, Line, PATIENCE, QUIET, Scene, sdp};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 

@@ -12,7 +12,7 @@ pub use call::Call;
 pub use message::Message;
 pub use phone::{Dialog, Phone};
 pub use rtp::Line;
-pub use server::{Scene, Server};
+pub use server::Scene;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU8, Ordering};
