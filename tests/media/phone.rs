@@ -12,7 +12,7 @@ pub struct Phone {
     pub number: String,
     /// What came and nobody has asked for yet.
     waiting: RefCell<Vec<Message>>,
-    /// What came at all; what comes again is a repetition.
+    /// Requests and final responses that came; what comes again is a repetition.
     seen: RefCell<Vec<Message>>,
     count: Cell<u32>,
 }
@@ -89,10 +89,14 @@ impl Phone {
             let mut buffer = [0; 8192];
             let Ok(length) = self.socket.recv(&mut buffer) else { continue };
             let message = Message(String::from_utf8_lossy(&buffer[..length]).into_owned());
-            if !self.seen.borrow().contains(&message) {
-                self.seen.borrow_mut().push(message.clone());
-                waiting.push(message);
+            if self.seen.borrow().contains(&message) {
+                continue;
             }
+            // Two legs may ring in the same words.
+            if message.status().is_none_or(|status| status >= 200) {
+                self.seen.borrow_mut().push(message.clone());
+            }
+            waiting.push(message);
         }
     }
 

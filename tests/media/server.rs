@@ -1,6 +1,6 @@
 //! The server's own process, and the phones of the reference flow around it.
 
-use super::{PATIENCE, Phone, host, sdp};
+use super::{PATIENCE, Phone, host, sdp, wait_until};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -96,6 +96,13 @@ impl Server {
         stream.read_to_string(&mut answer).expect("an answer");
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         answer
+    }
+
+    /// Waits until a figure is so; the shards' follow a moment after what they count.
+    #[track_caller]
+    pub fn counts(&self, name: &str, value: u64) {
+        wait_until(&format!("{name} {value}"), PATIENCE, || self.figure(name) >= value);
+        assert_eq!(self.figure(name), value, "{name}");
     }
 
     /// A figure of `/metrics`: its name without `ringway_`.
