@@ -48,9 +48,9 @@ pub const ROWS: &[Setting] = &[
         default: "window",
         example: "once",
         topic: MEDIA,
-        help: "Where a party's packets may come from besides the place that its SDP names, for phones behind a \
-               NAT: off, nowhere; once, the first packet from its host decides; window, its first half second \
-               does",
+        help: "Where a party's packets may come from besides the place that its SDP names, for phones \
+               behind a NAT: off, nowhere; once, the first packet from its host decides; window, its first \
+               half second does",
         ..ROW
     },
     Setting {
