@@ -94,6 +94,9 @@ class Phone(pj.Account):
         account.regConfig.registrarUri = f"sip:{server}"
         account.regConfig.timeoutSec = 300
         media = account.mediaConfig.transportConfig
+        # What many phones offer, and a relay has to take out or to pass on.
+        account.natConfig.iceEnabled = True
+        account.mediaConfig.rtcpMuxEnabled = True
         media.port, media.boundAddress, media.publicAddress = 40000, address, address
         self.create(account)
 
