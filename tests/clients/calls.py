@@ -136,6 +136,8 @@ def direct(stage):
     stage.check_places(call)
     stage.end(call)
     stage.check_talk()
+    if stage.media == "anchor":
+        check("a=candidate" not in stage.c.text(), "C was told of A's candidates for ICE")
 
 
 def called(stage):
@@ -168,6 +170,19 @@ def forwarded(stage):
     check(stage.b.calls[-1].is_over(), "B still rings")
     stage.check_heard(A, stage.a.recordings[-2], B, NO_ANSWER_S)
     stage.check_heard(B, stage.b.recordings[-1], A, NO_ANSWER_S)
+    stage.check_talk()
+
+
+def encrypted(stage):
+    """A calls C with SRTP, whose keys and packets the server passes on unopened."""
+    stage.a.secure(pj.PJMEDIA_SRTP_MANDATORY)
+    call = stage.a.dial(C[0])
+    stage.until("C answers", 5, call.is_confirmed)
+    stage.talk(call)
+    check("SRTP is Enabled" in stage.c.text(), "C has no SRTP")
+    stage.check_places(call)
+    stage.end(call)
+    stage.a.secure(pj.PJMEDIA_SRTP_DISABLED)
     stage.check_talk()
 
 
@@ -207,7 +222,7 @@ def hold_alike(stage):
     stage.check_heard(B, stage.b.recordings[-1], A, 2 * TALK_S)
 
 
-SCENARIOS = [direct, called, forwarded, hold, hold_alike]
+SCENARIOS = [direct, called, forwarded, encrypted, hold, hold_alike]
 
 
 def main():

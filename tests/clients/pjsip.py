@@ -98,7 +98,15 @@ class Phone(pj.Account):
         account.natConfig.iceEnabled = True
         account.mediaConfig.rtcpMuxEnabled = True
         media.port, media.boundAddress, media.publicAddress = 40000, address, address
+        # Over UDP the keys are as safe as the signalling; here it is the relay that is tried.
+        account.mediaConfig.srtpSecureSignaling = 0
+        self.config = account
         self.create(account)
+
+    def secure(self, use):
+        """Whether its calls have to be encrypted (SRTP with keys in SDP)."""
+        self.config.mediaConfig.srtpUse = use
+        self.modify(self.config)
 
     def say(self, text):
         self.endpoint.say(f"{self.number}: {text}")
