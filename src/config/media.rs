@@ -59,6 +59,7 @@ pub fn settings(
             [TonePlan::Europe, TonePlan::UnitedStates, TonePlan::UnitedKingdom, TonePlan::China],
         )?,
         wait_ms: values.count(Key::MediaWait)?,
+        quarantine_ms: values.count(Key::RtpQuarantine)?,
         ..Media::default()
     };
     // The table bounds it by 63.
