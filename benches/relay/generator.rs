@@ -140,7 +140,8 @@ pub fn generate(parties: &[UdpSocket; 2], flows: &[Flow], length: Duration) -> R
     while sent < total || (delays.len() < sent && last.elapsed() < GRACE) {
         let due = (start.elapsed().as_secs_f64() * per_second as f64) as usize;
         // A few at a time, so that what has come does not wait.
-        for _ in sent..due.min(total).min(sent + 8) {
+        let until = due.min(total).min(sent + 8);
+        while sent < until {
             let flow = sent % flows.len();
             let Flow { party, place } = flows[flow];
             let sequence = (sent / flows.len()) as u32;
