@@ -5,10 +5,10 @@ use super::{Family, Slot};
 use crate::clock::{Deadline, Now};
 use crate::slab::Handle;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Pairs of a family that are kept ready, so that calls find ports: those of a few milliseconds of setups.
-pub const LOW_WATER: usize = 64;
+pub const LOW_WATER: usize = 256;
 
 #[derive(Debug)]
 pub struct Pool {
@@ -27,6 +27,11 @@ struct Resting {
 }
 
 impl Family {
+    #[must_use]
+    pub const fn of_ip(address: IpAddr) -> Family {
+        if address.is_ipv4() { Family::V4 } else { Family::V6 }
+    }
+
     #[must_use]
     pub const fn of(address: &SocketAddr) -> Family {
         if address.is_ipv4() { Family::V4 } else { Family::V6 }

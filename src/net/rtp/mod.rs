@@ -45,8 +45,9 @@ const LOADED_PACKETS: usize = 64;
 /// Packets of tones that one turn sends at most.
 const TONES: usize = 256;
 
-/// Pairs that are bound at once; the next step binds more.
-const BOUND_AT_ONCE: usize = 16;
+/// Pairs that are bound at once, about a millisecond's work: as many as a batch of datagrams may take. The
+/// next step binds more.
+const BOUND_AT_ONCE: usize = 128;
 
 /// After a failure that is none of the port's (no descriptor is left) nothing is bound for this long.
 const BIND_PAUSE_MS: u32 = 1_000;
