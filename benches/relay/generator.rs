@@ -25,6 +25,8 @@ pub struct Report {
     pub sent: usize,
     pub received: usize,
     pub elapsed: Duration,
+    /// How long others kept the generator from its CPU.
+    pub waited: Duration,
     /// In nanoseconds, ascending.
     delays: Vec<u32>,
 }
@@ -166,5 +168,5 @@ pub fn generate(parties: &[UdpSocket; 2], flows: &[Flow], length: Duration) -> R
     }
     let elapsed = length.max(last - start);
     delays.sort_unstable();
-    Report { sent, received: delays.len(), elapsed, delays }
+    Report { sent, received: delays.len(), elapsed, waited: Duration::ZERO, delays }
 }
