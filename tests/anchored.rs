@@ -8,6 +8,8 @@
 
 mod media;
 
+#[path = "anchored/dialogs.rs"]
+mod dialogs;
 #[path = "anchored/forwarding.rs"]
 mod forwarding;
 #[path = "anchored/limits.rs"]

@@ -210,11 +210,11 @@ fn a_party_may_begin_another_stream_from_the_same_place() {
 
 #[test]
 fn a_call_that_the_caller_gives_up_after_early_media_is_silent_and_gives_its_ports_back() {
-    let scene = Scene::new(&["--rtp-ports", "30000-30003"]);
+    let scene = Scene::new(&["--rtp-ports", "30000-30003", "--rtp-quarantine", "500"]);
     let (a, c) = (&scene.a, &scene.c);
     for round in 0..2 {
         if round > 0 {
-            std::thread::sleep(Duration::from_millis(5_500));
+            std::thread::sleep(Duration::from_millis(700));
         }
         let [a_line, c_line] = [a, c].map(|phone| Line::new(phone.host()));
         let dialog = a.dial("1005", &sdp::of(a.host(), 1, &[sdp::audio(a_line.port())]));

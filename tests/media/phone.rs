@@ -127,6 +127,11 @@ impl Phone {
 
     /// Answers a request; a body is a session description, or has parts with `--part` before each.
     pub fn respond(&self, request: &Message, status: &str, body: &str) {
+        self.respond_with(request, status, "", body);
+    }
+
+    /// The same with further header fields.
+    pub fn respond_with(&self, request: &Message, status: &str, fields: &str, body: &str) {
         let mut text = format!("SIP/2.0 {status}\r\n");
         for line in request.lines() {
             match line.split(':').next().unwrap_or_default() {
@@ -135,7 +140,7 @@ impl Phone {
                 _ => {}
             }
         }
-        self.send(&(text + &self.end(body)));
+        self.send(&(text + fields + &self.end(body)));
     }
 
     /// Contact and what follows it.
@@ -159,8 +164,14 @@ impl Phone {
 
     /// Calls a number; an empty body makes no offer.
     pub fn dial(&self, number: &str, body: &str) -> Dialog {
+        self.dial_with(number, "", body)
+    }
+
+    /// The same with further header fields.
+    pub fn dial_with(&self, number: &str, fields: &str, body: &str) -> Dialog {
         let dialog = self.new_dialog(number);
-        self.send_in(&dialog, "INVITE", body);
+        dialog.cseq.set(1);
+        self.write(&dialog, "INVITE", 1, fields, body);
         dialog
     }
 
@@ -179,10 +190,10 @@ impl Phone {
     /// Sends a request in a dialog, with the next CSeq number.
     pub fn send_in(&self, dialog: &Dialog, method: &str, body: &str) {
         dialog.cseq.set(dialog.cseq.get() + 1);
-        self.write(dialog, method, dialog.cseq.get(), body);
+        self.write(dialog, method, dialog.cseq.get(), "", body);
     }
 
-    fn write(&self, dialog: &Dialog, method: &str, cseq: u32, body: &str) {
+    fn write(&self, dialog: &Dialog, method: &str, cseq: u32, fields: &str, body: &str) {
         let Dialog { call_id, local, remote, target, .. } = dialog;
         if method != "CANCEL" {
             self.count.set(self.count.get() + 1);
@@ -194,13 +205,13 @@ impl Phone {
              Call-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n",
             dialog.via.borrow()
         );
-        self.send(&(text + &self.end(body)));
+        self.send(&(text + fields + &self.end(body)));
     }
 
     /// Gives up the call that it has just begun, and waits for the 200.
     #[track_caller]
     pub fn cancel(&self, dialog: &Dialog) {
-        self.write(dialog, "CANCEL", dialog.cseq.get(), "");
+        self.write(dialog, "CANCEL", dialog.cseq.get(), "", "");
         self.response(dialog, "CANCEL", 200);
     }
 
@@ -218,7 +229,30 @@ impl Phone {
     #[track_caller]
     pub fn answered(&self, dialog: &mut Dialog) -> Message {
         let response = self.taken(dialog);
-        self.write(dialog, "ACK", dialog.cseq.get(), "");
+        self.write(dialog, "ACK", dialog.cseq.get(), "", "");
+        response
+    }
+
+    /// Sends a PRACK for a reliable provisional response (RFC 3262).
+    #[track_caller]
+    pub fn confirm_early(&self, dialog: &mut Dialog, response: &Message) {
+        dialog.remote = response.header("To").to_owned();
+        dialog.target = response.contact().to_owned();
+        let (invite, _) = response.cseq();
+        let rack = format!("RAck: {} {invite} INVITE\r\n", response.header("RSeq"));
+        dialog.cseq.set(invite + 1);
+        self.write(dialog, "PRACK", invite + 1, &rack, "");
+    }
+
+    /// Waits for the 200 to an INVITE that other requests have followed, and acknowledges it.
+    #[track_caller]
+    pub fn answered_after(&self, dialog: &Dialog) -> Message {
+        let response = self.expect("200 to INVITE", |message| {
+            message.status() == Some(200)
+                && message.field("Call-ID") == Some(&dialog.call_id)
+                && message.cseq().1 == "INVITE"
+        });
+        self.write(dialog, "ACK", response.cseq().0, "", "");
         response
     }
 
@@ -233,7 +267,7 @@ impl Phone {
 
     /// Acknowledges a 200, with an answer in a body.
     pub fn acknowledge(&self, dialog: &Dialog, body: &str) {
-        self.write(dialog, "ACK", dialog.cseq.get(), body);
+        self.write(dialog, "ACK", dialog.cseq.get(), "", body);
     }
 
     /// Waits for a refusal of the dialog's INVITE. Its ACK would belong to the transaction: the server gives
