@@ -80,7 +80,7 @@ impl Calls {
         }
         let way = self.way_from(side)?;
         self.may_offer(way)?;
-        self.hear(on, side, &request.message).map_err(within_call)?;
+        self.hear_request(on, side, request).map_err(within_call)?;
         let sent = self.relay(on, way, (request, key), None);
         let handle = sent.inspect_err(|_| self.disagree(on, [Some(side), Some(way.to)]))?;
         if let Some(dialog) = self.dialog_mut(side) {

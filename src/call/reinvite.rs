@@ -101,7 +101,7 @@ impl Calls {
         key: ServerKey,
     ) -> Result<(), Status> {
         let way = self.may_reinvite(side)?;
-        self.hear(on, side, &request.message).map_err(within_call)?;
+        self.hear_request(on, side, request).map_err(within_call)?;
         let sides = [Some(side), Some(way.to)];
         let spoken = self.speak(on, way.to, &request.message).map_err(within_call);
         let spoken = spoken.inspect_err(|_| self.disagree(on, sides))?;
@@ -325,6 +325,7 @@ impl Calls {
                     false => Status::REQUEST_TERMINATED,
                 };
                 self.abandon_reinvite(on, handle);
+                self.disagree(on, [relay_from, Some(relay_to)]);
                 self.respond_relay(on, handle, status, None);
                 self.end_reinvite(on, handle);
                 if relay_from.is_none() {
@@ -486,6 +487,7 @@ impl Calls {
         let (relay_from, to) = (relay.from, relay.to);
         let Some(reinvite) = relay.reinvite.as_mut() else { return };
         let (client, cseq, sent_to) = (reinvite.client, reinvite.own_cseq, reinvite.sent_to);
+        let late_offer = reinvite.late_offer;
         if std::mem::replace(&mut reinvite.acknowledged, true) {
             return;
         }
@@ -494,6 +496,11 @@ impl Calls {
         let Some(client) = client else { return };
         let spoken = match (ack, relay_from) {
             (Some(ack), Some(from)) => self.take_late_answer_of(on, (from, to), ack),
+            // The offer in the 2xx has no answer.
+            (None, Some(from)) if late_offer => {
+                self.disagree(on, [Some(from), Some(to)]);
+                Spoken::SAME
+            }
             _ => Spoken::SAME,
         };
         let ack = ack.map(|ack| spoken.in_place(ack));

@@ -1,6 +1,6 @@
 //! How a call begins, and how a leg to a callee is started.
 
-use super::anchor::Anchor;
+use super::anchor::{Anchor, Lack};
 use super::chain::Chain;
 use super::description::Description;
 use super::dialog::Dialog;
@@ -257,7 +257,8 @@ fn send_invite(
     location: &Location<'_>,
     invite: &Message<'_>,
 ) -> Result<Handle, Status> {
-    let spoken = leg.anchor.speak_message(&mut on.context, leg.answer_to.destination.ip(), invite)?;
+    let host = leg.answer_to.destination.ip();
+    let spoken = leg.anchor.speak_message(&mut on.context, host, (invite, Lack::Fails))?;
     let (leg, invite) = (&*leg, &spoken.in_place(invite));
     let tag = on.context.mint.tag(Kind::Leg, handle);
     let to = (leg.answer_to, leg.invite_cseq);

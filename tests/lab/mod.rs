@@ -10,6 +10,7 @@ pub mod caller;
 pub mod digest;
 pub mod group;
 pub mod keeper;
+pub mod media;
 pub mod party;
 pub mod peer;
 pub mod phone;
