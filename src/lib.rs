@@ -85,6 +85,8 @@ pub mod metrics;
 pub mod net;
 pub mod outbox;
 pub mod registrar;
+#[cfg(feature = "server")]
+pub mod rtpengine;
 pub mod sdp;
 pub mod service;
 pub mod settings;

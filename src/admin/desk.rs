@@ -79,7 +79,11 @@ impl Desk {
                 ticket
             }
             // The keeper's, and the record writer's.
-            Letter::Register { .. } | Letter::Forwarding { .. } | Letter::Ended(_) => return,
+            Letter::Register { .. }
+            | Letter::Forwarding { .. }
+            | Letter::Ended(_)
+            | Letter::Engine { .. }
+            | Letter::EngineOver { .. } => return,
         };
         // Whoever asked may have gone.
         if let Some(sender) = self.waiting().remove(&ticket) {

@@ -12,6 +12,7 @@ mod chain;
 mod description;
 mod dialog;
 mod ended;
+mod engine;
 mod feature;
 mod forward;
 mod hangup;
