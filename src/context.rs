@@ -21,6 +21,8 @@ pub enum Due {
     Leg(Handle),
     /// The no-answer timer of a call's search.
     Search(Handle),
+    /// The watch for silence in a call's media.
+    Silence(Handle),
     Relay(Handle),
     Registration(Handle),
 }

@@ -122,12 +122,12 @@ pub fn registrations_pending_max(settings: &Settings, shards: u16) -> u32 {
 }
 
 /// Timers of one shard: one per transaction, one per REGISTER that waits for the store, one per call, one for
-/// its search, one for its re-INVITE, and one per leg, of which there is room for one and one for every
-/// diversion.
+/// its search, one for its re-INVITE, one for silence in it, and one per leg, of which there is room for one
+/// and one for every diversion.
 #[must_use]
 pub fn timers_max(settings: &Settings, shards: u16) -> usize {
     let shards = usize::from(shards.max(1));
-    let per_call = usize::from(settings.max_diversions) + 4;
+    let per_call = usize::from(settings.max_diversions) + 5;
     let registrations = settings.registration.pending_max as usize;
     (settings.max_transactions as usize + registrations + per_call * settings.max_calls as usize) / shards
         + 64

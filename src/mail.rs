@@ -299,6 +299,8 @@ pub struct LiveCall {
     pub started_at: UnixSeconds,
     /// When a callee answered; `None`: none has.
     pub answered_at: Option<UnixSeconds>,
+    /// The caller's media so far, where that is anchored here.
+    pub media: Option<Figures>,
     /// The phones that it has to do with now, those that are given up included.
     pub legs: Vec<LiveLeg>,
 }
@@ -309,6 +311,8 @@ pub struct LiveLeg {
     /// Where its INVITE went.
     pub destination: SocketAddr,
     pub stage: Stage,
+    /// Its media so far, where that is anchored here.
+    pub media: Option<Figures>,
 }
 
 /// How far a call or a leg has come.

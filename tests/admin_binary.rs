@@ -39,7 +39,7 @@ impl Process {
         let port = std::net::UdpSocket::bind("127.0.0.60:0").and_then(|socket| socket.local_addr());
         let listen = format!("udp:{}", port.expect("a free port"));
         let mut child = ringway(&["--listen", &listen, "--shards", "1", "--max-calls", "100"])
-            .args(["--max-transactions", "1000", "--admin", "127.0.0.1:0"])
+            .args(["--max-transactions", "1000", "--admin", "127.0.0.1:0", "--media", "pass"])
             .args(args)
             .stdout(Stdio::piped())
             .spawn()
@@ -116,7 +116,7 @@ fn an_api_that_cannot_be_had_ends_the_start_with_one_line() {
     let port = std::net::UdpSocket::bind("127.0.0.60:0").and_then(|socket| socket.local_addr());
     let listen = format!("udp:{}", port.expect("a free port"));
     let output = ringway(&["--listen", &listen, "--shards", "1", "--max-calls", "100", "--admin", taken])
-        .args(["--max-transactions", "1000"])
+        .args(["--max-transactions", "1000", "--media", "pass"])
         .output()
         .expect("the binary runs");
     assert_eq!(output.status.code(), Some(1), "{output:?}");

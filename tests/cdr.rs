@@ -311,8 +311,15 @@ fn a_caller_that_wants_no_name_has_none_in_its_record() {
 #[cfg(feature = "server")]
 fn the_readme_shows_the_records_of_a_forwarded_call() {
     use ringway::cdr::{Format, Lines};
+    use ringway::media::{Figures, Flow};
     let lab = forwarded_call();
-    let records: Vec<_> = lab.records.iter().map(|record| Box::new(record.leg.clone())).collect();
+    let mut records: Vec<_> = lab.records.iter().map(|record| Box::new(record.leg.clone())).collect();
+    // A minute of G.711: B was silent, and of the caller's packets one was lost on its way here.
+    let flow = |packets: u64, lost| Flow { packets, bytes: packets * 172, lost, jitter_us: 250 };
+    let talk = |received, sent| Some(Figures { received, sent, dropped: 0 });
+    records[0].media = Some(Figures::default());
+    records[1].media = talk(flow(3_000, 0), flow(2_999, 0));
+    records[2].media = talk(flow(2_999, 1), flow(3_000, 0));
     let readme =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("README.md");
     for (format, shown) in [(Format::Json, &records[..]), (Format::Csv, &records[1..2])] {

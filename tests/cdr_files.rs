@@ -9,6 +9,7 @@ mod stores;
 
 use ringway::cdr::{Backlog, Files, Format, Lines, PENDING_MAX, Settings, Sink};
 use ringway::mail::{Cause, EndedBy, EndedLeg, LegNames};
+use ringway::media::{Figures, Flow};
 use ringway::net::post::{Post, Records};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -125,10 +126,16 @@ fn a_record_is_a_line_of_json_or_of_csv_below_a_heading() {
         odd.names.chain().as_bytes(),
     ]);
     (odd.ring_at, odd.answer_at) = (None, None);
+    let mut heard = leg(2);
+    heard.media = Some(Figures {
+        received: Flow { packets: 3_000, bytes: 516_000, lost: 2, jitter_us: 1_125 },
+        sent: Flow { packets: 2_998, bytes: 515_656, ..Flow::default() },
+        dropped: 7,
+    });
     let other = TempDir::new().unwrap();
     for (directory, format) in [(&directory, Format::Json), (&other, Format::Csv)] {
         let mut writer = Writer::open(&settings(directory.path(), format, 1 << 20), NOW_MS);
-        writer.write(&[leg(2), odd.clone()], NOW_MS);
+        writer.write(&[heard.clone(), odd.clone()], NOW_MS);
         assert_eq!(counted(&writer.post.records), (2, 0, 0));
     }
     let json = fs::read_to_string(directory.path().join("cdr.jsonl")).unwrap();
@@ -138,26 +145,49 @@ fn a_record_is_a_line_of_json_or_of_csv_below_a_heading() {
                  \"ring\":\"2013-10-10T10:07:15.020Z\",\"answer\":\"2013-10-10T10:07:19.042Z\",\
                  \"end\":\"2013-10-10T10:08:19.542Z\",\"duration\":60.5,\"ended_by\":\"callee\",\
                  \"status\":200,\"cause\":\"bye\",\"peer\":\"127.0.0.138:5060\",\
-                 \"local\":\"127.0.0.60:5060\"}";
+                 \"local\":\"127.0.0.60:5060\",\"media\":{\"received\":{\"packets\":3000,\"bytes\":516000,\"lost\":2,\
+                 \"jitter_ms\":1.125},\"sent\":{\"packets\":2998,\"bytes\":515656,\"lost\":0,\"jitter_ms\":0.0},\
+                 \"dropped\":7}}";
     assert_eq!(json.lines().next(), Some(first));
     let second: Value = serde_json::from_str(json.lines().nth(1).unwrap()).unwrap();
     assert_eq!(
-        (&second["caller"], &second["ring"], &second["duration"]),
-        (&"a\"b,c".into(), &Value::Null, &0.0.into())
+        (&second["caller"], &second["ring"], &second["duration"], second.get("media")),
+        (&"a\"b,c".into(), &Value::Null, &0.0.into(), Some(&Value::Null))
     );
 
     let path = other.path().join("cdr.csv");
     let text = fs::read_to_string(&path).unwrap();
     let expected = "record_id,leg,call_id,caller,called,chain,setup,ring,answer,end,duration,ended_by,status,\
-                    cause,peer,local\n\
+                    cause,peer,local,media_received_packets,media_received_bytes,media_received_lost,\
+                    media_received_jitter_ms,media_sent_packets,media_sent_bytes,media_sent_lost,\
+                    media_sent_jitter_ms,media_dropped\n\
                     1003_2013101010071500000000,2,5b6ac10000000001@127.0.0.60,1003,1005,1004;no-answer;1005,\
                     2013-10-10T10:07:15.000Z,2013-10-10T10:07:15.020Z,2013-10-10T10:07:19.042Z,\
-                    2013-10-10T10:08:19.542Z,60.5,callee,200,bye,127.0.0.138:5060,127.0.0.60:5060\n\
+                    2013-10-10T10:08:19.542Z,60.5,callee,200,bye,127.0.0.138:5060,127.0.0.60:5060,\
+                    3000,516000,2,1.125,2998,515656,0,0.0,7\n\
                     1003_2013101010071500000000,0,5b6ac10000000001@127.0.0.60,\"a\"\"b,c\",1005,\
                     1004;no-answer;1005,2013-10-10T10:07:15.000Z,,,2013-10-10T10:08:19.542Z,0.0,callee,200,\
-                    bye,127.0.0.138:5060,127.0.0.60:5060\n";
+                    bye,127.0.0.138:5060,127.0.0.60:5060,,,,,,,,,\n";
     assert_eq!(text, expected);
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777 & !0o640, 0, "others may read it");
+}
+
+#[test]
+fn a_file_with_other_columns_is_turned_over_before_anything_is_added() {
+    let directory = TempDir::new().unwrap();
+    let (older, path) = ("record_id,leg\n1003_1,0\n", directory.path().join("cdr.csv"));
+    fs::write(&path, older).unwrap();
+    let own = settings(directory.path(), Format::Csv, 1 << 20);
+    for number in [1, 2] {
+        // The second time it has the columns of this version.
+        Writer::open(&own, NOW_MS).write(&[leg(number)], NOW_MS);
+        let file = fs::File::options().append(true).open(&path).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + Duration::from_millis(NOW_MS)).unwrap();
+    }
+    assert_eq!(names(directory.path()), ["cdr-20131010T100715Z.csv", "cdr.csv"]);
+    assert_eq!(fs::read_to_string(directory.path().join("cdr-20131010T100715Z.csv")).unwrap(), older);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with(Format::Csv.heading()) && text.lines().count() == 3, "{text}");
 }
 
 #[test]

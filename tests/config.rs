@@ -3,7 +3,7 @@
 
 use ringway::config::{Action, Config, World};
 use ringway::directory::{Condition, StaticContact, Subscriber};
-use ringway::settings::{AckPolicy, LateAnswer, Settings, Timers};
+use ringway::settings::{AckPolicy, LateAnswer, MediaMode, Settings, Timers};
 use ringway::store::Place;
 use std::ffi::OsString;
 use std::io;
@@ -72,9 +72,12 @@ fn the_defaults_are_those_of_the_settings_and_the_lab() {
     let config = with_flags(&[]);
     let mut defaults = Settings { listeners: config.settings.listeners.clone(), ..Settings::default() };
     defaults.forwarding.own_hosts = vec![("127.0.0.1".into(), 5060)];
+    (defaults.media.mode, defaults.media.addresses) = (MediaMode::Anchor, vec![[127, 0, 0, 1].into()]);
     assert_eq!(format!("{:?}", config.settings), format!("{defaults:?}"));
 
     let lab = Config::lab("127.0.0.1:5060".parse().expect("an address"));
+    // The lab's phones send no media.
+    let config = with_flags(&["--media=pass"]);
     assert_eq!(format!("{:?}", config.settings), format!("{:?}", lab.settings));
     let mut net = lab.net.clone();
     (net.cpus, net.secret) = (config.net.cpus.clone(), config.net.secret);
@@ -185,7 +188,6 @@ fn every_option_reaches_its_setting() {
         "--no-181",
         "--unreachable-408",
         "--late-answer=keep",
-        "--media=pass",
         "--session-expires=0",
         "--alert-info=http://127.0.0.1/1",
         "--t1=200",
@@ -254,7 +256,8 @@ fn a_shard_has_a_cpu_of_its_own() {
 fn listeners_are_advertised_as_others_reach_them() {
     let phone = "number=1,contact=sip:1@192.0.2.1";
     let sent_by = |args: &[&str]| {
-        let args: Vec<&str> = args.iter().copied().chain(["--store=memory", "--subscriber", phone]).collect();
+        let more = ["--store=memory", "--media=pass", "--subscriber", phone];
+        let args: Vec<&str> = args.iter().copied().chain(more).collect();
         run(&args, &[], "").map(|action| {
             started(Ok(action))
                 .settings
@@ -480,7 +483,6 @@ fn bad_values_are_named_with_origin_and_expectation() {
         (["--max-diversions", "11"], "too large; expected a whole number of diversions from 0 to 10"),
         (["--ack", "relais"], "not offered; expected relay or immediate, for example immediate"),
         (["--late-answer", "x"], "not offered; expected drop or keep, for example keep"),
-        (["--media", "relay"], "not offered; expected pass"),
         (["--log", "loud"], "not offered; expected error or warn or info or debug or trace"),
         (["--session-expires", "89"], "too small; expected 0 (off) or a whole number of seconds from 90"),
         (["--alert-info", "bell"], "no scheme such as http:; expected an absolute URI, for example http://"),

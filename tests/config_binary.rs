@@ -46,7 +46,7 @@ fn started() -> (std::process::Child, BufReader<std::process::ChildStdout>, Stri
     let listen = format!("udp:{}", port.expect("a free port"));
     let mut child = Command::new(env!("CARGO_BIN_EXE_ringway"))
         .args(["--listen", &listen, "--shards", "1", "--max-calls", "100", "--max-transactions", "1000"])
-        .args(["--admin", "off"])
+        .args(["--admin", "off", "--media", "pass"])
         .stdout(Stdio::piped())
         .spawn()
         .expect("the binary runs");

@@ -304,7 +304,7 @@ impl Lab {
         let mut server = Process::start(
             Command::new(env!("CARGO_BIN_EXE_ringway"))
                 .args(["--listen", &format!("udp:{SERVER}:{port}"), "--shards", "1", "--max-calls", "100"])
-                .args(["--max-transactions", "1000", "--admin", "off", "--subscriber"])
+                .args(["--max-transactions", "1000", "--admin", "off", "--media", "pass", "--subscriber"])
                 .arg(subscriber(port))
                 .args(["--subscriber", &format!("number=1005,contact=sip:1005@{C}:{port}")])
                 // SIPp 3.6 reads the first challenge only and knows no SHA-256.

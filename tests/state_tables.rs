@@ -18,7 +18,7 @@ const CALL_STATES: [CallState; 6] = [
     CallState::Ending,
 ];
 
-const CALL_EVENTS: [CallEvent; 10] = [
+const CALL_EVENTS: [CallEvent; 11] = [
     CallEvent::CallerCancel,
     CallEvent::CallerAck,
     CallEvent::CallerBye,
@@ -28,6 +28,7 @@ const CALL_EVENTS: [CallEvent; 10] = [
     CallEvent::TooLong,
     CallEvent::DialogLost,
     CallEvent::SessionExpired,
+    CallEvent::MediaSilent,
     CallEvent::HangUp,
 ];
 
@@ -87,7 +88,7 @@ const fn are_all_listed(call: (CallState, CallEvent), leg: (LegState, LegEvent))
     match call.1 {
         CE::CallerCancel | CE::CallerAck | CE::CallerBye | CE::CalleeBye => {}
         CE::AnswerDue | CE::AckMissing | CE::TooLong | CE::DialogLost => {}
-        CE::SessionExpired | CE::HangUp => {}
+        CE::SessionExpired | CE::MediaSilent | CE::HangUp => {}
     }
     match leg.0 {
         LS::Calling | LS::Trying | LS::Ringing | LS::Held => {}

@@ -51,7 +51,7 @@ impl Server {
         let (listen, directory) = (format!("udp:{address}"), directory.to_str().unwrap());
         let mut command = ringway(&["--listen", &listen, "--data-dir", directory, "--shards", "1"]);
         command.args(["--max-calls", "1000", "--max-transactions", "100000", "--auth-failures", "0"]);
-        command.args(["--admin", "off"]);
+        command.args(["--admin", "off", "--media", "pass"]);
         command.stdout(Stdio::piped());
         let log = fs::File::create(directory.to_owned() + ".log").expect("a log");
         command.stderr(log);

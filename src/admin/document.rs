@@ -3,6 +3,7 @@
 use super::forwarding::{Change, ForwardingDocument, ForwardingInput};
 use super::problem::Problem;
 use crate::auth::digest::credentials;
+use crate::cdr::FiguresRow;
 use crate::clock::UnixSeconds;
 use crate::config;
 use crate::directory::{Binding, Credentials, Entry, Q_MAX, StaticContact, Subscriber};
@@ -92,6 +93,7 @@ pub struct CallDocument {
     record_id: Box<str>,
     started_at: u64,
     answered_at: Option<u64>,
+    media: Option<FiguresRow>,
     legs: Vec<LegDocument>,
 }
 
@@ -99,6 +101,7 @@ pub struct CallDocument {
 pub struct LegDocument {
     destination: String,
     stage: &'static str,
+    media: Option<FiguresRow>,
 }
 
 /// A member that is there, null or not.
@@ -231,8 +234,11 @@ impl BindingDocument {
 impl CallDocument {
     #[must_use]
     pub fn new(shard: u16, call: &LiveCall) -> CallDocument {
-        let leg =
-            |leg: &LiveLeg| LegDocument { destination: leg.destination.to_string(), stage: stage(leg.stage) };
+        let leg = |leg: &LiveLeg| LegDocument {
+            destination: leg.destination.to_string(),
+            stage: stage(leg.stage),
+            media: leg.media.as_ref().map(FiguresRow::new),
+        };
         CallDocument {
             id: format!("{shard}-{}-{}", call.handle.index, call.handle.generation),
             stage: stage(call.stage),
@@ -243,6 +249,7 @@ impl CallDocument {
             record_id: call.record_id.clone(),
             started_at: call.started_at.0,
             answered_at: call.answered_at.map(|at| at.0),
+            media: call.media.as_ref().map(FiguresRow::new),
             legs: call.legs.iter().map(leg).collect(),
         }
     }
@@ -255,5 +262,46 @@ const fn stage(stage: Stage) -> &'static str {
         Stage::Answered => "answered",
         Stage::Talking => "talking",
         Stage::Ending => "ending",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{Figures, Flow};
+    use crate::slab::Handle;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_call_tells_of_its_media_as_the_description_says() {
+        let flow = |packets| Flow { packets, bytes: packets * 172, lost: 1, jitter_us: 1_500 };
+        let figures = Figures { received: flow(50), sent: flow(49), dropped: 3 };
+        let destination = SocketAddr::from(([192, 0, 2, 1], 5060));
+        let legs = [None, Some(figures)].map(|media| LiveLeg { destination, stage: Stage::Talking, media });
+        let call = LiveCall {
+            handle: Handle { index: 17, generation: 3 },
+            stage: Stage::Talking,
+            caller: "1003".into(),
+            source: destination,
+            called: "1005".into(),
+            diverted_by: Vec::new(),
+            record_id: "1003_1".into(),
+            started_at: UnixSeconds(1),
+            answered_at: None,
+            media: Some(figures),
+            legs: legs.into(),
+        };
+        let document = serde_json::to_value(CallDocument::new(0, &call)).expect("JSON");
+        let row =
+            |packets: u64| json!({ "packets": packets, "bytes": packets * 172, "lost": 1, "jitter_ms": 1.5 });
+        let shown = json!({ "received": row(50), "sent": row(49), "dropped": 3 });
+        assert_eq!(document["media"], shown);
+        assert_eq!([&document["legs"][0]["media"], &document["legs"][1]["media"]], [&Value::Null, &shown]);
+
+        let description: Value = serde_json::from_str(crate::admin::OPENAPI).expect("JSON");
+        let components = &description["components"];
+        let schema = json!({ "$ref": "#/components/schemas/Call", "components": components });
+        let validator = jsonschema::draft202012::new(&schema).expect("a schema");
+        assert!(validator.is_valid(&document), "{:?}", validator.iter_errors(&document).collect::<Vec<_>>());
     }
 }

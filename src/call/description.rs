@@ -1,9 +1,10 @@
 //! A session description that is kept because it may have to be said again.
 
+use super::media::Spoken;
 use crate::context::Context;
 use crate::keep::Kept;
-use crate::sip::Message;
 use crate::sip::write::Writer;
+use crate::sip::{HeaderName, Message};
 
 /// A body with the header lines that describe it.
 #[derive(Debug)]
@@ -40,12 +41,28 @@ impl Description {
         std::mem::replace(self, Description::NONE)
     }
 
-    /// Writes lines and body: the end of a message.
-    pub fn write(&self, context: &Context, writer: &mut Writer<'_>) {
+    /// Writes lines and body: the end of a message. `spoken`: what stands for the body.
+    pub fn write(&self, context: &Context, writer: &mut Writer<'_>, spoken: &Spoken) {
         let text = context.keep.bytes(&self.text);
         let (lines, body) = text.split_at(usize::from(self.body).min(text.len()));
         writer.raw(lines);
-        writer.body(body);
+        writer.body(spoken.body().unwrap_or(body));
+    }
+
+    /// Its Content-Type, empty where the body is encoded, and the body.
+    pub fn content<'c>(&self, context: &'c Context) -> (&'c [u8], &'c [u8]) {
+        let text = context.keep.bytes(&self.text);
+        let (lines, body) = text.split_at(usize::from(self.body).min(text.len()));
+        let mut kind = &b"application/sdp"[..];
+        for line in lines.split(|&byte| byte == b'\n') {
+            let Some(colon) = memchr::memchr(b':', line) else { continue };
+            match HeaderName::classify(line[..colon].trim_ascii()) {
+                HeaderName::ContentType => kind = line[colon + 1..].trim_ascii(),
+                HeaderName::ContentEncoding => return (b"", body),
+                _ => {}
+            }
+        }
+        (kind, body)
     }
 
     /// Puts another one in its place.

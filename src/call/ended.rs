@@ -8,6 +8,7 @@ use crate::clock::Now;
 use crate::context::Context;
 use crate::ids::Mint;
 use crate::mail::{Cause, EndedBy, EndedLeg, LegNames, Letter};
+use crate::media::Figures;
 use crate::outbox::ListenerId;
 use crate::service::Failure;
 use crate::service::history::Hop;
@@ -87,6 +88,7 @@ impl Story {
             CallEvent::TooLong => (EndedBy::Server, Cause::CallLimit),
             CallEvent::DialogLost => (EndedBy::Server, Cause::Lost),
             CallEvent::SessionExpired => (EndedBy::Server, Cause::SessionExpired),
+            CallEvent::MediaSilent => (EndedBy::Server, Cause::MediaTimeout),
             CallEvent::HangUp => (EndedBy::Server, Cause::Operator),
             // They follow on an end, or end nothing.
             CallEvent::CallerAck | CallEvent::AnswerDue => return,
@@ -183,6 +185,7 @@ impl Calls {
             story: leg.story,
             peer: leg.answer_to.destination,
             listener: leg.answer_to.listener,
+            media: leg.anchor.figures(context),
         };
         let record = side.record(context, call, usize::from(leg.hops));
         context.scratch = call_id;
@@ -229,6 +232,7 @@ pub(super) fn post_call(on: &mut Signalling, call: &Call) {
         story: call.story,
         peer: call.dialog.answer_to.destination,
         listener: call.listener,
+        media: call.anchor.figures(context),
     };
     let record = side.record(context, call, usize::from(hops));
     context.outbox.post(Letter::Ended(record));
@@ -245,6 +249,7 @@ struct Side<'a> {
     story: Story,
     peer: SocketAddr,
     listener: ListenerId,
+    media: Option<Figures>,
 }
 
 impl Side<'_> {
@@ -281,7 +286,7 @@ impl Side<'_> {
             cause,
             peer: self.peer,
             local: listener.map_or(self.peer, |listener| listener.address),
-            media: None,
+            media: self.media,
         })
     }
 }

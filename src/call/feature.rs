@@ -1,10 +1,12 @@
 //! Calls to feature codes: nobody is called; the caller's forwarding is changed or told.
 //!
-//! Such a call has no leg. It searches while the store is asked, is answered with streams in which nothing is
-//! to be heard, and ends by itself soon after its ACK.
+//! Such a call has no leg. It searches while the store is asked, is answered with streams in which a tone is
+//! to be heard, or nothing (`announce`), and ends by itself soon after its ACK.
 
+use super::announce;
 use super::dialog::RequestLine;
 use super::identity::Identity;
+use super::media::is_anchored;
 use super::negotiation::Negotiation;
 use super::session::lists;
 use super::state::CallState;
@@ -15,6 +17,7 @@ use crate::context::{Context, Due};
 use crate::directory::{Entry, View};
 use crate::limits::NUMBER_BYTES_MAX;
 use crate::mail::{Cause, Letter};
+use crate::media::Tone;
 use crate::outbox::ListenerId;
 use crate::sdp;
 use crate::service::Wrong;
@@ -29,30 +32,46 @@ use crate::transaction::{Exchange, ServerKey, User};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// How long the caller stays in a call to a feature code: a phone that is hung up on at once takes it for a
-/// failure.
-pub(super) const LASTS_MS: u32 = 1_000;
+/// How long the caller stays in a call to a feature code in which nothing is to be heard: a phone that is
+/// hung up on at once takes it for a failure.
+const LASTS_MS: u32 = 1_000;
 
 /// What a call to a feature code is about.
 #[derive(Debug)]
 pub(super) struct Feature {
     /// Whose forwarding it is.
     number: Box<str>,
-    /// The conditions that were dialled.
-    code: Code,
+    /// The conditions that were dialled; `None`: nothing that can be done.
+    code: Option<Code>,
     /// The caller's Allow lists MESSAGE (RFC 3428): it can be told in words.
     takes_message: bool,
+    /// The caller's phone can play a tone, and was told where that comes from.
+    pub is_audible: bool,
+    /// What it is refused with once the caller has heard so.
+    pub refused: Option<Refused>,
 }
 
 /// Why a feature code is refused, and what the caller's phone may show.
-struct Refused {
+#[derive(Debug)]
+pub(super) struct Refused {
     status: Status,
     reason: String,
+    /// Whose code it is, where that is known: the caller hears of it.
+    owner: Option<Box<str>>,
 }
 
 impl Refused {
     fn because(status: Status, reason: impl Into<String>) -> Refused {
-        Refused { status, reason: reason.into() }
+        Refused { status, reason: reason.into(), owner: None }
+    }
+
+    fn to(self, owner: &str) -> Refused {
+        Refused { owner: Some(owner.into()), ..self }
+    }
+
+    /// What the caller hears of it.
+    pub fn tone(&self) -> Tone {
+        if self.status == Status::SERVICE_UNAVAILABLE { Tone::Busy } else { Tone::Error }
     }
 }
 
@@ -82,7 +101,7 @@ impl From<NotSet> for Refused {
             NotSet::Wrong(Wrong::Loop(_)) => "calls would go in a loop".to_owned(),
             NotSet::Wrong(wrong) => wrong.to_string(),
         };
-        Refused { status, reason }
+        Refused::because(status, reason)
     }
 }
 
@@ -101,7 +120,17 @@ impl Calls {
         let read = read(&on.context, request, caller);
         let feature = match read.and_then(|feature| check_body(on, request).map(|()| feature)) {
             Ok(feature) => feature,
-            Err(Refused { status, reason }) => {
+            Err(Refused { owner: Some(number), status, reason }) if is_anchored(&on.context) => {
+                let handle = self.open_call(on, request, key, identity)?;
+                let feature =
+                    Feature { number, code: None, takes_message: false, is_audible: false, refused: None };
+                if let Some(call) = self.calls.get_mut(handle) {
+                    call.feature = Some(Box::new(feature));
+                }
+                self.refuse_feature(on, handle, Refused::because(status, reason));
+                return Ok(());
+            }
+            Err(Refused { status, reason, .. }) => {
                 on.context.metrics.feature_codes_refused += 1;
                 on.refuse_because(request, (status, b""), |_, writer| write_reason(writer, status, &reason));
                 return Ok(());
@@ -114,8 +143,8 @@ impl Calls {
         let (number, code) = (feature.number.clone(), feature.code.clone());
         call.feature = Some(Box::new(feature));
         match code {
-            Code::Query(_) => self.feature_done(on, handle),
-            Code::Change(change) => self.ask(on, handle, (number, change)),
+            Some(Code::Change(change)) => self.ask(on, handle, (number, change)),
+            Some(Code::Query(_)) | None => self.feature_done(on, handle),
         }
         Ok(())
     }
@@ -147,8 +176,13 @@ impl Calls {
     }
 
     /// The store has not said in time what came of the change. It may still make it: who asks hears of it.
+    /// Or the caller has heard for long enough that it is refused.
     pub(super) fn store_silent(&mut self, on: &mut Signalling, handle: Handle) {
-        self.refuse_feature(on, handle, NotSet::Unavailable.into());
+        let feature = self.calls.get_mut(handle).and_then(|call| call.feature.as_deref_mut());
+        match feature.and_then(|feature| feature.refused.take()) {
+            Some(refused) => self.end_refused(on, handle, refused),
+            None => self.refuse_feature(on, handle, NotSet::Unavailable.into()),
+        }
     }
 
     /// What was asked for is so: 200, and for a phone that cannot be told in words 404 where nothing is set.
@@ -168,17 +202,26 @@ impl Calls {
 
     fn refuse_feature(&mut self, on: &mut Signalling, handle: Handle, refused: Refused) {
         on.context.metrics.feature_codes_refused += 1;
-        let Refused { status, reason } = refused;
+        if let Some(refused) = self.announce_refusal(on, handle, refused) {
+            self.end_refused(on, handle, refused);
+        }
+    }
+
+    fn end_refused(&mut self, on: &mut Signalling, handle: Handle, refused: Refused) {
+        let Refused { status, reason, .. } = refused;
         self.refuse_with(on, handle, (status, Cause::FeatureCode), |writer| {
             write_reason(writer, status, &reason)
         });
     }
 
-    /// 200 with streams in which nothing is to be heard.
+    /// 200 with streams in which a tone is to be heard, or nothing.
     fn answer_feature(&mut self, on: &mut Signalling, handle: Handle) {
         let mut body = Vec::new();
         let described = self.with_invite(on, handle, |calls, on, invite| {
             let listener = calls.calls.get(handle).map(|call| call.listener)?;
+            if calls.describe_tone(on, handle, invite, &mut body) {
+                return Some(());
+            }
             describe(&on.context, listener, invite, &mut body).ok()
         });
         let Some(call) = self.calls.get_mut(handle).filter(|_| described.flatten().is_some()) else {
@@ -209,6 +252,9 @@ impl Calls {
         let is_offer = call.late_offer;
         call.dialog.negotiation = if is_offer { Negotiation::Sent } else { Negotiation::Stable };
         self.await_ack(on, handle);
+        if !is_offer {
+            self.announce(on, handle, Tone::Confirmation);
+        }
     }
 
     /// The caller is in the call: its phone is told in words what is set now, if it takes words.
@@ -236,9 +282,14 @@ impl Calls {
 }
 
 impl Feature {
+    /// How long the call lasts once it is acknowledged.
+    pub fn lasts_ms(&self) -> u32 {
+        if self.is_audible { announce::TONE_MS } else { LASTS_MS }
+    }
+
     /// The answer to the question what is set, where that is nothing and cannot be told in words.
     fn nothing_set(&self, context: &Context, entry: &Entry) -> Option<Refused> {
-        let Code::Query(conditions) = &self.code else { return None };
+        let Some(Code::Query(conditions)) = &self.code else { return None };
         let forwarding = &entry.subscriber.forwarding;
         let is_set = conditions.iter().any(|condition| forwarding.target(*condition).is_some());
         let is_told = is_set || self.takes_message;
@@ -248,15 +299,16 @@ impl Feature {
     /// What is set for the conditions that were dialled.
     fn text(&self, context: &Context, entry: &Entry) -> String {
         let conditions = match &self.code {
-            Code::Change(change) => change.conditions,
-            Code::Query(conditions) => conditions,
+            Some(Code::Change(change)) => change.conditions,
+            Some(Code::Query(conditions)) => conditions,
+            None => &[],
         };
         let after_ms = entry.subscriber.after_ms.unwrap_or(context.settings.no_answer_ms);
         codes::describe(&entry.subscriber, conditions, after_ms)
     }
 }
 
-const SDP: &[u8] = b"application/sdp";
+pub(super) const SDP: &[u8] = b"application/sdp";
 
 /// What an INVITE for a feature code asks for, and for whom.
 fn read(context: &Context, request: &Request<'_>, caller: Caller<'_>) -> Result<Feature, Refused> {
@@ -270,8 +322,10 @@ fn read(context: &Context, request: &Request<'_>, caller: Caller<'_>) -> Result<
     let owner = owner(context, &view, request, caller);
     let not_allowed = || Refused::because(Status::FORBIDDEN, "feature codes are for numbers of ours alone");
     let number = owner.ok_or_else(not_allowed)?.subscriber.number.clone();
-    let code = codes::parse(table, dialled).ok_or(Bad::Unknown)??;
-    Ok(Feature { number, code, takes_message: lists(message, HeaderName::Allow, b"MESSAGE") })
+    let code = codes::parse(table, dialled).ok_or(Bad::Unknown).and_then(|code| code);
+    let code = code.map_err(|bad| Refused::from(bad).to(&number))?;
+    let takes_message = lists(message, HeaderName::Allow, b"MESSAGE");
+    Ok(Feature { number, code: Some(code), takes_message, is_audible: false, refused: None })
 }
 
 /// Whose settings the sender may change: who proved a number its own, who is asserted by a peer whose word is

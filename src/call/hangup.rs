@@ -2,8 +2,9 @@
 
 use super::description::Description;
 use super::dialog::{Dialog, RequestLine};
-use super::feature;
+use super::feature::Feature;
 use super::inspect::ENDED_BY_OPERATOR;
+use super::media::{MEDIA_TIMEOUT, Spoken};
 use super::negotiation::Negotiation;
 use super::reinvite::write_ack_body;
 use super::side::Side;
@@ -41,21 +42,29 @@ impl Calls {
             };
         }
         let status = answer.status().unwrap_or(Status::OK);
-        let leg = call.winner.and_then(|leg| self.legs.get_mut(leg));
+        let winner = call.winner;
+        let told = call.anchor.told();
+        let Ok((spoken, is_early)) = self.speak_answer(on, handle, answer) else {
+            // There are no ports for what the callee offers.
+            self.hang_up_winner(on, handle, Cause::None);
+            return self.refuse(on, handle, (Status::SERVICE_UNAVAILABLE, mail::Cause::Failed));
+        };
+        let Some(call) = self.calls.get_mut(handle) else { return };
+        let leg = winner.and_then(|leg| self.legs.get_mut(leg));
         let identity = leg.as_ref().map_or(0, |leg| leg.dialog.identity);
         // RFC 3261 §13.2.1: once it has an answer the caller ignores another in the 2xx.
         let told_otherwise = call.answered_by != 0 && call.answered_by != identity;
         let record = &*call;
         // What a callee has said reliably it need not say again; the caller has not heard it so.
-        let early = leg.as_ref().map(|leg| &leg.early_answer);
-        let early = early.filter(|early| early.is_some() && answer.body().is_empty());
+        let early = leg.as_ref().map(|leg| &leg.early_answer).filter(|_| is_early);
         let body = match early {
             _ if told_otherwise => Body::Without,
-            Some(early) if call.answered_by == 0 => Body::Kept(early),
+            Some(early) if call.answered_by == 0 => Body::Kept(early, &spoken),
             _ => Body::Same,
         };
+        let said = if is_early { *answer } else { spoken.in_place(answer) };
         let sent = on.transactions.respond(&mut on.context, record.transaction, status, |context, out| {
-            relayed_response(context, out, record, answer, (status, None, body));
+            relayed_response(context, out, record, &said, (status, None, body));
         });
         if !sent {
             // Too long for a datagram once our header fields are in it.
@@ -68,17 +77,47 @@ impl Calls {
         if call.answered_by == 0 {
             call.dialog.negotiation = if is_offer { Negotiation::Sent } else { Negotiation::Stable };
         }
-        if told_otherwise {
+        if call.owes_description((told_otherwise, told)) {
             call.owed = Description::of(&mut on.context, answer);
         }
         if let Some(leg) = leg {
-            if told_otherwise && !call.owed.is_some() {
+            if call.owes_description((told_otherwise, told)) && !call.owed.is_some() {
                 call.owed = leg.early_answer.take();
             }
             leg.dialog.negotiation = if is_offer { Negotiation::Received } else { Negotiation::Stable };
         }
-        self.remember_description(on, Side::Caller(handle), answer);
+        if told_otherwise {
+            call.anchor.unsay(told);
+        }
+        if let Some(winner) = winner.filter(|_| !is_offer) {
+            self.agree(on, winner, true);
+        }
+        self.remember_description(on, Side::Caller(handle), &said);
         self.await_ack(on, handle);
+    }
+
+    /// What the 200 says of the session, as the caller is told it; and whether the callee has said it before,
+    /// reliably, and does not say it again.
+    fn speak_answer(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        answer: &Message<'_>,
+    ) -> Result<(Spoken, bool), Status> {
+        let side = Side::Caller(handle);
+        let winner = self.calls.get(handle).and_then(|call| call.winner);
+        let leg = winner.and_then(|winner| self.legs.get_mut(winner));
+        let early = leg.map_or(Description::NONE, |leg| leg.early_answer.take());
+        let is_early = early.is_some() && answer.body().is_empty();
+        let spoken = match is_early {
+            true => Ok(self.speak_kept(on, side, &early)),
+            false => self.speak(on, side, answer),
+        };
+        match winner.and_then(|winner| self.legs.get_mut(winner)) {
+            Some(leg) => leg.early_answer = early,
+            None => early.release(&mut on.context),
+        }
+        spoken.map(|spoken| (spoken, is_early))
     }
 
     /// The 200 that was sent last is the caller's: it is repeated until its ACK.
@@ -203,6 +242,7 @@ impl Calls {
         let cause = match (request, event) {
             (Some(request), _) => Cause::Of(request),
             (None, CallEvent::SessionExpired) => Cause::Text(SESSION_EXPIRED),
+            (None, CallEvent::MediaSilent) => Cause::Text(MEDIA_TIMEOUT),
             (None, CallEvent::HangUp) => Cause::Text(ENDED_BY_OPERATOR),
             (None, _) => Cause::None,
         };
@@ -273,7 +313,7 @@ impl Calls {
     fn begin_to_talk(&mut self, on: &mut Signalling, handle: Handle, ack: Option<&Message<'_>>) {
         let limit_ms = on.context.settings.call_limit_ms;
         let Some(call) = self.calls.get_mut(handle) else { return };
-        let limit_ms = if call.feature.is_some() { feature::LASTS_MS } else { limit_ms };
+        let limit_ms = call.feature.as_deref().map_or(limit_ms, Feature::lasts_ms);
         if limit_ms > 0 {
             call.limit = on.context.now.after_ms(limit_ms);
         }
@@ -293,8 +333,10 @@ impl Calls {
         if let Some(winner) = winner.filter(|_| !waits) {
             self.acknowledge_winner(on, winner, ack);
         }
+        self.watch_silence(on, handle);
         self.restart_session(on, Side::Caller(handle));
         self.tell_description(on, Side::Caller(handle));
+        self.hear_feature(on, handle, ack);
         self.tell_feature(on, handle);
     }
 
@@ -316,18 +358,22 @@ impl Calls {
     /// ACK to the callee's 2xx, with the body of the caller's ACK if it has one.
     pub(super) fn acknowledge_leg(&mut self, on: &mut Signalling, handle: Handle, ack: Option<&Message<'_>>) {
         let Some(leg) = self.legs.get(handle) else { return };
-        let Some(transaction) = leg.transaction else { return };
-        let (dialog, cseq) = (&leg.dialog, leg.invite_cseq);
-        if !dialog.is_some() {
-            return;
-        }
+        let Some(transaction) = leg.transaction.filter(|_| leg.dialog.is_some()) else { return };
+        let (call, side) = (leg.call, Side::Callee(handle));
         let ack = ack.filter(|ack| !ack.body().is_empty());
+        let spoken = match ack {
+            Some(ack) => self.take_late_answer_of(on, (Side::Caller(call), side), ack),
+            None => Spoken::SAME,
+        };
+        let ack = ack.map(|ack| spoken.in_place(ack));
+        let ack = ack.as_ref();
+        let Some(leg) = self.legs.get(handle) else { return };
+        let (dialog, cseq) = (&leg.dialog, leg.invite_cseq);
         let to = (dialog.answer_to, ack.is_some());
         on.transactions.send_ack(&mut on.context, transaction, to, |context, out, branch| {
             dialog.write_request(context, out, RequestLine::own(Method::Ack, cseq), branch);
             write_ack_body(out, ack);
         });
-        let side = Side::Callee(handle);
         if let Some(ack) = ack {
             self.remember_description(on, side, ack);
         }

@@ -1,5 +1,6 @@
 //! Requests in a dialog: found by our tag, checked, and taken to what they are for.
 
+use super::media::within_call;
 use super::negotiation::Negotiation;
 use super::side::Side;
 use super::{Calls, Request, Signalling};
@@ -79,7 +80,9 @@ impl Calls {
         }
         let way = self.way_from(side)?;
         self.may_offer(way)?;
-        let handle = self.relay(on, way, (request, key), None)?;
+        self.hear(on, side, &request.message).map_err(within_call)?;
+        let sent = self.relay(on, way, (request, key), None);
+        let handle = sent.inspect_err(|_| self.disagree(on, [Some(side), Some(way.to)]))?;
         if let Some(dialog) = self.dialog_mut(side) {
             dialog.takes_update = true;
         }

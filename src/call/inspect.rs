@@ -83,6 +83,7 @@ impl Calls {
             record_id: text(call.record_id.as_bytes()),
             started_at: unix(context, call.started_at),
             answered_at: call.answered_at.map(|at| unix(context, at)),
+            media: None,
             legs,
         }
     }
@@ -91,7 +92,8 @@ impl Calls {
         let mut legs: Vec<LiveLeg> = Vec::new();
         let mut next = call.first_leg;
         while let Some(leg) = next.and_then(|leg| self.legs.get(leg)) {
-            legs.push(LiveLeg { destination: leg.answer_to.destination, stage: stage_of_leg(leg) });
+            let (destination, stage) = (leg.answer_to.destination, stage_of_leg(leg));
+            legs.push(LiveLeg { destination, stage, media: None });
             next = leg.next;
         }
         // They are linked the last one first.

@@ -8,6 +8,8 @@
 //! may pass, `reliable` deals with PRACK, `session` with session timers.
 
 mod admit;
+mod anchor;
+mod announce;
 mod chain;
 mod description;
 mod dialog;
@@ -19,6 +21,7 @@ mod hangup;
 mod identity;
 mod in_dialog;
 mod inspect;
+mod media;
 mod negotiation;
 mod progress;
 mod record;
@@ -170,6 +173,7 @@ impl Calls {
             Due::Leg(leg) => self.leg_event(on, leg, LegEvent::Timer, None),
             Due::Relay(relay) => self.reinvite_timer(on, relay),
             Due::Search(call) => self.rang_out(on, call),
+            Due::Silence(call) => self.silence_due(on, call),
             Due::Transaction(_) | Due::Registration(_) => on.context.metrics.impossible_events += 1,
         }
     }

@@ -139,16 +139,20 @@ impl Calls {
             call.media = Some(leg);
         }
         self.send_provisional(on, (call_handle, leg), response, status);
+        if heard == Heard::Ringing {
+            self.ring_back(on, call_handle);
+        }
     }
 
     /// The leg wins the call: 200 to the caller.
     fn take_answer(&mut self, on: &mut Signalling, handle: Handle, answer: Option<&Message<'_>>) {
         let Some(answer) = answer else { return };
         self.make_dialog(on, handle, answer);
+        let heard = self.hear(on, Side::Callee(handle), answer);
         let Some(leg) = self.legs.get(handle) else { return };
         let Some(call) = self.calls.get_mut(leg.call) else { return };
-        if !leg.dialog.is_some() {
-            // No memory to speak in the dialog with, not even an ACK.
+        if !leg.dialog.is_some() || heard == Err(Status::SERVICE_UNAVAILABLE) {
+            // No memory to speak in the dialog with, not even an ACK, or no ports for what it offers.
             let call = leg.call;
             self.give_legs_up(on, call);
             self.refuse(on, call, (Status::SERVICE_UNAVAILABLE, mail::Cause::Failed));
@@ -240,6 +244,7 @@ impl Calls {
         if let Some(transaction) = leg.transaction {
             on.transactions.send_cancel(&mut on.context, transaction, reason);
         }
+        self.silence_leg(on, handle);
         self.arm_leg(on, handle, on.context.settings.timers.t1x64_ms());
     }
 

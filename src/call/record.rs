@@ -1,5 +1,6 @@
 //! The records of a call and of a leg.
 
+use super::anchor::Anchor;
 use super::chain::Chain;
 use super::description::Description;
 use super::dialog::Dialog;
@@ -14,6 +15,7 @@ use crate::clock::{Deadline, Now};
 use crate::context::Context;
 use crate::keep::Kept;
 use crate::outbox::ListenerId;
+use crate::sdp::Told;
 use crate::sip::Message;
 use crate::slab::Handle;
 use crate::timer::TimerHandle;
@@ -106,6 +108,10 @@ pub(super) struct Call {
     pub search: Search,
     /// The leg whose early media the caller hears, if it does.
     pub media: Option<Handle>,
+    /// The caller's media ports.
+    pub anchor: Anchor,
+    /// Watches for silence.
+    pub silence: TimerHandle,
     /// When a callee answered.
     pub answered_at: Option<Now>,
     /// The leg that answered and won.
@@ -159,6 +165,8 @@ pub(super) struct Leg {
     pub hops: u8,
     pub started_at: Now,
     pub answered_at: Option<Now>,
+    /// Its media ports.
+    pub anchor: Anchor,
     /// What the record of its end is made of.
     pub story: Story,
 }
@@ -206,8 +214,22 @@ impl Call {
         self.outstanding = None;
     }
 
+    /// Whether the caller has yet to be told what the 200 came with. `told_otherwise`: it has an answer, and
+    /// would ignore this one; `told`: what it was told before. Where media is anchored it may well be the
+    /// same; and where it is another than what came with early media, phones ignore it too (RFC 3261
+    /// §13.2.1).
+    pub fn owes_description(&self, (told_otherwise, told): (bool, Told)) -> bool {
+        let differs = told.is_some() && told != self.anchor.told();
+        match self.anchor.is_told() {
+            true => differs && (told_otherwise || !self.late_offer),
+            false => told_otherwise,
+        }
+    }
+
     pub fn release(mut self, context: &mut Context) {
         context.disarm(&mut self.timer);
+        context.disarm(&mut self.silence);
+        self.anchor.close(context);
         self.search.end(context);
         self.dialog.release(context);
         self.owed.release(context);
@@ -305,6 +327,7 @@ impl Leg {
 
     pub fn release(mut self, context: &mut Context) {
         context.disarm(&mut self.timer);
+        self.anchor.close(context);
         self.dialog.release(context);
         self.early_answer.release(context);
         self.others.drain(..).for_each(|early| early.answer.release(context));

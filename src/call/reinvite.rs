@@ -5,6 +5,7 @@ use super::description::Description;
 use super::dialog::{Dialog, RequestLine};
 use super::hangup::keep_reason;
 use super::identity::Passage;
+use super::media::{Spoken, within_call};
 use super::negotiation::{Negotiation, Refusal, pass_offer};
 use super::progress::acknowledge;
 use super::relay::{Relay, Way, passed_line};
@@ -100,8 +101,12 @@ impl Calls {
         key: ServerKey,
     ) -> Result<(), Status> {
         let way = self.may_reinvite(side)?;
-        let message = &request.message;
-        let handle = self.open_relay(on, way, request, key)?;
+        self.hear(on, side, &request.message).map_err(within_call)?;
+        let sides = [Some(side), Some(way.to)];
+        let spoken = self.speak(on, way.to, &request.message).map_err(within_call);
+        let spoken = spoken.inspect_err(|_| self.disagree(on, sides))?;
+        let handle = self.open_relay(on, way, request, key).inspect_err(|_| self.disagree(on, sides))?;
+        let message = &spoken.in_place(&request.message);
         self.respond_relay(on, handle, Status::TRYING, None);
         let late_offer = message.body().is_empty();
         let (here, there) = match late_offer {
@@ -123,6 +128,7 @@ impl Calls {
         });
         if let Err(status) = sent {
             self.close_offer(handle);
+            self.disagree(on, sides);
             self.respond_relay(on, handle, status, None);
             self.remove_relay(on, handle);
         }
@@ -175,6 +181,8 @@ impl Calls {
         if !is_free || !description.is_some() {
             return false;
         }
+        let spoken = self.speak_kept(on, side, description);
+        let Some(dialog) = self.dialog(side) else { return false };
         let relay = Relay {
             call,
             from: None,
@@ -197,7 +205,7 @@ impl Calls {
             writer.header(HeaderName::Allow, ALLOW);
             writer.header(HeaderName::Supported, SUPPORTED);
             dialog.session.write_request(writer);
-            description.write(context, writer);
+            description.write(context, writer, &spoken);
         };
         let sent = match takes_update {
             true => self.send_update(on, side, (User::Relay(handle), Exchange::Relayed), content),
@@ -397,6 +405,10 @@ impl Calls {
         if !late_offer {
             self.close_offer(handle);
         }
+        if from.is_some() {
+            // What cannot be taken of it is not heard.
+            let _ = self.hear(on, to, answer);
+        }
         self.settle_session(on, handle, Some(answer));
         match self.dialog_mut(to).filter(|dialog| offered.is_some() && dialog.needs_description()) {
             Some(dialog) => dialog.description.replace(&mut on.context, offered),
@@ -405,9 +417,11 @@ impl Calls {
         let Some(from) = from else {
             self.acknowledge_reinvite(on, handle, None);
             self.end_reinvite(on, handle);
+            self.take_own_answer(on, to, answer);
             return self.description_told(on, to, answer);
         };
         if !late_offer {
+            self.agree_between(on, [Some(from), Some(to)]);
             self.remember_description(on, from, answer);
         }
         if !late_offer && on.context.settings.ack == AckPolicy::Immediate {
@@ -451,6 +465,7 @@ impl Calls {
         let status = response.and_then(|response| response.status());
         let rang_out = relay.reinvite.as_ref().is_some_and(|reinvite| reinvite.rang_out);
         self.close_offer(handle);
+        self.disagree(on, [from, Some(to)]);
         let status = if from.is_some() { self.raise_interval(to, response).or(status) } else { status };
         if let (Some(status), Some(_)) = (status, from) {
             let response = response.filter(|_| !rang_out);
@@ -468,7 +483,7 @@ impl Calls {
     /// ACK to the other side's 2xx, with the body of the asker's ACK if it has one.
     fn acknowledge_reinvite(&mut self, on: &mut Signalling, handle: Handle, ack: Option<&Message<'_>>) {
         let Some(relay) = self.relays.get_mut(handle) else { return };
-        let to = relay.to;
+        let (relay_from, to) = (relay.from, relay.to);
         let Some(reinvite) = relay.reinvite.as_mut() else { return };
         let (client, cseq, sent_to) = (reinvite.client, reinvite.own_cseq, reinvite.sent_to);
         if std::mem::replace(&mut reinvite.acknowledged, true) {
@@ -477,6 +492,12 @@ impl Calls {
         let answer = ack.filter(|ack| !ack.is_request());
         let ack = ack.filter(|ack| ack.is_request() && !ack.body().is_empty());
         let Some(client) = client else { return };
+        let spoken = match (ack, relay_from) {
+            (Some(ack), Some(from)) => self.take_late_answer_of(on, (from, to), ack),
+            _ => Spoken::SAME,
+        };
+        let ack = ack.map(|ack| spoken.in_place(ack));
+        let ack = ack.as_ref();
         let Some(dialog) = self.dialog(to) else {
             // The dialog is over; its 2xx says all that the ACK needs.
             if let (Some(answer), Some(sent_to)) = (answer, sent_to) {

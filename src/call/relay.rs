@@ -3,12 +3,15 @@
 
 use super::dialog::{RequestLine, contact_uri};
 use super::identity::Passage;
+use super::media::{Spoken, within_call};
 use super::negotiation::Negotiation;
 use super::reinvite::Reinvite;
 use super::reliable::write_rack;
 use super::session::SessionTimer;
 use super::side::Side;
-use super::write::{passed_status, relayed_final, relayed_request, user_of, write_contact};
+use super::write::{
+    negotiates_extensions, passed_status, relayed_final, relayed_request, user_of, write_contact,
+};
 use super::{Calls, Request, Signalling};
 use crate::context::Context;
 use crate::keep::Kept;
@@ -91,8 +94,13 @@ impl Calls {
         (request, key): (&Request<'_>, ServerKey),
         rack: Option<(u32, u32)>,
     ) -> Result<Handle, Status> {
-        let message = &request.message;
+        let negotiates = negotiates_extensions(request.message.method());
+        let spoken = match negotiates {
+            true => self.speak(on, way.to, &request.message).map_err(within_call)?,
+            false => Spoken::SAME,
+        };
         let handle = self.open_relay(on, way, request, key)?;
+        let message = &spoken.in_place(&request.message);
         let referred = self.dialog(way.from).map(|dialog| dialog.referred);
         let Some(dialog) = self.dialog_mut(way.to) else { return Err(Status::CALL_DOES_NOT_EXIST) };
         dialog.local_cseq += 1;
@@ -212,7 +220,7 @@ impl Calls {
     pub(super) fn relayed(&mut self, on: &mut Signalling, handle: Handle, response: Option<&Message<'_>>) {
         let Some(relay) = self.relays.get(handle) else { return };
         let (from, to, method, server) = (relay.from, relay.to, relay.method, relay.server);
-        let is_same = relay.dialogs[1] == self.identity(to);
+        let (is_same, negotiates) = (relay.dialogs[1] == self.identity(to), relay.negotiates);
         if from.is_none() {
             self.close_offer(handle);
             self.remove_relay(on, handle);
@@ -222,12 +230,20 @@ impl Calls {
         let status = status.filter(|&status| status != Status::REQUEST_TIMEOUT);
         let status = self.raise_interval(to, response).or(status);
         self.close_offer(handle);
+        let answer = response.filter(|_| negotiates && status.is_some_and(|status| status.is_success()));
+        // What the answer has no ports for the asker is told all the same.
+        let heard = answer.map(|answer| self.hear(on, to, answer));
         match (status, server) {
             (Some(status), _) => {
                 self.respond_relay(on, handle, passed_status(status), response);
             }
             (None, Some(server)) => on.transactions.abandon_unanswered(&mut on.context, server),
             (None, None) => {}
+        }
+        match heard {
+            Some(_) => self.agree_between(on, [from, Some(to)]),
+            None if negotiates => self.disagree(on, [from, Some(to)]),
+            None => {}
         }
         if method == Method::Update {
             self.settle_session(on, handle, response);
@@ -283,6 +299,14 @@ impl Calls {
         status: Status,
         response: Option<&Message<'_>>,
     ) -> bool {
+        let Some(relay) = self.relays.get(handle) else { return false };
+        let from = relay.from.filter(|_| negotiates_extensions(relay.method));
+        let spoken = match (from, response) {
+            (Some(from), Some(response)) => self.speak(on, from, response).unwrap_or(Spoken::SAME),
+            _ => Spoken::SAME,
+        };
+        let response = response.map(|response| spoken.in_place(response));
+        let response = response.as_ref();
         let Some(relay) = self.relays.get(handle) else { return false };
         let Some(server) = relay.server else { return false };
         let sent = on.transactions.respond(&mut on.context, server, status, |context, out| {

@@ -3,6 +3,7 @@
 
 use super::description::Description;
 use super::dialog::{Dialog, RequestLine};
+use super::media::{Spoken, within_call};
 use super::negotiation::Negotiation;
 use super::record::Heard;
 use super::relay::Way;
@@ -108,6 +109,8 @@ impl Calls {
             leg.adopt_dialog(&mut on.context, response);
         }
         leg.rseq = rseq.unwrap_or(leg.rseq);
+        // What cannot be taken of it is not heard; the callee says it again in its answer.
+        let _ = self.hear(on, Side::Callee(handle), response);
         Progress::Now
     }
 
@@ -139,6 +142,7 @@ impl Calls {
     /// PRACK of our own. `answers`: the response had a body, which is an offer if the INVITE had none; the
     /// caller, who has answered one of them, answers the same to all.
     pub(super) fn send_prack(&mut self, on: &mut Signalling, handle: Handle, rseq: u32, answers: bool) {
+        let spoken = if answers { self.speak_told(on, handle) } else { Spoken::SAME };
         let Some(leg) = self.legs.get_mut(handle) else { return };
         let told = self.calls.get(leg.call).map(|call| &call.told).filter(|told| answers && told.is_some());
         leg.dialog.local_cseq += 1;
@@ -150,11 +154,23 @@ impl Calls {
             let mut writer = Writer::new(out);
             write_rack(&mut writer, (rseq, invite_cseq));
             match told {
-                Some(told) => told.write(context, &mut writer),
+                Some(told) => told.write(context, &mut writer, &spoken),
                 None => writer.body(b""),
             }
         });
         on.context.metrics.transactions_not_kept += u64::from(sent.is_err());
+    }
+
+    /// What the caller answered to a late offer, as this leg is told it.
+    fn speak_told(&mut self, on: &mut Signalling, leg: Handle) -> Spoken {
+        let Some(call) = self.call_of(Side::Callee(leg)) else { return Spoken::SAME };
+        let Some(told) = self.calls.get_mut(call).map(|call| call.told.take()) else { return Spoken::SAME };
+        let spoken = self.speak_kept(on, Side::Callee(leg), &told);
+        match self.calls.get_mut(call) {
+            Some(call) => call.told = told,
+            None => told.release(&mut on.context),
+        }
+        spoken
     }
 
     /// Sends the caller a callee's provisional response, reliably where that is called for (SIP_RULES 17).
@@ -180,18 +196,31 @@ impl Calls {
         let told_otherwise = call.answered_by != 0 && call.answered_by != identity;
         let body = if told_otherwise { Body::Without } else { Body::Same };
         let has_body = has_body && !told_otherwise;
+        let late_offer = call.late_offer;
+        let spoken = match has_body {
+            true => self.speak(on, Side::Caller(call_handle), response),
+            false => Ok(Spoken::SAME),
+        };
+        // Without ports the callee's offer goes nowhere; it comes again.
+        let (Ok(spoken), Some(call)) = (spoken, self.calls.get_mut(call_handle)) else { return };
+        let response = &spoken.in_place(response);
         let record = &*call;
         let sent = on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
             relayed_response(context, out, record, response, (status, own_rseq, body));
         });
         if !(reliably && sent) {
             call.rseq -= u32::from(reliably && call.rseq > 1);
+        }
+        if sent && has_body && !late_offer {
+            self.agree(on, leg, false);
+        }
+        if !(reliably && sent) {
             return;
         }
+        let Some(call) = self.calls.get_mut(call_handle) else { return };
         let passes_to = rseq.filter(|_| has_body).map(|rseq| (leg, rseq));
         // Once the offer has its answer, the same body again is neither.
         let is_first = call.answered_by == 0;
-        let late_offer = call.late_offer;
         let offers = late_offer && is_first && passes_to.is_some();
         self.await_prack(on, call_handle, Outstanding { passes_to, identity, offers });
         if has_body && is_first && passes_to.is_some() {
@@ -247,6 +276,7 @@ impl Calls {
             }
         }
         let offers = !answers && !message.body().is_empty();
+        self.hear(on, side, message).map_err(within_call)?;
         let passed = waits.is_some_and(|waits| self.pass_prack(on, (call, waits), (request, key), offers));
         // Whoever offers next gets the same answer, though the one that it was for has gone.
         if answers && !message.body().is_empty() {
@@ -255,6 +285,9 @@ impl Calls {
                 Some(call) => call.told.replace(&mut on.context, told),
                 None => told.release(&mut on.context),
             }
+        }
+        if let (true, Some((leg, _))) = (answers && passed, waits) {
+            self.agree(on, leg, false);
         }
         match passed {
             true => {}

@@ -441,6 +441,7 @@ impl Calls {
     /// 180 to the caller: another phone rings than the one whose early media it heard.
     pub(super) fn tell_of_ringing(&mut self, on: &mut Signalling, handle: Handle) {
         self.tell(on, handle, (Status::RINGING, Heard::Ringing), None);
+        self.ring_back(on, handle);
     }
 
     /// A provisional response of our own to the caller, reliably where it has asked for that. `invite`: the

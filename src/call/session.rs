@@ -245,6 +245,7 @@ impl Calls {
                 return self.call_event(on, call, CallEvent::DialogLost, None);
             }
             status if status.is_success() => {
+                self.take_own_answer(on, side, response);
                 self.description_told(on, side, response);
                 let Some(dialog) = self.dialog_mut(side) else { return };
                 dialog.refresh_target(&mut on.context, response);

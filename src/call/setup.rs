@@ -1,5 +1,6 @@
 //! How a call begins, and how a leg to a callee is started.
 
+use super::anchor::Anchor;
 use super::chain::Chain;
 use super::description::Description;
 use super::dialog::Dialog;
@@ -11,6 +12,7 @@ use super::record::{Call, Heard, Leg, RecordId};
 use super::reliable::Reliability;
 use super::search::{Callee, Search, own_status};
 use super::session::{INTERVAL_MAX_S, SessionTimer, lists};
+use super::side::Side;
 use super::state::{CallState, LegState};
 use super::write::{LegInvite, leg_invite, own_response, user_of, write_contact};
 use super::{Calls, Request, Signalling, stamp};
@@ -64,6 +66,10 @@ impl Calls {
         }
         let handle = self.open_call(on, request, key, identity)?;
         self.keep_chain(on, handle, &request.message, called.subscriber.number.as_bytes());
+        if let Err(status) = self.hear(on, Side::Caller(handle), &request.message) {
+            self.refuse(on, handle, (status, Cause::Failed));
+            return Ok(());
+        }
         match self.call_subscriber(on, handle, called, &request.message) {
             Next::Tried => {}
             Next::Refuse(status, cause) => self.refuse(on, handle, (status, cause)),
@@ -154,9 +160,16 @@ impl Calls {
             hops: call.hops(context),
             started_at: context.now,
             answered_at: None,
+            anchor: Anchor::default(),
             story: Story::NONE,
         };
-        leg.transaction = Some(send_invite(on, call, (handle, &leg), location, invite)?);
+        match send_invite(on, call, (handle, &mut leg), location, invite) {
+            Ok(transaction) => leg.transaction = Some(transaction),
+            Err(status) => {
+                leg.release(&mut on.context);
+                return Err(status);
+            }
+        }
         call.legs = leg.number;
         if self.legs.insert(leg).is_ok() {
             call.first_leg = Some(handle);
@@ -240,10 +253,12 @@ impl Calls {
 fn send_invite(
     on: &mut Signalling,
     call: &Call,
-    (handle, leg): (Handle, &Leg),
+    (handle, leg): (Handle, &mut Leg),
     location: &Location<'_>,
     invite: &Message<'_>,
 ) -> Result<Handle, Status> {
+    let spoken = leg.anchor.speak_message(&mut on.context, leg.answer_to.destination.ip(), invite)?;
+    let (leg, invite) = (&*leg, &spoken.in_place(invite));
     let tag = on.context.mint.tag(Kind::Leg, handle);
     let to = (leg.answer_to, leg.invite_cseq);
     let sent = on.transactions.send_invite(&mut on.context, User::Leg(handle), to, |context, out, branch| {
@@ -333,6 +348,8 @@ fn new_call(
         current: None,
         search: Search::NONE,
         media: None,
+        anchor: Anchor::default(),
+        silence: TimerHandle::NONE,
         answered_at: None,
         winner: None,
         identity,

@@ -38,6 +38,8 @@ pub enum CallEvent {
     DialogLost,
     /// A session timer ran out unrefreshed (RFC 4028 §10).
     SessionExpired,
+    /// Nothing was to be heard for too long.
+    MediaSilent,
     /// The operator wants it to end.
     HangUp,
 }
@@ -152,7 +154,7 @@ pub const fn call_step(state: CallState, event: CallEvent) -> (CallState, CallAc
     };
     use CallEvent::{
         AckMissing, AnswerDue, CalleeBye, CallerAck, CallerBye, CallerCancel, DialogLost, HangUp,
-        SessionExpired, TooLong,
+        MediaSilent, SessionExpired, TooLong,
     };
     use CallState::{Answered, Ending, HangupHeld, Refused, Searching, Talking};
     match (state, event) {
@@ -164,7 +166,7 @@ pub const fn call_step(state: CallState, event: CallEvent) -> (CallState, CallAc
         // The caller's BYE waits for its ACK (RFC 3261 §15); the callee needs not wait for it.
         (Answered, HangUp) => (HangupHeld, HangUpCallee),
         (Searching | Answered | HangupHeld, AnswerDue) => (state, RepeatAnswer),
-        (Answered, AckMissing) | (Talking, TooLong | DialogLost | SessionExpired | HangUp) => {
+        (Answered, AckMissing) | (Talking, TooLong | DialogLost | SessionExpired | MediaSilent | HangUp) => {
             (Ending, HangUpBoth)
         }
         (HangupHeld, CallerAck | AckMissing) | (Talking, CalleeBye) => (Ending, HangUpCaller),
@@ -176,7 +178,9 @@ pub const fn call_step(state: CallState, event: CallEvent) -> (CallState, CallAc
         | (Searching | Answered | HangupHeld | Refused | Ending, DialogLost | SessionExpired)
         | (HangupHeld | Refused | Ending, CalleeBye | HangUp) => (state, Late),
         (Talking | Refused | Ending, AnswerDue | AckMissing)
-        | (Searching | Answered | HangupHeld | Refused | Ending, TooLong) => (state, Impossible),
+        | (Searching | Answered | HangupHeld | Refused | Ending, TooLong | MediaSilent) => {
+            (state, Impossible)
+        }
     }
 }
 

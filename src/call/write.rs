@@ -2,6 +2,7 @@
 
 use super::description::Description;
 use super::identity::Passage;
+use super::media::Spoken;
 use super::record::{Call, RecordId};
 use super::relay::Relay;
 use super::session::SessionTimer;
@@ -210,7 +211,7 @@ pub(super) enum Body<'a> {
     Same,
     Without,
     /// What the callee said before.
-    Kept(&'a Description),
+    Kept(&'a Description, &'a Spoken),
 }
 
 /// Writes a callee's response for the caller. `rseq`: it goes reliably.
@@ -239,7 +240,7 @@ pub(super) fn relayed_response(
     match body {
         Body::Same => writer.body(response.body()),
         Body::Without => writer.body(b""),
-        Body::Kept(description) => description.write(context, &mut writer),
+        Body::Kept(description, spoken) => description.write(context, &mut writer, spoken),
     }
 }
 
@@ -345,7 +346,7 @@ pub(super) fn relayed_final(
 }
 
 /// Whether the extensions that a request and its responses speak of are a matter of this leg.
-const fn negotiates_extensions(method: Method) -> bool {
+pub(super) const fn negotiates_extensions(method: Method) -> bool {
     matches!(method, Method::Invite | Method::Update | Method::Prack)
 }
 

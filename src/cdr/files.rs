@@ -75,8 +75,18 @@ impl Files {
             rotates_from_ms: 0,
             path: path.clone(),
         };
+        files.turn_over_older(now_ms).map_err(refuse)?;
         let cut = files.turn_over_others(now_ms).map_err(refuse)?;
         Ok((files, opened.cut + cut))
+    }
+
+    /// Turns over what a version with other columns has left: lines belong to the heading above them.
+    fn turn_over_older(&mut self, now_ms: u64) -> io::Result<()> {
+        let heading = self.format.heading().as_bytes();
+        let length = usize::try_from(self.length()?).unwrap_or(usize::MAX);
+        let mut start = vec![0; heading.len().min(length)];
+        self.file.read_exact_at(&mut start, 0)?;
+        if start.is_empty() || start == heading { Ok(()) } else { self.rotate(now_ms) }
     }
 
     /// Turns over what a run with another format has left: nothing is added to it any more. Returns how many

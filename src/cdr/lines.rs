@@ -1,5 +1,6 @@
 //! Records as lines of text.
 
+use super::figures::{Columns, FiguresRow};
 use crate::ids::utc_stamp;
 use crate::mail::EndedLeg;
 use serde::{Serialize, Serializer};
@@ -43,15 +44,17 @@ impl Format {
             Format::Json => "",
             Format::Csv => {
                 "record_id,leg,call_id,caller,called,chain,setup,ring,answer,end,duration,ended_by,status,\
-                 cause,peer,local\n"
+                 cause,peer,local,media_received_packets,media_received_bytes,media_received_lost,\
+                 media_received_jitter_ms,media_sent_packets,media_sent_bytes,media_sent_lost,\
+                 media_sent_jitter_ms,media_dropped\n"
             }
         }
     }
 }
 
-/// A record as it is written; the names are those of the fields.
+/// A record as it is written; the names are those of the fields. `M`: the figures of its media.
 #[derive(Serialize)]
-struct Row<'a> {
+struct Row<'a, M> {
     record_id: &'a str,
     leg: u16,
     call_id: &'a str,
@@ -68,10 +71,11 @@ struct Row<'a> {
     cause: &'static str,
     peer: SocketAddr,
     local: SocketAddr,
+    media: M,
 }
 
-impl<'a> Row<'a> {
-    fn of(leg: &'a EndedLeg) -> Row<'a> {
+impl<'a, M> Row<'a, M> {
+    fn of(leg: &'a EndedLeg, media: impl Fn(Option<FiguresRow>) -> M) -> Row<'a, M> {
         let talked_ms = leg.answer_at.map_or(0, |answer_at| leg.end_at.saturating_sub(answer_at));
         Row {
             record_id: leg.names.record_id(),
@@ -91,6 +95,7 @@ impl<'a> Row<'a> {
             cause: leg.cause.name(),
             peer: leg.peer,
             local: leg.local,
+            media: media(leg.media.as_ref().map(FiguresRow::new)),
         }
     }
 }
@@ -157,7 +162,7 @@ impl Lines {
             Format::Json => {
                 for record in records {
                     let start = self.text.len();
-                    if serde_json::to_writer(&mut self.text, &Row::of(record)).is_ok() {
+                    if serde_json::to_writer(&mut self.text, &Row::of(record, |media| media)).is_ok() {
                         self.text.push(b'\n');
                         self.ends.push(self.text.len());
                     } else {
@@ -174,7 +179,7 @@ impl Lines {
         let text = std::mem::take(&mut self.text);
         let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(text);
         for record in records {
-            if writer.serialize(Row::of(record)).and_then(|()| Ok(writer.flush()?)).is_ok() {
+            if writer.serialize(Row::of(record, Columns)).and_then(|()| Ok(writer.flush()?)).is_ok() {
                 self.ends.push(writer.get_ref().len());
             }
         }

@@ -5,11 +5,13 @@
 //! is no room for is counted as lost.
 
 mod backlog;
+mod figures;
 mod files;
 mod lines;
 mod worker;
 
 pub use backlog::{Backlog, PENDING_MAX, Sink};
+pub(crate) use figures::FiguresRow;
 pub use files::Files;
 pub use lines::{Format, Lines};
 

@@ -3,11 +3,11 @@
 use super::layer::{Raw, Values};
 use super::options::Key;
 use super::value::{self, Advertised, cpu_list};
-use super::{Config, ConfigError, World, forwarding, store, subscriber, system};
+use super::{Config, ConfigError, World, forwarding, media, store, subscriber, system};
 use crate::directory::Subscriber;
 use crate::limits::{LISTENERS_MAX, SHARDS_MAX};
-use crate::net::NetSettings;
-use crate::settings::{AckPolicy, LateAnswer, Listener, Media, MediaMode, Registration, Settings, Timers};
+use crate::net::{NetSettings, RtpSettings};
+use crate::settings::{AckPolicy, LateAnswer, Listener, Media, Registration, Settings, Timers};
 use crate::store::{Place, Settings as StoreSettings};
 use crate::{admin, auth, cdr, service};
 use std::net::{IpAddr, SocketAddr};
@@ -39,12 +39,16 @@ pub fn config(values: &mut Values, world: &World<'_>) -> Result<Config, ConfigEr
     reachable(&listeners, &subscribers)?;
     let log = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
     let log = values.choice(Key::Log, log)?;
-    let net = net(values, world)?;
+    let cpus = cpus(values, &world.cpus_allowed)?;
+    let advertised = advertised(values)?;
+    let media::Configured { media, rtp, engines } =
+        media::settings(values, (&listeners, &advertised), cpus.len())?;
+    let net = net(values, (cpus, rtp), world.secret)?;
     let cdr = cdr(values)?;
     let records = cdr.is_some();
-    let settings = Settings { auth, forwarding, records, ..settings(values, listeners)? };
+    let settings = Settings { auth, forwarding, media, records, ..settings(values, listeners)? };
     let admin = admin(values, world)?;
-    Ok(Config { settings, subscribers, net, store, cdr, admin, log, lab })
+    Ok(Config { settings, subscribers, net, engines, store, cdr, admin, log, lab })
 }
 
 /// The settings of a store that no server is started for.
@@ -115,7 +119,7 @@ fn settings(values: &Values, listeners: Vec<Listener>) -> Result<Settings, Confi
         send_181: !values.switch(Key::No181)?,
         unreachable_408: values.switch(Key::Unreachable408)?,
         late_answer: values.choice(Key::LateAnswer, [LateAnswer::Drop, LateAnswer::Keep])?,
-        media: Media { mode: values.choice(Key::Media, [MediaMode::Pass])?, ..Media::default() },
+        media: Media::default(),
         session_expires_s: values.count(Key::SessionExpires)?,
         alert_info: values.optional(Key::AlertInfo, value::uri)?,
         max_calls: values.count(Key::MaxCalls)?,
@@ -163,16 +167,20 @@ fn timers(values: &Values) -> Result<Timers, ConfigError> {
     }
 }
 
-fn net(values: &Values, world: &World<'_>) -> Result<NetSettings, ConfigError> {
+fn net(
+    values: &Values,
+    (cpus, rtp): (Vec<usize>, Option<RtpSettings>),
+    secret: u64,
+) -> Result<NetSettings, ConfigError> {
     Ok(NetSettings {
-        cpus: cpus(values, &world.cpus_allowed)?,
+        cpus,
         batch: values.count(Key::Batch)? as usize,
         receive_buffer_bytes: values.bytes(Key::ReceiveBuffer)?,
         send_buffer_bytes: values.bytes(Key::SendBuffer)?,
         inbox_datagrams: values.count(Key::Inbox)? as usize,
         drain_timeout: Duration::from_secs(values.count(Key::DrainTimeout)?.into()),
-        secret: world.secret,
-        rtp: None,
+        secret,
+        rtp,
     })
 }
 
@@ -332,6 +340,7 @@ pub fn lab(listen: SocketAddr) -> Config {
         drain_timeout: Duration::from_secs(30),
         // Nobody attacks the lab: a known secret serves where the system gives none.
         secret: system::secret().unwrap_or(0x5249_4e47_5741_5931),
+        // The lab's settings let media pass: its phones say where they would receive and send nothing.
         rtp: None,
     };
     let store = StoreSettings {
@@ -341,5 +350,6 @@ pub fn lab(listen: SocketAddr) -> Config {
         realm: auth::REALM.to_owned(),
         listeners: vec![listen],
     };
-    Config { settings, subscribers, net, store, cdr: None, admin: None, log: Level::INFO, lab: true }
+    let (engines, cdr, admin) = (Vec::new(), None, None);
+    Config { settings, subscribers, net, engines, store, cdr, admin, log: Level::INFO, lab: true }
 }

@@ -10,6 +10,7 @@ mod file;
 mod flags;
 mod forwarding;
 mod layer;
+mod media;
 mod options;
 mod print;
 mod store;
@@ -18,6 +19,7 @@ mod system;
 mod value;
 
 pub use flags::command;
+pub use media::Node;
 pub use print::markdown_table;
 pub use subscriber::{
     check as check_subscriber, is_password as check_password, member, peer as contact_address,
@@ -45,6 +47,8 @@ pub struct Config {
     /// Those that the configuration names, or the lab's.
     pub subscribers: Vec<Subscriber>,
     pub net: NetSettings,
+    /// The rtpengines that anchor media; empty: none does.
+    pub engines: Vec<Node>,
     pub store: StoreSettings,
     /// `None`: no records of legs are written.
     pub cdr: Option<cdr::Settings>,

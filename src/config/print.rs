@@ -6,6 +6,7 @@ use super::options::{Kind, Places, Setting, TABLE};
 use super::subscriber::{Entry, PASSWORD};
 use super::value::{cpu_list, without_password};
 use crate::directory::{Condition, Subscriber};
+use crate::net::RtpAddress;
 use crate::store::Place;
 use std::fmt::Write;
 
@@ -27,6 +28,7 @@ pub fn summary(config: &Config) -> String {
         1 => format!("1 shard, on CPU {cpus}"),
         _ => format!("{shards} shards, on CPUs {cpus}"),
     });
+    lines.push(media(config));
     lines.push(authentication(config));
     lines.push(store(&config.store.place));
     if let Some(cdr) = &config.cdr {
@@ -35,6 +37,23 @@ pub fn summary(config: &Config) -> String {
     lines.push(subscribers(config));
     lines.extend(routes(config));
     lines.join("\n")
+}
+
+fn media(config: &Config) -> String {
+    if let Some(rtp) = &config.net.rtp {
+        let address = |address: &RtpAddress| match address.local == address.advertised {
+            true => address.local.to_string(),
+            false => format!("{}, advertised as {}", address.local, address.advertised),
+        };
+        let addresses: Vec<_> = rtp.addresses.iter().map(address).collect();
+        let (first, last) = (rtp.first_port, rtp.last_port);
+        return format!("anchors media on UDP ports {first} to {last} of {}", addresses.join(" and "));
+    }
+    if config.engines.is_empty() {
+        return "lets media pass: the parties send to each other".to_owned();
+    }
+    let nodes = config.engines.iter().map(|node| format!("udp:{} (weight {})", node.address, node.weight));
+    format!("media is anchored by rtpengine at {}", nodes.collect::<Vec<_>>().join(", "))
 }
 
 fn authentication(config: &Config) -> String {

@@ -16,7 +16,8 @@ pub fn expected(setting: &Setting) -> String {
         Kind::Listen => "udp:ADDRESS:PORT".to_owned(),
         Kind::Advertise => "HOST or HOST:PORT".to_owned(),
         Kind::Number { min, max, word } => {
-            let number = format!("a whole number of {} from {min} to {max}", setting.unit);
+            let unit = if setting.unit.is_empty() { String::new() } else { format!(" of {}", setting.unit) };
+            let number = format!("a whole number{unit} from {min} to {max}");
             word.map_or_else(|| number.clone(), |word| format!("{} ({}) or {number}", word.text, word.means))
         }
         Kind::Size { min, max } => {
@@ -33,6 +34,9 @@ pub fn expected(setting: &Setting) -> String {
         Kind::FeatureCode => "CODE=ACTION:CONDITION, such as *92=register:no-answer".to_owned(),
         Kind::Store => "redb, memory, or the URL of a Redis server".to_owned(),
         Kind::Address => "ADDRESS:PORT or off".to_owned(),
+        Kind::Media => "anchor, pass or rtpengine:udp:ADDRESS:PORT[;weight=N],...".to_owned(),
+        Kind::Ports => "FIRST-LAST, FIRST even and LAST odd".to_owned(),
+        Kind::RtpAddress => "ADDRESS or ADDRESS/ADVERTISED".to_owned(),
         Kind::Subscriber => "number=, password=, contact=, unconditional=, busy=, no-answer=, \
                              not-registered=, not-reachable=, after=, headers= and privacy="
             .to_owned(),
@@ -147,13 +151,7 @@ pub fn listen(text: &str) -> Result<SocketAddr, Reason> {
             _ => "it does not begin with udp:".to_owned(),
         });
     };
-    let address = match rest.parse::<SocketAddr>() {
-        Ok(address) => address,
-        Err(_) if rest.parse::<IpAddr>().is_ok() || bracketed(rest).is_some() => {
-            return Err("the port is missing".to_owned());
-        }
-        Err(_) => return Err("not an IP address with a port".to_owned()),
-    };
+    let address = socket(rest)?;
     if address.port() == 0 {
         return Err("port 0 cannot be written into Via".to_owned());
     }
@@ -162,18 +160,21 @@ pub fn listen(text: &str) -> Result<SocketAddr, Reason> {
 
 /// `ADDRESS:PORT`; `None`: `off`.
 pub fn address(text: &str) -> Result<Option<SocketAddr>, Reason> {
-    match text.parse::<SocketAddr>() {
-        _ if text == "off" => Ok(None),
-        Ok(address) => Ok(Some(address)),
-        Err(_) if text.parse::<IpAddr>().is_ok() || bracketed(text).is_some() => {
-            Err("the port is missing".to_owned())
+    if text == "off" { Ok(None) } else { socket(text).map(Some) }
+}
+
+/// `ADDRESS:PORT`, an IPv6 address in brackets.
+pub fn socket(text: &str) -> Result<SocketAddr, Reason> {
+    text.parse::<SocketAddr>().map_err(|_| {
+        match text.parse::<IpAddr>().is_ok() || bracketed(text).is_some() {
+            true => "the port is missing".to_owned(),
+            false => "not an IP address with a port".to_owned(),
         }
-        Err(_) => Err("not an IP address with a port".to_owned()),
-    }
+    })
 }
 
 /// The address inside brackets, when `text` is nothing else.
-fn bracketed(text: &str) -> Option<IpAddr> {
+pub fn bracketed(text: &str) -> Option<IpAddr> {
     text.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
 }
 

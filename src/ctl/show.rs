@@ -161,10 +161,30 @@ pub fn call(call: &Value) -> String {
         ("answered", time(&call["answered_at"])),
         ("Record-ID", text(&call["record_id"])),
     ]);
+    shown.push_str(&media("caller media", &call["media"]));
     for leg in call["legs"].as_array().into_iter().flatten() {
         shown.push_str(&pairs(&[("leg", format!("{} {}", text(&leg["destination"]), text(&leg["stage"])))]));
+        shown.push_str(&media("leg media", &leg["media"]));
     }
     shown
+}
+
+/// What was heard and said so far, a line each way; nothing where media is not anchored.
+fn media(name: &str, media: &Value) -> String {
+    if media.is_null() {
+        return String::new();
+    }
+    let flow = |flow: &Value| {
+        let [packets, bytes, lost, jitter] =
+            ["packets", "bytes", "lost", "jitter_ms"].map(|member| text(&flow[member]));
+        format!("{packets} packets, {bytes} bytes, {lost} lost, jitter {jitter} ms")
+    };
+    let (received, sent) = (flow(&media["received"]), flow(&media["sent"]));
+    pairs(&[
+        (name, format!("received {received}")),
+        ("", format!("sent {sent}")),
+        ("", format!("dropped {} packets", text(&media["dropped"]))),
+    ])
 }
 
 pub fn status(status: &Value) -> String {
@@ -237,6 +257,20 @@ mod tests {
         assert_eq!(duration(42), "0:42");
         assert_eq!(duration(3_900), "1:05:00");
         assert_eq!(duration(267_069), "3 d 02:11:09");
+    }
+
+    #[test]
+    fn a_call_shows_its_media_where_there_is_any() {
+        let flow = |packets: u64| json!({ "packets": packets, "bytes": 172, "lost": 1, "jitter_ms": 0.125 });
+        let figures = json!({ "received": flow(50), "sent": flow(49), "dropped": 3 });
+        let legs = json!([{ "destination": "192.0.2.1:5060", "stage": "talking", "media": figures }]);
+        let shown = call(&json!({ "id": "0-1-1", "media": null, "legs": legs }));
+        assert!(!shown.contains("caller media"), "{shown}");
+        let lines = "leg media     received 50 packets, 172 bytes, 1 lost, jitter 0.125 ms\n              \
+                     sent 49 packets, 172 bytes, 1 lost, jitter 0.125 ms\n              dropped 3 packets\n";
+        assert!(shown.ends_with(lines), "{shown}");
+        let shown = call(&json!({ "id": "0-1-1", "media": figures, "legs": [] }));
+        assert!(shown.contains("\ncaller media  received 50 packets, "), "{shown}");
     }
 
     #[test]

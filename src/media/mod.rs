@@ -2,11 +2,31 @@
 //!
 //! It is pure: the shell binds the sockets, receives, and sends what [`Media::handle_packet`] and
 //! [`Media::poll_tone`] tell it to; the calls open, describe, join and close endpoints.
+//!
+//! A packet's way: [`Slot`] → [`endpoint`] by index → [`latch`] (is it the party's?) → [`figures`] → the endpoint
+//! that it is joined to → [`Hop`]. Payloads are never looked at. Nothing is allocated and nothing hashed for a
+//! packet.
+
+mod endpoint;
+pub mod figures;
+mod g711;
+pub mod latch;
+mod pool;
+pub mod rtp;
+mod tone;
 
 use crate::clock::{Moment, Now};
 use crate::settings;
-use crate::slab::Handle;
+use crate::slab::{Handle, Slab};
+use endpoint::{Endpoint, Taken, Taking};
+use pool::Pool;
 use std::net::{IpAddr, SocketAddr};
+use tone::Player;
+
+pub use pool::LOW_WATER;
+
+/// Pairs of ports that one shard can have: half of all ports, of each family.
+const PAIRS_MAX: u32 = 2 * 32_768;
 
 /// A pair of sockets of the shell's: RTP on an even port, RTCP on the next. Numbered from 0 in the order of
 /// [`Media::add`].
@@ -108,53 +128,110 @@ pub struct Flow {
     pub bytes: u64,
     /// Packets that never came (RFC 3550 A.3).
     pub lost: u64,
-    /// Interarrival jitter in microseconds (RFC 3550 A.8); of several streams the worst.
+    /// Interarrival jitter in microseconds (RFC 3550 A.8): the present source's; of several streams the worst.
     pub jitter_us: u32,
 }
 
 /// What a side sent us and what we sent it, over all its streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
-    /// What came from the party and was relayed.
+    /// What was taken from the party, whether or not somebody was there to get it.
     pub received: Flow,
-    /// What was sent to the party; `lost` and `jitter_us` are what its RTCP reports say.
+    /// What was handed to the shell for the party, tones too; `lost` and `jitter_us` are what its RTCP reports
+    /// say.
     pub sent: Flow,
     /// Packets on the side's ports that were dropped.
     pub dropped: u64,
 }
 
+impl std::ops::Add for Figures {
+    type Output = Figures;
+
+    fn add(self, other: Figures) -> Figures {
+        Figures {
+            received: self.received + other.received,
+            sent: self.sent + other.sent,
+            dropped: self.dropped + other.dropped,
+        }
+    }
+}
+
+impl std::ops::Add for Flow {
+    type Output = Flow;
+
+    fn add(self, other: Flow) -> Flow {
+        Flow {
+            packets: self.packets + other.packets,
+            bytes: self.bytes + other.bytes,
+            lost: self.lost + other.lost,
+            jitter_us: self.jitter_us.max(other.jitter_us),
+        }
+    }
+}
+
+/// What became of all packets so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub relayed: u64,
+    /// Packets of tones.
+    pub played: u64,
+    /// Dropped, by reason ([`Dropped`]).
+    pub stray: u64,
+    pub source: u64,
+    pub malformed: u64,
+    pub stun: u64,
+    pub nowhere: u64,
+}
+
 /// All media of a shard.
 #[derive(Debug)]
-pub struct Media {}
+pub struct Media {
+    endpoints: Slab<Endpoint>,
+    pool: Pool,
+    player: Player,
+    learning: settings::Learning,
+    counts: Counts,
+}
 
-#[expect(unused_variables, clippy::unused_self, reason = "filled in next")]
 impl Media {
     /// `random` seeds SSRCs and first sequence numbers. It is empty: [`Media::add`] gives it ports.
     #[must_use]
     pub fn new(settings: &settings::Media, max_endpoints: u32, random: u64) -> Media {
-        Media {}
+        Media {
+            endpoints: Slab::new(max_endpoints.min(PAIRS_MAX)),
+            pool: Pool::new(settings.quarantine_ms),
+            player: Player::new(settings.tones, random, max_endpoints > 0),
+            learning: settings.learning,
+            counts: Counts::default(),
+        }
     }
 
     // The shell's side.
 
     /// The shell has bound a pair of sockets: descriptions name `rtp`, and the next port for RTCP.
     pub fn add(&mut self, rtp: SocketAddr) -> Slot {
-        Slot(0)
+        self.pool.add(rtp)
     }
 
     /// How many pairs the shell should bind now, so that calls find ports free.
     #[must_use]
     pub fn wanted(&self, now: Now, family: Family) -> usize {
-        0
+        if self.endpoints.next_handle().is_none() { 0 } else { self.pool.wanted(now, family) }
     }
 
     /// Whether any pair is in use: packets and tones may be due at any time.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        false
+        !self.endpoints.is_empty()
+    }
+
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// What becomes of a packet that came by a socket.
+    #[inline]
     pub fn handle_packet(
         &mut self,
         at: Moment,
@@ -162,11 +239,53 @@ impl Media {
         source: SocketAddr,
         packet: &[u8],
     ) -> Verdict {
-        Verdict::Drop(Dropped::Stray)
+        let Some(owner) = self.pool.owner(slot) else { return self.drop(None, Dropped::Stray) };
+        let Some(endpoint) = self.endpoints.get_mut(owner) else { return self.drop(None, Dropped::Stray) };
+        let peer = endpoint.peer;
+        let taken = match endpoint.take(at, self.learning, component, source, packet) {
+            Ok(taken) => taken,
+            Err(why) => return self.drop(Some(owner), why),
+        };
+        let other = peer.and_then(|peer| self.endpoints.get_mut(peer));
+        match other.and_then(|other| relay(other, component, taken, packet.len())) {
+            Some(hop) => {
+                self.counts.relayed += 1;
+                Verdict::Relay(hop)
+            }
+            None => self.drop(Some(owner), Dropped::Nowhere),
+        }
+    }
+
+    #[cold]
+    fn drop(&mut self, owner: Option<Handle>, why: Dropped) -> Verdict {
+        if let Some(endpoint) = owner.and_then(|owner| self.endpoints.get_mut(owner)) {
+            endpoint.dropped += 1;
+        }
+        let count = match why {
+            Dropped::Stray => &mut self.counts.stray,
+            Dropped::Source => &mut self.counts.source,
+            Dropped::Malformed => &mut self.counts.malformed,
+            Dropped::Stun => &mut self.counts.stun,
+            Dropped::Nowhere => &mut self.counts.nowhere,
+        };
+        *count += 1;
+        Verdict::Drop(why)
     }
 
     /// Writes the next packet of a tone that is due by `at` into `packet`; `None`: none is.
     pub fn poll_tone(&mut self, at: Moment, packet: &mut Vec<u8>) -> Option<Hop> {
+        // Whoever is due gets its next packet later: this ends.
+        while let Some(handle) = self.player.due(at.as_us()) {
+            let Some(endpoint) = self.endpoints.get_mut(handle) else { continue };
+            let Some(playing) = &mut endpoint.playing else { continue };
+            self.player.next(at.as_us(), handle, playing, packet);
+            let ssrc = playing.ssrc();
+            // Nowhere for now: the tone goes on unheard.
+            let Some(destination) = endpoint.rtp_place() else { continue };
+            endpoint.sent.count(packet.len(), Some(ssrc));
+            self.counts.played += 1;
+            return Some(Hop { slot: endpoint.slot, component: Component::Rtp, destination });
+        }
         None
     }
 
@@ -174,69 +293,128 @@ impl Media {
 
     /// An endpoint with ports of its own; `None`: none is free.
     pub fn open(&mut self, now: Now, family: Family) -> Option<Handle> {
-        None
+        let handle = self.endpoints.next_handle()?;
+        let slot = self.pool.take(now, family, handle)?;
+        self.endpoints.insert(Endpoint::new(slot, family)).ok()
     }
 
     /// Gives an endpoint and its ports up; whoever it was joined to is alone.
     pub fn close(&mut self, now: Now, endpoint: Handle) -> Figures {
-        Figures::default()
+        self.part(endpoint);
+        self.stop(endpoint);
+        let Some(closed) = self.endpoints.remove(endpoint) else { return Figures::default() };
+        self.pool.give_back(now, closed.slot);
+        closed.figures()
     }
 
     /// What descriptions name: address and RTP port; RTCP has the next one.
     #[must_use]
     pub fn local(&self, endpoint: Handle) -> Option<SocketAddr> {
-        None
+        self.pool.address(self.endpoints.get(endpoint)?.slot)
     }
 
     /// The party describes its stream; it counts from [`Media::settle`] on.
-    pub fn describe(&mut self, endpoint: Handle, remote: Remote) {}
+    pub fn describe(&mut self, endpoint: Handle, remote: Remote) {
+        if let Some(endpoint) = self.endpoints.get_mut(endpoint) {
+            endpoint.next = Some(remote);
+        }
+    }
 
     /// What was described last counts from now on. Another place than before is learned anew.
-    pub fn settle(&mut self, now: Now, endpoint: Handle) {}
+    pub fn settle(&mut self, now: Now, endpoint: Handle) {
+        if let Some(endpoint) = self.endpoints.get_mut(endpoint) {
+            endpoint.settle(now);
+        }
+    }
 
     /// What was described last and does not count yet is forgotten.
-    pub fn forget(&mut self, endpoint: Handle) {}
+    pub fn forget(&mut self, endpoint: Handle) {
+        if let Some(endpoint) = self.endpoints.get_mut(endpoint) {
+            endpoint.next = None;
+        }
+    }
 
     /// What the party last described, whether or not it counts yet.
     #[must_use]
     pub fn described(&self, endpoint: Handle) -> Option<Remote> {
-        None
+        let endpoint = self.endpoints.get(endpoint)?;
+        endpoint.next.or(endpoint.current)
     }
 
     /// From now on what one gets the other sends, and the other way round; whoever they were joined to before
     /// is alone. A tone that either is played ends.
-    pub fn join(&mut self, one: Handle, other: Handle) {}
-
-    /// Whoever it is joined to, and itself, are alone.
-    pub fn part(&mut self, endpoint: Handle) {}
-
-    /// Plays a tone until [`Media::stop`], [`Media::join`] or [`Media::close`]. `false`: the party has described
-    /// no G.711.
-    pub fn play(&mut self, now: Now, endpoint: Handle, tone: Tone) -> bool {
-        false
+    pub fn join(&mut self, one: Handle, other: Handle) {
+        // Nobody hears itself, and nobody is joined to who has gone.
+        if one == other || [one, other].iter().any(|handle| self.endpoints.get(*handle).is_none()) {
+            return;
+        }
+        for (endpoint, peer) in [(one, other), (other, one)] {
+            self.part(endpoint);
+            self.stop(endpoint);
+            if let Some(endpoint) = self.endpoints.get_mut(endpoint) {
+                endpoint.peer = Some(peer);
+            }
+        }
     }
 
-    pub fn stop(&mut self, endpoint: Handle) {}
+    /// Whoever it is joined to, and itself, are alone.
+    pub fn part(&mut self, endpoint: Handle) {
+        let peer = self.endpoints.get_mut(endpoint).and_then(|endpoint| endpoint.peer.take());
+        if let Some(peer) = peer.and_then(|peer| self.endpoints.get_mut(peer)) {
+            peer.peer = None;
+        }
+    }
+
+    /// Plays a tone until [`Media::stop`], [`Media::join`] or [`Media::close`]; meanwhile the party gets nothing
+    /// of whom it is joined to. `false`: the party has described no G.711 that counts.
+    pub fn play(&mut self, now: Now, endpoint: Handle, tone: Tone) -> bool {
+        self.stop(endpoint);
+        let Some(played) = self.endpoints.get_mut(endpoint) else { return false };
+        let Some(g711) = played.current.and_then(|remote| remote.g711) else { return false };
+        played.playing = Some(self.player.begin(Moment::from(now).as_us(), endpoint, tone, g711));
+        true
+    }
+
+    pub fn stop(&mut self, endpoint: Handle) {
+        let playing = self.endpoints.get_mut(endpoint).and_then(|endpoint| endpoint.playing.take());
+        if let Some(playing) = playing {
+            self.player.end(endpoint, playing);
+        }
+    }
 
     #[must_use]
     pub fn figures(&self, endpoint: Handle) -> Figures {
-        Figures::default()
+        self.endpoints.get(endpoint).map(Endpoint::figures).unwrap_or_default()
     }
 
-    /// When the last packet of the party's was taken; when it was described, if none was.
+    /// When the last packet of the party's was taken, RTCP too; when it was described, if none was since it
+    /// described a change.
     #[must_use]
     pub fn heard_at(&self, endpoint: Handle) -> Option<Now> {
-        None
+        self.endpoints.get(endpoint)?.heard
     }
 
     /// Endpoints that are open.
     #[must_use]
     pub fn len(&self) -> usize {
-        0
+        self.endpoints.len()
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.endpoints.is_empty()
     }
+}
+
+/// Where a packet that was taken leaves for the other one; it is counted there.
+#[inline]
+fn relay(other: &mut Endpoint, component: Component, taken: Taken, bytes: usize) -> Option<Hop> {
+    if other.playing.is_some() {
+        return None;
+    }
+    let (component, destination) = other.way(component, taken)?;
+    if let Taking::Stream { ssrc } = taken.kind {
+        other.sent.count(bytes, ssrc);
+    }
+    Some(Hop { slot: other.slot, component, destination })
 }

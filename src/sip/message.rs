@@ -133,6 +133,8 @@ pub struct TopVia<'a> {
 pub struct Message<'a> {
     bytes: &'a [u8],
     index: &'a Index,
+    /// What stands for the body that came.
+    body: Option<&'a [u8]>,
 }
 
 impl Index {
@@ -154,7 +156,7 @@ impl Index {
     /// The message that was scanned into this index. `datagram` is the buffer that was scanned.
     #[must_use]
     pub fn message<'a>(&'a self, datagram: &'a [u8]) -> Message<'a> {
-        Message { bytes: datagram, index: self }
+        Message { bytes: datagram, index: self, body: None }
     }
 
     /// Forgets the message.
@@ -282,7 +284,16 @@ impl<'a> Message<'a> {
     /// The body: Content-Length bytes, or to the datagram's end where the field is absent.
     #[must_use]
     pub fn body(&self) -> &'a [u8] {
-        self.text(self.index.facts.body)
+        match self.body {
+            Some(body) => body,
+            None => self.text(self.index.facts.body),
+        }
+    }
+
+    /// The message with another body in the place of its own. Content-Length still says the old one's.
+    #[must_use]
+    pub fn with_body(self, body: &'a [u8]) -> Message<'a> {
+        Message { body: Some(body), ..self }
     }
 
     /// All header fields in their order. A line that is no header field ([`super::Fault::BrokenHeader`])

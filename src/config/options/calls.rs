@@ -51,17 +51,6 @@ pub const ROWS: &[Setting] = &[
         ..ROW
     },
     Setting {
-        key: Key::Media,
-        name: "media",
-        form: "pass",
-        kind: Kind::Choice(&["pass"]),
-        default: "pass",
-        example: "pass",
-        topic: CALLS,
-        help: "How media goes: pass leaves SDP unchanged, the parties send to each other",
-        ..ROW
-    },
-    Setting {
         key: Key::SessionExpires,
         name: "session-expires",
         form: "SECONDS",

@@ -6,6 +6,7 @@ mod calls;
 mod cdr;
 mod forwarding;
 mod limits;
+mod media;
 mod network;
 mod registration;
 mod running;
@@ -66,6 +67,12 @@ pub enum Kind {
     Store,
     /// `ADDRESS:PORT`, or `off`.
     Address,
+    /// `anchor`, `pass`, or rtpengines.
+    Media,
+    /// `FIRST-LAST`.
+    Ports,
+    /// `ADDRESS` or `ADDRESS/ADVERTISED`.
+    RtpAddress,
     /// `key=value` pairs of one subscriber.
     Subscriber,
     /// A prefix of numbers, and where they are reached.
@@ -138,9 +145,17 @@ pub enum Key {
     TryingLimit,
     CallLimit,
     Ack,
-    Media,
     SessionExpires,
     AlertInfo,
+    Media,
+    RtpPorts,
+    RtpAddress,
+    MediaLearning,
+    MediaTimeout,
+    MediaSilence,
+    MediaWait,
+    Tones,
+    RtpDscp,
     T1,
     T2,
     T4,
@@ -166,6 +181,7 @@ const FORWARDING: &str = "Subscribers and forwarding";
 const REGISTRATION: &str = "Registration";
 const SECURITY: &str = "Authentication and trust";
 const CALLS: &str = "Calls";
+const MEDIA: &str = "Media";
 const TIMERS: &str = "SIP timers (RFC 3261, Table 4)";
 const LIMITS: &str = "Limits and stopping";
 const STORE: &str = "Store";
@@ -202,13 +218,14 @@ const MEBIBYTE: usize = 1024 * 1024;
 const BUFFER: Kind = Kind::Size { min: 16 * 1024, max: 1023 * MEBIBYTE };
 
 /// The rows, topic by topic, in the order of [`Key`].
-const PARTS: [&[Setting]; 10] = [
+const PARTS: [&[Setting]; 11] = [
     running::ROWS,
     network::ROWS,
     forwarding::ROWS,
     registration::ROWS,
     security::ROWS,
     calls::ROWS,
+    media::ROWS,
     limits::ROWS,
     store::ROWS,
     cdr::ROWS,

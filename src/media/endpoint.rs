@@ -1,0 +1,171 @@
+//! One stream of one party: what it has described, from where it sends, what it sent and got.
+
+use super::figures::{Received, Sent};
+use super::latch::{Latch, Mark, Party};
+use super::rtp::{self, Kind};
+use super::tone::Playing;
+use super::{Component, Dropped, Family, Figures, Remote, Slot};
+use crate::clock::{Moment, Now};
+use crate::settings::Learning;
+use crate::slab::Handle;
+use std::net::SocketAddr;
+
+/// An anchored call has four at least, beside what it needs without media.
+const ENDPOINT_BYTES_MAX: usize = 640;
+
+const _: () = assert!(size_of::<Endpoint>() <= ENDPOINT_BYTES_MAX, "a call has several");
+
+#[derive(Debug)]
+pub struct Endpoint {
+    pub slot: Slot,
+    pub family: Family,
+    /// Whom it is joined to.
+    pub peer: Option<Handle>,
+    /// What counts, and what was described since.
+    pub current: Option<Remote>,
+    pub next: Option<Remote>,
+    rtp: Latch,
+    rtcp: Latch,
+    received: Received,
+    pub sent: Sent,
+    pub dropped: u64,
+    /// When the last packet was taken, or what counts was described.
+    pub heard: Option<Now>,
+    /// The tone that it gets.
+    pub playing: Option<Playing>,
+}
+
+/// A packet that was taken from a party.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    pub kind: Taking,
+    /// It sends RTCP on the RTP port too.
+    pub has_mux: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taking {
+    /// RTP by its SSRC, or any packet of a stream that is no RTP.
+    Stream {
+        ssrc: Option<u32>,
+    },
+    Rtcp,
+    /// DTLS: it goes where it came, and is no part of the figures.
+    Keys,
+}
+
+impl Endpoint {
+    pub fn new(slot: Slot, family: Family) -> Endpoint {
+        Endpoint {
+            slot,
+            family,
+            peer: None,
+            current: None,
+            next: None,
+            rtp: Latch::new(),
+            rtcp: Latch::new(),
+            received: Received::default(),
+            sent: Sent::default(),
+            dropped: 0,
+            heard: None,
+            playing: None,
+        }
+    }
+
+    /// What was described last counts.
+    pub fn settle(&mut self, now: Now) {
+        let Some(remote) = self.next.take() else { return };
+        // Describing a change is a sign of life: after a hold nothing has come for long.
+        if self.current != Some(remote) {
+            self.heard = Some(now);
+        }
+        self.current = Some(remote);
+        let family = self.family;
+        // The sockets reach no other family.
+        let reachable = |place: Option<SocketAddr>| place.filter(|place| Family::of(place) == family);
+        self.rtp.describe(now, reachable(remote.rtp));
+        self.rtcp.describe(now, reachable(remote.rtcp));
+    }
+
+    /// Takes a packet that came by one of its sockets, and counts it; or says why not.
+    #[inline]
+    pub fn take(
+        &mut self,
+        at: Moment,
+        learning: Learning,
+        component: Component,
+        source: SocketAddr,
+        packet: &[u8],
+    ) -> Result<Taken, Dropped> {
+        // Whoever has described nothing may send nothing.
+        let Some(remote) = &self.current else { return Err(Dropped::Source) };
+        let &Remote { is_rtp, has_mux, host, clock_hz, .. } = remote;
+        let latch = match component {
+            Component::Rtp => &mut self.rtp,
+            Component::Rtcp => &mut self.rtcp,
+        };
+        let party = Party { learning, host, is_rtp };
+        let kind = if !is_rtp {
+            if !latch.take(at, source, None, party) {
+                return Err(Dropped::Source);
+            }
+            self.received.count(packet.len());
+            Taking::Stream { ssrc: None }
+        } else {
+            match (rtp::classify(packet), component) {
+                (Kind::Rtp(header), Component::Rtp) => {
+                    let mark = Mark { ssrc: header.ssrc, sequence: Some(header.sequence) };
+                    if !latch.take(at, source, Some(mark), party) {
+                        return Err(Dropped::Source);
+                    }
+                    self.received.count_rtp(at, header, packet.len(), clock_hz);
+                    Taking::Stream { ssrc: Some(header.ssrc) }
+                }
+                (Kind::Rtcp { ssrc }, component) if has_mux || component == Component::Rtcp => {
+                    if !latch.take(at, source, Some(Mark { ssrc, sequence: None }), party) {
+                        return Err(Dropped::Source);
+                    }
+                    if let Some(report) = self.sent.ssrc().and_then(|ssrc| rtp::report_about(packet, ssrc)) {
+                        self.sent.report(report);
+                    }
+                    Taking::Rtcp
+                }
+                // It shows nothing by which a source could be learned.
+                (Kind::Dtls, _) if latch.is_locked_on(source) => Taking::Keys,
+                (Kind::Dtls, _) => return Err(Dropped::Source),
+                (Kind::Stun, _) => return Err(Dropped::Stun),
+                (Kind::Rtp(_) | Kind::Rtcp { .. } | Kind::Malformed, _) => return Err(Dropped::Malformed),
+            }
+        };
+        self.heard = Some(at.now());
+        Ok(Taken { kind, has_mux })
+    }
+
+    /// By which socket and to where the party gets what the other one sent. RTCP shares the RTP port only if
+    /// both have described that: each was told what the other said (RFC 5761 §5.1.1).
+    #[inline]
+    pub fn way(&self, component: Component, taken: Taken) -> Option<(Component, SocketAddr)> {
+        let remote = self.current.as_ref()?;
+        let by = match taken.kind {
+            Taking::Stream { .. } | Taking::Keys => component,
+            Taking::Rtcp if taken.has_mux && remote.has_mux => Component::Rtp,
+            Taking::Rtcp => Component::Rtcp,
+        };
+        let latch = match by {
+            Component::Rtp => &self.rtp,
+            Component::Rtcp => &self.rtcp,
+        };
+        Some((by, latch.destination(remote.host)?))
+    }
+
+    /// Where a tone goes.
+    pub fn rtp_place(&self) -> Option<SocketAddr> {
+        self.rtp.destination(self.current.as_ref()?.host)
+    }
+
+    pub fn figures(&self) -> Figures {
+        let clock_hz = self.current.or(self.next).map_or(0, |remote| remote.clock_hz);
+        let (received, sent) = (self.received.flow(clock_hz), self.sent.flow(clock_hz));
+        Figures { received, sent, dropped: self.dropped }
+    }
+}

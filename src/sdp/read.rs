@@ -1,0 +1,291 @@
+//! A party's description, read for the relay.
+
+use super::Unusable;
+use super::lines::{Attribute, Direction, Kind, Media, lines, number, words};
+use crate::media::{G711, Law, Remote};
+use std::net::{IpAddr, SocketAddr};
+
+/// Streams that a description may have; one with more cannot be used.
+pub(super) const STREAMS_MAX: usize = 32;
+
+/// The clock where nothing tells it: that of most audio formats.
+const CLOCK_HZ: u32 = 8_000;
+
+/// A description that was read; it borrows its text.
+#[derive(Debug)]
+pub struct Description<'a> {
+    pub(super) text: &'a [u8],
+    pub(super) streams: Vec<Stream>,
+    /// There is an `o=` line where it belongs.
+    pub(super) has_origin: bool,
+    /// There is a `c=` line before the first stream.
+    pub(super) has_connection: bool,
+    /// The streams that have `c=` lines of their own: bit 0 is the first.
+    pub(super) connections: u32,
+}
+
+/// A stream: an `m=` line with what belongs to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// 0: refused.
+    pub port: u16,
+    /// Where it wants to be sent to; `None`: a host name, or none is named.
+    pub address: Option<IpAddr>,
+    /// `a=rtcp` (RFC 3605): the port, and the address where that is another.
+    pub rtcp: Option<(u16, Option<IpAddr>)>,
+    /// `a=rtcp-mux` (RFC 5761).
+    pub has_mux: bool,
+    /// The stream's own, else the session's, else both ways (RFC 3264 §5.1, RFC 8866 §6.7).
+    pub direction: Direction,
+    /// It does not both send and receive, or its address is 0.0.0.0 or `::` (RFC 3264 §8.4).
+    pub is_held: bool,
+    /// It goes over UDP, so that it can be relayed.
+    pub is_udp: bool,
+    pub is_rtp: bool,
+    pub is_audio: bool,
+    /// The clock of its first format in Hz; 8,000 where it is not known.
+    pub clock_hz: u32,
+    /// The first of its formats that is G.711. `None` also for SRTP: what could be played there has no key.
+    pub g711: Option<G711>,
+}
+
+/// What the session and each stream of it may say, the stream's own going first. Of two lines that say the
+/// same of one the first counts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Section {
+    /// There is a `c=` line, and what address it has.
+    connection: Option<Option<IpAddr>>,
+    direction: Option<Direction>,
+}
+
+impl<'a> Description<'a> {
+    /// Reads a description (RFC 8866 §5): `v=0`, behind empty lines at most, then lines in any order, of which
+    /// the first `m=` line ends the session's part. Lines end with CR LF, LF or CR. What is not understood is
+    /// passed over, whatever its bytes.
+    ///
+    /// # Errors
+    /// [`Unusable::Malformed`] if it does not start like a description, or if an `m=` line has no media, port
+    /// and protocol; [`Unusable::TooLong`] beyond 32 streams.
+    pub fn read(text: &'a [u8]) -> Result<Description<'a>, Unusable> {
+        let mut all = lines(text).skip_while(|line| line.text.trim_ascii().is_empty());
+        if all.next().is_none_or(|line| line.text.trim_ascii_end() != b"v=0") {
+            return Err(Unusable::Malformed);
+        }
+        let mut description = Description {
+            text,
+            streams: Vec::new(),
+            has_origin: false,
+            has_connection: false,
+            connections: 0,
+        };
+        let mut session = Section::default();
+        let mut stream: Option<(Builder<'a>, Section)> = None;
+        for line in all {
+            match (line.kind(), &mut stream) {
+                (Kind::Media(media), _) => {
+                    description.push(session, stream.take());
+                    if description.streams.len() == STREAMS_MAX {
+                        return Err(Unusable::TooLong);
+                    }
+                    let media = media.ok_or(Unusable::Malformed)?;
+                    stream = Some((Builder::new(&media), Section::default()));
+                }
+                (Kind::Attribute(attribute), Some((builder, section))) => {
+                    section.hear(attribute);
+                    builder.hear(attribute);
+                }
+                (Kind::Attribute(attribute), None) => session.hear(attribute),
+                (Kind::Connection(address), stream) => {
+                    let section = stream.as_mut().map_or(&mut session, |(_, section)| section);
+                    section.connection = section.connection.or(Some(address));
+                }
+                (Kind::Origin, None) => description.has_origin = true,
+                _ => {}
+            }
+        }
+        description.push(session, stream);
+        description.has_connection = session.connection.is_some();
+        Ok(description)
+    }
+
+    /// A stream's last line was read.
+    fn push(&mut self, session: Section, stream: Option<(Builder<'_>, Section)>) {
+        let Some((Builder { mut stream, .. }, section)) = stream else { return };
+        self.connections |= u32::from(section.connection.is_some()) << self.streams.len();
+        stream.address = section.connection.or(session.connection).flatten();
+        stream.direction = section.direction.or(session.direction).unwrap_or_default();
+        stream.is_held = stream.direction != Direction::SendReceive || stream.address.is_some_and(is_zero);
+        self.streams.push(stream);
+    }
+
+    /// Its streams, in the order of the `m=` lines; at most 32.
+    #[must_use]
+    pub fn streams(&self) -> &[Stream] {
+        &self.streams
+    }
+
+    /// Whether that stream has a `c=` line that counts for it.
+    pub(super) fn has_connection_for(&self, stream: usize) -> bool {
+        self.has_connection || (stream < STREAMS_MAX && self.connections & 1 << stream != 0)
+    }
+}
+
+impl Section {
+    fn hear(&mut self, attribute: Attribute<'_>) {
+        if let Attribute::Direction(direction) = attribute {
+            self.direction = self.direction.or(Some(direction));
+        }
+    }
+}
+
+/// A stream whose lines are being read.
+struct Builder<'a> {
+    stream: Stream,
+    formats: &'a [u8],
+    /// RTP without a key of its own.
+    is_plain: bool,
+    /// Where in the list of formats the G.711 stands that was found.
+    g711_rank: usize,
+}
+
+impl<'a> Builder<'a> {
+    fn new(media: &Media<'a>) -> Builder<'a> {
+        let (is_udp, is_rtp, is_plain) = transport(media.protocol);
+        let first = words(media.formats).next().and_then(number).filter(|_| is_rtp);
+        let stream = Stream {
+            port: media.port,
+            address: None,
+            rtcp: None,
+            has_mux: false,
+            direction: Direction::default(),
+            is_held: false,
+            is_udp,
+            is_rtp,
+            is_audio: media.media.eq_ignore_ascii_case(b"audio"),
+            clock_hz: first.map_or(CLOCK_HZ, static_clock),
+            g711: None,
+        };
+        let mut builder = Builder { stream, formats: media.formats, is_plain, g711_rank: usize::MAX };
+        // RFC 3551 §6: these need no rtpmap.
+        for (payload_type, law) in [(0, Law::Mu), (8, Law::A)] {
+            builder.find_g711(payload_type, law);
+        }
+        builder
+    }
+
+    fn hear(&mut self, attribute: Attribute<'_>) {
+        let stream = &mut self.stream;
+        match attribute {
+            Attribute::Rtcp(Some(rtcp)) => stream.rtcp = stream.rtcp.or(Some(rtcp)),
+            Attribute::RtcpMux => stream.has_mux = true,
+            Attribute::Map { payload_type, encoding } if stream.is_rtp => self.map(payload_type, encoding),
+            _ => {}
+        }
+    }
+
+    /// `PCMA/8000/1` (RFC 8866 §6.6); encodings' names have no case (RFC 4855 §3).
+    fn map(&mut self, payload_type: u8, encoding: &[u8]) {
+        let mut parts = encoding.split(|byte| *byte == b'/');
+        let (name, clock, channels) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+        let clock_hz = clock.and_then(|clock| std::str::from_utf8(clock).ok()?.parse().ok());
+        let Some(clock_hz) = clock_hz.filter(|clock_hz| *clock_hz > 0) else { return };
+        if self.rank(payload_type) == Some(0) {
+            self.stream.clock_hz = clock_hz;
+        }
+        let law = match name {
+            _ if clock_hz != 8_000 || channels.is_some_and(|channels| channels != b"1") => return,
+            _ if name.eq_ignore_ascii_case(b"PCMU") => Law::Mu,
+            _ if name.eq_ignore_ascii_case(b"PCMA") => Law::A,
+            _ => return,
+        };
+        // What 0 and 8 are is not the party's to say.
+        if !matches!(payload_type, 0 | 8) {
+            self.find_g711(payload_type, law);
+        }
+    }
+
+    /// A format is G.711: it is taken if it stands before the one that was found until now.
+    fn find_g711(&mut self, payload_type: u8, law: Law) {
+        let is_fit = self.is_plain && self.stream.is_audio && payload_type < 128;
+        let Some(rank) = self.rank(payload_type).filter(|rank| is_fit && *rank < self.g711_rank) else {
+            return;
+        };
+        self.g711_rank = rank;
+        self.stream.g711 = Some(G711 { payload_type, law });
+    }
+
+    /// Where in the list of formats one stands.
+    fn rank(&self, payload_type: u8) -> Option<usize> {
+        words(self.formats).position(|format| number(format) == Some(u16::from(payload_type)))
+    }
+}
+
+/// Whether a protocol is one over UDP, RTP over UDP, and RTP without keys (RFC 3551, 3711, 4585, 5124, 5764;
+/// `udptl` is T.38's, RFC 3362).
+fn transport(protocol: &[u8]) -> (bool, bool, bool) {
+    let is = |name: &&str| protocol.eq_ignore_ascii_case(name.as_bytes());
+    let is_plain = ["RTP/AVP", "RTP/AVPF"].iter().any(is);
+    let keyed = ["RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"];
+    let is_rtp = is_plain || keyed.iter().any(is);
+    // DTLS, SCTP, BFCP and others name what they stand upon (RFC 8841 §4.2, RFC 8856 §4).
+    let is_over_udp = protocol.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"UDP/"));
+    (is_rtp || is_over_udp || ["udptl", "UDP"].iter().any(is), is_rtp, is_plain)
+}
+
+/// The clocks of RFC 3551, tables 4 and 5. That of G.722 (9) is 8,000 Hz, though it samples at 16,000.
+fn static_clock(payload_type: u16) -> u32 {
+    match payload_type {
+        6 => 16_000,
+        10 | 11 => 44_100,
+        14 | 25 | 26 | 28 | 31..=34 => 90_000,
+        16 => 11_025,
+        17 => 22_050,
+        _ => CLOCK_HZ,
+    }
+}
+
+/// 0.0.0.0 or `::`: nothing is to be sent there (RFC 3264 §8.4).
+pub(super) fn is_zero(address: IpAddr) -> bool {
+    address.to_canonical().is_unspecified()
+}
+
+impl Stream {
+    /// What the relay needs to know of it. `host`: where the party's signalling comes from.
+    ///
+    /// RTCP goes to the port and address of `a=rtcp` (RFC 3605), else to the next port (RFC 3550 §11), and
+    /// with `a=rtcp-mux` to RTP's. That counts only where both sides have said so (RFC 5761 §5.1.1): a stream
+    /// whose other side has not is asked as `Stream { has_mux: false, ..stream }`.
+    ///
+    /// Nothing is sent to a zero address, to port 0, to a host name, or to many at once (multicast and
+    /// broadcast): that would make the relay an amplifier.
+    #[must_use]
+    pub fn remote(&self, host: IpAddr) -> Remote {
+        let place = |address: Option<IpAddr>, port: u16| {
+            let address = address.map(|address| address.to_canonical());
+            let address =
+                address.filter(|address| port != 0 && !is_zero(*address) && !is_for_many(*address))?;
+            Some(SocketAddr::new(address, port))
+        };
+        let is_relayed = self.is_udp && self.port != 0;
+        let rtp = place(self.address, self.port).filter(|_| is_relayed);
+        let rtcp = match self.rtcp {
+            _ if self.has_mux => rtp,
+            Some((port, address)) => place(address.or(self.address), port),
+            None => place(self.address, self.port.checked_add(1).unwrap_or(0)),
+        };
+        Remote {
+            rtp,
+            rtcp: rtcp.filter(|_| is_relayed && self.is_rtp),
+            host,
+            is_rtp: self.is_rtp,
+            has_mux: self.has_mux,
+            is_held: self.is_held,
+            clock_hz: self.clock_hz,
+            g711: self.g711,
+        }
+    }
+}
+
+fn is_for_many(address: IpAddr) -> bool {
+    address.is_multicast() || address == IpAddr::V4(std::net::Ipv4Addr::BROADCAST)
+}
