@@ -5,6 +5,7 @@ use super::chain::Chain;
 use super::description::Description;
 use super::dialog::Dialog;
 use super::ended::Story;
+use super::engine::Asked;
 use super::forward::Next;
 use super::identity::Identity;
 use super::negotiation::Negotiation;
@@ -70,14 +71,27 @@ impl Calls {
             self.refuse(on, handle, (status, Cause::Failed));
             return Ok(());
         }
-        match self.call_subscriber(on, handle, called, &request.message) {
+        if !self.awaits_engine(on, handle, &request.message) {
+            self.call_first(on, handle, called, &request.message);
+        }
+        Ok(())
+    }
+
+    /// Calls whom the caller dialled.
+    pub(super) fn call_first(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        called: &Entry,
+        invite: &Message<'_>,
+    ) {
+        match self.call_subscriber(on, handle, called, invite) {
             Next::Tried => {}
             Next::Refuse(status, cause) => self.refuse(on, handle, (status, cause)),
             Next::Relay => {
                 self.refuse(on, handle, (own_status(&Failure::NotRegistered), Cause::NotRegistered));
             }
         }
-        Ok(())
     }
 
     /// The record of a call and its server transaction; 100 to the caller.
@@ -355,6 +369,7 @@ fn new_call(
         identity,
         feature: None,
         late_offer,
+        asked: Asked::default(),
         legs: 0,
         story: Story::NONE,
     })
