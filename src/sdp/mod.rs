@@ -5,14 +5,14 @@
 //! of several parts. Nothing here negotiates: codecs, their order and all that nobody here understands stay
 //! as the party wrote them.
 
-mod inactive;
 mod lines;
 mod multipart;
+mod own;
 mod read;
 mod rewrite;
 
-pub use inactive::{Origin, Unusable, answer_inactive, offer_inactive};
 pub use lines::Direction;
 pub use multipart::{find, splice};
+pub use own::{Origin, Unusable, answer_inactive, answer_tone, offer_inactive, offer_tone};
 pub use read::{Description, Stream};
 pub use rewrite::{Told, rewrite};

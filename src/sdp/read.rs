@@ -289,3 +289,230 @@ impl Stream {
 fn is_for_many(address: IpAddr) -> bool {
     address.is_multicast() || address == IpAddr::V4(std::net::Ipv4Addr::BROADCAST)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 9));
+
+    fn streams(text: &str) -> Vec<Stream> {
+        Description::read(text.as_bytes()).expect("a description").streams().to_vec()
+    }
+
+    /// The only stream of a session with these lines.
+    fn stream(session: &str, stream: &str) -> Stream {
+        let text = format!("v=0\no=- 1 1 IN IP4 10.0.0.1\ns=-\n{session}t=0 0\n{stream}");
+        let [stream] = streams(&text)[..] else { panic!("one stream in {text}") };
+        stream
+    }
+
+    fn address(text: &str) -> Option<IpAddr> {
+        Some(text.parse().expect("an address"))
+    }
+
+    #[test]
+    fn a_description_begins_with_its_version() {
+        for text in ["v=0", "\r\n \n\nv=0", "v=0 \r\n", "\n\nv=0\r\rm=audio 1 RTP/AVP"] {
+            assert!(Description::read(text.as_bytes()).is_ok(), "{text:?}");
+        }
+        for text in ["", "\n", "v=1", "v=", "o=-\nv=0", "v=00", "x"] {
+            assert_eq!(Description::read(text.as_bytes()).err(), Some(Unusable::Malformed), "{text:?}");
+        }
+        assert!(Description::read(b"v=0\n\xff\0\nc=\xff \xff \xff\na=\nrtcp\n=\nm").is_ok());
+    }
+
+    #[test]
+    fn a_stream_that_cannot_be_read_makes_all_of_it_unusable() {
+        for line in ["m=", "m=audio", "m=audio 1", "m=audio x RTP/AVP 0", "m=audio 65536 RTP/AVP 0"] {
+            assert_eq!(Description::read(format!("v=0\n{line}").as_bytes()).err(), Some(Unusable::Malformed));
+        }
+        for port in ["-1", "+1", "/2", "0x1", "1.0"] {
+            let text = format!("v=0\nm=audio {port} RTP/AVP 0");
+            assert_eq!(Description::read(text.as_bytes()).err(), Some(Unusable::Malformed), "{port}");
+        }
+        let many = |count: usize| format!("v=0\n{}", "m=audio 1 RTP/AVP 0\nc=\n".repeat(count));
+        assert_eq!(streams(&many(32)).len(), 32);
+        assert_eq!(Description::read(many(33).as_bytes()).err(), Some(Unusable::TooLong));
+    }
+
+    #[test]
+    fn ports_may_be_many_and_blanks_too() {
+        for (line, port) in [
+            ("m=audio 4000 RTP/AVP 0", 4_000),
+            ("m=audio 4000/2 RTP/AVP 0", 4_000),
+            ("m= audio\t 04000/x  RTP/AVP  0 ", 4_000),
+            ("m=audio 0 RTP/AVP", 0),
+        ] {
+            let stream = stream("", line);
+            assert_eq!(
+                (stream.port, stream.is_audio, stream.is_rtp, stream.is_udp),
+                (port, true, true, true)
+            );
+        }
+    }
+
+    #[test]
+    fn the_address_of_a_stream_goes_before_that_of_the_session() {
+        let session = "c=IN IP4 10.0.0.2/127\nc=IN IP4 10.0.0.3\n";
+        let audio = "m=audio 4000 RTP/AVP 0\n";
+        let told = |session: &str, lines: &str| stream(session, &format!("{audio}{lines}")).address;
+        assert_eq!(told(session, ""), address("10.0.0.2"));
+        assert_eq!(told(session, "c=IN IP6 2001:db8::1\r\nc=IN IP4 10.0.0.5"), address("2001:db8::1"));
+        assert_eq!(told("", "c=in  ip4\t10.0.0.4/127/3 \n"), address("10.0.0.4"));
+        for unknown in
+            ["c=IN IP4 phone.example\n", "c=TN RFC2543 +4912\n", "c=\n", "c=IN IP4\n", "c=IN IP4 010.0.0.1\n"]
+        {
+            assert_eq!(told(session, unknown), None, "{unknown}");
+            assert_eq!(told(unknown, ""), None, "{unknown}");
+        }
+        assert_eq!(told("", ""), None);
+    }
+
+    #[test]
+    fn a_stream_is_held_by_its_direction_or_a_zero_address() {
+        let audio = "m=audio 4000 RTP/AVP 0\n";
+        let told = |session: &str, lines: &str| {
+            let Stream { direction, is_held, .. } = stream(session, &format!("{audio}{lines}"));
+            (direction, is_held)
+        };
+        let address = "c=IN IP4 10.0.0.2\n";
+        assert_eq!(told(address, ""), (Direction::SendReceive, false));
+        for (line, direction) in [
+            ("a=sendonly\n", Direction::SendOnly),
+            ("a=recvonly \n", Direction::ReceiveOnly),
+            ("a=INACTIVE\n", Direction::Inactive),
+        ] {
+            assert_eq!(told(address, line), (direction, true));
+            assert_eq!(told(&format!("{address}{line}"), ""), (direction, true));
+            assert_eq!(
+                told(&format!("{address}{line}"), "a=sendrecv\na=inactive"),
+                (Direction::SendReceive, false)
+            );
+        }
+        for zero in ["c=IN IP4 0.0.0.0\n", "c=IN IP6 ::\n", "c=IN IP6 ::ffff:0.0.0.0\n"] {
+            assert_eq!(told(zero, ""), (Direction::SendReceive, true), "{zero}");
+            assert_eq!(told(zero, address), (Direction::SendReceive, false), "{zero}");
+        }
+    }
+
+    #[test]
+    fn rtcp_is_read_in_the_stream_alone() {
+        let audio = "m=audio 4000 RTP/AVP 0\n";
+        let told = |lines: &str| {
+            let Stream { rtcp, has_mux, .. } = stream("a=rtcp:1\na=rtcp-mux\n", &format!("{audio}{lines}"));
+            (rtcp, has_mux)
+        };
+        assert_eq!(told(""), (None, false));
+        assert_eq!(told("a=rtcp:4009\na=rtcp:5\n"), (Some((4_009, None)), false));
+        assert_eq!(
+            told("a=rtcp:4009 IN IP4 10.0.0.9\na=rtcp-mux"),
+            (Some((4_009, address("10.0.0.9"))), true)
+        );
+        assert_eq!(told("a=rtcp:4009 IN IP6 host\n"), (Some((4_009, None)), false));
+        assert_eq!(told("a=rtcp:\na=rtcp\na=rtcp-muxed\na=rtcp-fb:* nack\n"), (None, false));
+    }
+
+    #[test]
+    fn what_goes_over_udp_can_be_relayed() {
+        for (protocol, expected) in [
+            ("RTP/AVP", (true, true, true)),
+            ("rtp/avpf", (true, true, true)),
+            ("RTP/SAVP", (true, true, false)),
+            ("RTP/SAVPF", (true, true, false)),
+            ("UDP/TLS/RTP/SAVP", (true, true, false)),
+            ("UDP/TLS/RTP/SAVPF", (true, true, false)),
+            ("udptl", (true, false, false)),
+            ("UDP", (true, false, false)),
+            ("UDP/DTLS/SCTP", (true, false, false)),
+            ("TCP", (false, false, false)),
+            ("TCP/RTP/AVP", (false, false, false)),
+            ("TCP/TLS/RTP/SAVPF", (false, false, false)),
+            ("TCP/MSRP", (false, false, false)),
+            ("tcptl", (false, false, false)),
+            ("UDPX", (false, false, false)),
+        ] {
+            let stream = stream("", &format!("m=audio 1 {protocol} 0"));
+            assert_eq!((stream.is_udp, stream.is_rtp, stream.g711.is_some()), expected, "{protocol}");
+        }
+    }
+
+    #[test]
+    fn the_first_g711_format_is_found() {
+        let told = |media: &str, formats: &str, maps: &str| {
+            stream("", &format!("m={media} 1 RTP/AVP {formats}\n{maps}"))
+                .g711
+                .map(|g711| (g711.payload_type, g711.law))
+        };
+        assert_eq!(told("audio", "0 8", ""), Some((0, Law::Mu)));
+        assert_eq!(told("AUDIO", "18 8 0", ""), Some((8, Law::A)));
+        let maps = "a=rtpmap:98 pcmu/8000\na=rtpmap:97 PCMA/8000/1\na=rtpmap:0 PCMU/8000\n";
+        assert_eq!(told("audio", "18 97 98 0", maps), Some((97, Law::A)));
+        assert_eq!(told("audio", "18 98 97 0", maps), Some((98, Law::Mu)));
+        assert_eq!(told("audio", "18 0 97", maps), Some((0, Law::Mu)));
+        // Not of the list, at another clock, stereo, no such payload type, another name for 8.
+        for maps in [
+            "a=rtpmap:97 PCMA/8000",
+            "a=rtpmap:96 PCMA/16000",
+            "a=rtpmap:96 PCMA/8000/2",
+            "a=rtpmap:96 PCMA",
+            "a=rtpmap:200 PCMA/8000",
+            "a=rtpmap:8 PCMU/8000",
+            "a=fmtp:96 PCMA/8000",
+        ] {
+            assert_eq!(told("audio", "96 200", maps), None, "{maps}");
+        }
+        assert_eq!(told("audio", "8", "a=rtpmap:8 PCMU/8000"), Some((8, Law::A)));
+        assert_eq!(told("video", "0", ""), None);
+    }
+
+    #[test]
+    fn the_clock_is_that_of_the_first_format() {
+        let told =
+            |formats: &str, maps: &str| stream("", &format!("m=audio 1 RTP/AVP {formats}\n{maps}")).clock_hz;
+        for (formats, maps, expected) in [
+            ("0 96", "a=rtpmap:96 opus/48000/2", 8_000),
+            ("96 0", "a=rtpmap:96 opus/48000/2", 48_000),
+            ("96 97", "a=rtpmap:97 opus/48000/2\na=rtpmap:96 speex/16000", 16_000),
+            ("9", "", 8_000),
+            ("31", "", 90_000),
+            ("10", "", 44_100),
+            ("96", "", 8_000),
+            ("96", "a=rtpmap:96 x/0", 8_000),
+            ("96", "a=rtpmap:96 x/99999999999", 8_000),
+            ("x", "", 8_000),
+            ("", "", 8_000),
+        ] {
+            assert_eq!(told(formats, maps), expected, "{formats} {maps}");
+        }
+        assert_eq!(stream("", "m=image 1 udptl 31").clock_hz, 8_000);
+    }
+
+    #[test]
+    fn the_relay_sends_where_a_stream_wants_to_be_sent_to() {
+        let place = |text: &str| Some(text.parse::<SocketAddr>().expect("a place"));
+        let told = |lines: &str| {
+            let remote = stream("c=IN IP4 10.0.0.2\n", lines).remote(HOST);
+            assert_eq!(remote.host, HOST);
+            (remote.rtp, remote.rtcp)
+        };
+        let audio = "m=audio 4000 RTP/AVP 0\n";
+        let with = |lines: &str| told(&format!("{audio}{lines}"));
+        let rtp = place("10.0.0.2:4000");
+        assert_eq!(with(""), (rtp, place("10.0.0.2:4001")));
+        assert_eq!(with("a=rtcp:4009"), (rtp, place("10.0.0.2:4009")));
+        assert_eq!(with("a=rtcp:4009 IN IP4 10.0.0.9"), (rtp, place("10.0.0.9:4009")));
+        assert_eq!(with("a=rtcp:4009\na=rtcp-mux"), (rtp, rtp));
+        assert_eq!(with("a=rtcp:0"), (rtp, None));
+        assert_eq!(with("a=rtcp:4009 IN IP4 0.0.0.0"), (rtp, None));
+        assert_eq!(with("c=IN IP6 2001:db8::1"), (place("[2001:db8::1]:4000"), place("[2001:db8::1]:4001")));
+        assert_eq!(with("c=IN IP6 ::ffff:10.0.0.3").0, place("10.0.0.3:4000"));
+        for nowhere in ["0.0.0.0", "::", "phone.example", "224.2.1.1/127", "255.255.255.255", "ff02::1"] {
+            assert_eq!(with(&format!("c=IN IP4 {nowhere}")), (None, None), "{nowhere}");
+        }
+        assert_eq!(told("m=audio 0 RTP/AVP 0\na=rtcp:4009"), (None, None));
+        assert_eq!(told("m=audio 65535 RTP/AVP 0"), (place("10.0.0.2:65535"), None));
+        assert_eq!(told("m=image 4000 udptl t38"), (rtp, None));
+        assert_eq!(told("m=image 4000 TCP t38"), (None, None));
+    }
+}

@@ -273,4 +273,80 @@ mod tests {
              m=a 30004 UDP x"
         );
     }
+
+    #[test]
+    fn a_stream_without_an_address_gets_one_where_it_needs_one() {
+        let text = "v=0\r\no=- 1 1 IN IP4 a\r\nm=audio 4000 RTP/AVP 0\r\ni=x\r\na=ptime:20\r\nm=audio 0 RTP/AVP 0\r\n\
+                    m=audio 4000 RTP/AVP 0\r\na=x\r\nc=IN IP4 b\r\nm=audio 4000 RTP/AVP 0\r\n\
+                    m=audio 4000 RTP/AVP 0";
+        let connection = "c=IN IP4 192.0.2.1\r\n";
+        assert_eq!(
+            told(text, &[30_000, 30_002, 30_004, 0, 30_008]),
+            format!(
+                "v=0\r\no=- 7 7 IN IP4 192.0.2.1\r\nm=audio 30000 RTP/AVP 0\r\ni=x\r\n{connection}a=ptime:20\r\n\
+                 m=audio 0 RTP/AVP 0\r\nm=audio 30004 RTP/AVP 0\r\na=x\r\n{connection}m=audio 0 RTP/AVP 0\r\n\
+                 m=audio 30008 RTP/AVP 0\r\n{connection}"
+            )
+        );
+        // The last line's end is what a line behind it needs.
+        let session = told("v=0\nc=IN IP4 a\nm=audio 4000 RTP/AVP 0", &[30_000]);
+        assert_eq!(session, "v=0\no=- 7 7 IN IP4 192.0.2.1\nc=IN IP4 192.0.2.1\nm=audio 30000 RTP/AVP 0");
+    }
+
+    #[test]
+    fn the_origin_is_ours_wherever_one_stands() {
+        let own = "o=- 7 7 IN IP4 192.0.2.1";
+        for (text, expected) in [
+            ("v=0", format!("v=0\r\n{own}\r\n")),
+            ("\nv=0\ns=-\n", format!("\nv=0\n{own}\ns=-\n")),
+            ("v=0\ns=-\no=x", format!("v=0\ns=-\n{own}")),
+            ("v=0\no=x\ns=-\no=y\n", format!("v=0\n{own}\ns=-\n")),
+            ("v=0\rv=0\rm=a 0 b\ro=x\r", format!("v=0\r{own}\rv=0\rm=a 0 b\r")),
+        ] {
+            assert_eq!(told(text, &[]), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_old_hold_stays_one_in_our_own_family() {
+        let text = |zero: &str| {
+            format!("v=0\no=x\nc=IN IP4 {zero}\nm=audio 4000 RTP/AVP 0\nc=IN IP6 {zero}\na=rtcp:4001\n")
+        };
+        for (own, zero) in [("192.0.2.1", "IN IP4 0.0.0.0"), ("2001:db8::1", "IN IP6 ::")] {
+            for theirs in ["0.0.0.0", "::"] {
+                let family = if own.contains(':') { "IP6" } else { "IP4" };
+                assert_eq!(
+                    told_by(own, &mut Told::new(7), &text(theirs), &[30_000]),
+                    format!(
+                        "v=0\no=- 7 7 IN {family} {own}\nc={zero}\nm=audio 30000 RTP/AVP 0\nc={zero}\n\
+                         a=rtcp:30001 {zero}\n"
+                    )
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_version_steps_by_one_when_anything_but_origin_and_name_is_another() {
+        let mut session = Told::new(7);
+        let mut version = |text: &str, ports: &[u16]| {
+            let text = told_by("192.0.2.1", &mut session, text, ports);
+            let origin = format!("o=- 7 {} IN IP4 192.0.2.1", session.version);
+            assert!(text.lines().any(|line| line == origin), "{text}");
+            session.version
+        };
+        assert_eq!(version(PHONE, &[30_000]), 7);
+        assert_eq!(version(PHONE, &[30_000]), 7);
+        assert_eq!(version(&PHONE.replace("8000 1", "8000 2").replace("s=call", "s=hold"), &[30_000]), 7);
+        // Where the party is, nobody is told.
+        assert_eq!(version(&PHONE.replace("10.0.0.", "10.9.9."), &[30_000]), 7);
+        assert_eq!(version(&PHONE.replace("4000/2", "5000"), &[30_000]), 7);
+        assert_eq!(version(&PHONE.replace("sendonly", "inactive"), &[30_000]), 8);
+        assert_eq!(version(&PHONE.replace("sendonly", "inactive"), &[30_000]), 8);
+        assert_eq!(version(PHONE, &[30_000]), 9);
+        assert_eq!(version(PHONE, &[30_002]), 10);
+        assert_eq!(version(PHONE, &[0]), 11);
+        assert_eq!(version(&PHONE.replace("10.0.0.6/127", "0.0.0.0"), &[30_002]), 12);
+        assert_eq!(version(&format!("{PHONE} "), &[30_002]), 13);
+    }
 }
