@@ -8,6 +8,7 @@ pub mod audit;
 pub mod callee;
 pub mod caller;
 pub mod digest;
+pub mod engine;
 pub mod group;
 pub mod keeper;
 pub mod party;
@@ -18,6 +19,7 @@ pub mod scene;
 pub mod sip;
 pub mod trace;
 
+use engine::Engine;
 use keeper::Keeper;
 use peer::{Peer, Setup};
 use record::Posted;
@@ -49,6 +51,7 @@ pub struct Lab {
     pub shards: Vec<Shard>,
     pub trace: Vec<Entry>,
     pub keeper: Keeper,
+    pub engine: Engine,
     /// The legs that ended, in order.
     pub records: Vec<Posted>,
     setup: Setup,
@@ -84,6 +87,7 @@ impl Lab {
             shards,
             trace: Vec::new(),
             keeper,
+            engine: Engine::new(),
             records: Vec::new(),
             setup,
             now_ms: 0,
@@ -236,7 +240,11 @@ impl Lab {
         let letters: Vec<Letter> = self.shards[number].outbox().letters().collect();
         for letter in letters {
             let Some(letter) = self.file(letter) else { continue };
-            if let Some(mail) = self.keeper.receive(number, letter, self.unix()) {
+            let mail = match self.engine.receive(number, letter) {
+                Ok(mail) => mail,
+                Err(letter) => self.keeper.receive(number, letter, self.unix()),
+            };
+            if let Some(mail) = mail {
                 self.deliver(number, mail);
             }
         }
@@ -277,6 +285,16 @@ impl Lab {
     pub fn release_letters(&mut self) {
         for (number, letter) in std::mem::take(&mut self.keeper.held) {
             if let Some(mail) = self.keeper.answer(letter, self.unix()) {
+                self.deliver(number, mail);
+            }
+        }
+    }
+
+    /// The engine says what it laid aside, the first thing first, so many of them.
+    pub fn release_engine(&mut self, count: usize) {
+        let held: Vec<(usize, Letter)> = self.engine.held.drain(..count).collect();
+        for (number, letter) in held {
+            if let Some(mail) = self.engine.answer(&letter) {
                 self.deliver(number, mail);
             }
         }
@@ -379,6 +397,7 @@ impl Lab {
         }
         assert_eq!((self.calls(), self.transactions()), (0, 0), "left; next due: {:?}", self.next_due_ms());
         let is_empty = self.shards.iter().all(Shard::is_empty);
+        assert_eq!(self.engine.sessions, Vec::<String>::new(), "calls that the engine still has");
         assert!(is_empty, "legs, timers or kept bytes left; next due: {:?}", self.next_due_ms());
         audit::metrics(&self.metrics(), &self.trace);
         audit::trace(&self.trace, self.setup.settings.timers.t1x64_ms().into());
