@@ -18,6 +18,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 use stores::process::{Phone, Server, run};
 use stores::wait_until;
 use tempfile::TempDir;

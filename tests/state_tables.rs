@@ -4,6 +4,7 @@
 use ringway::call::state::{CallAction, CallEvent, CallState, LegAction, LegEvent, LegState};
 use ringway::call::state::{ReinviteAction, ReinviteEvent, ReinviteState};
 use ringway::call::state::{call_step, leg_step, reinvite_step};
+use ringway::media::latch;
 use ringway::transaction::{Effect, Step};
 use ringway::transaction::{invite_client, invite_server, non_invite_client, non_invite_server};
 use std::fmt::{Debug, Write as _};
@@ -79,6 +80,26 @@ const REINVITE_EVENTS: [ReinviteEvent; 10] = [
     ReinviteEvent::CallOver,
 ];
 
+const LATCH_STATES: [latch::State; 4] =
+    [latch::State::Closed, latch::State::Learning, latch::State::Learned, latch::State::Signalled];
+
+const LATCH_EVENTS: [latch::Event; 5] = [
+    latch::Event::Signalled,
+    latch::Event::Source,
+    latch::Event::Continued,
+    latch::Event::Host,
+    latch::Event::Elsewhere,
+];
+
+const LATCH_RULES: [latch::Rule; 6] = [
+    latch::Rule::Off,
+    latch::Rule::First,
+    latch::Rule::Moving,
+    latch::Rule::Tasting,
+    latch::Rule::Sated,
+    latch::Rule::Chosen,
+];
+
 /// Stops compiling when a state or an event is added, so that it is added to the lists above.
 const fn are_all_listed(call: (CallState, CallEvent), leg: (LegState, LegEvent)) {
     use {CallEvent as CE, CallState as CS, LegEvent as LE, LegState as LS};
@@ -112,6 +133,21 @@ const fn are_all_listed_too(state: ReinviteState, event: ReinviteEvent) {
     }
 }
 
+/// The same for latches.
+const fn are_latches_listed(state: latch::State, rule: latch::Rule, event: latch::Event) {
+    use latch::{Event as E, Rule as R, State as S};
+    match state {
+        S::Closed | S::Learning | S::Learned | S::Signalled => {}
+    }
+    match rule {
+        R::Off | R::First | R::Moving | R::Tasting | R::Sated | R::Chosen => {}
+    }
+    match event {
+        E::Signalled | E::Source | E::Continued | E::Host | E::Elsewhere => {}
+    }
+}
+
+const _: () = are_latches_listed(LATCH_STATES[0], LATCH_RULES[0], LATCH_EVENTS[0]);
 const _: () = are_all_listed_too(REINVITE_STATES[0], REINVITE_EVENTS[0]);
 const _: () = are_all_listed((CALL_STATES[0], CALL_EVENTS[0]), (LEG_STATES[0], LEG_EVENTS[0]));
 
@@ -223,6 +259,16 @@ fn the_re_invite_is_as_reviewed() {
     let step = |state, event| debug(reinvite_step(state, event));
     let source = "RFC 3261 §14 between two dialogs; the server side of Figure 7, the client side of Figure 5";
     compare("reinvite.txt", source, &table(&REINVITE_STATES, &REINVITE_EVENTS, step));
+}
+
+#[test]
+fn the_latch_of_media_is_as_reviewed() {
+    let mut tables = String::new();
+    for rule in LATCH_RULES {
+        writeln!(tables, "{rule:?}").expect("writing to a String");
+        tables += &table(&LATCH_STATES, &LATCH_EVENTS, |state, event| debug(latch::step(state, rule, event)));
+    }
+    compare("media_latch.txt", "From where media is taken, by rule: media::latch", &tables);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use crate::digest::Algorithm;
 use crate::numbers::Numbers;
-use crate::plan::{Flow, Hangup, Plan};
+use crate::plan::{Codec, Flow, Hangup, Plan, Rtp};
+use crate::sound;
 use crate::subscribers::Subscribers;
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddrV4;
@@ -54,8 +55,9 @@ pub struct Options {
     /// How long the target rings before it answers.
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
     pub target_ring: Duration,
-    /// How long an answered call is held.
-    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
+    /// How long an answered call is held: 0, with --rtp 5s, unless it is given.
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration, hide_default_value = true)]
+    #[arg(default_value_if("rtp", clap::builder::ArgPredicate::IsPresent, "5s"))]
     pub hold: Duration,
     /// Who sends BYE: the caller, or whoever answered.
     #[arg(long, value_enum, default_value = "target")]
@@ -104,7 +106,8 @@ pub struct Options {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub threads: u8,
     /// Let datagrams gather for so long between two looks at the sockets: less CPU per call, and latencies
-    /// longer by up to so much for each phone on the way. By default 0 at low rates, 250us at high ones.
+    /// longer by up to so much for each phone on the way. By default 0 at low rates and with --rtp, 250us at
+    /// high ones.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub poll: Option<Duration>,
     /// CPUs to pin the threads to, in order: 1 or 2,3.
@@ -140,11 +143,57 @@ pub struct Options {
     /// How long each step of --find-max lasts, at least 5s.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = step)]
     pub step: Duration,
+    #[command(flatten)]
+    pub sound: SoundOptions,
+}
+
+/// What the calls sound like.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Sound")]
+pub struct SoundOptions {
+    /// Answered calls have sound: caller and answerer send each other G.711, a packet each 20 ms for the time
+    /// of --hold, from a port of their own each to where the server's SDP says, then BYE follows 200 ms later.
+    /// Each packet says of which call it is and when it left. Calls at a time: rate × hold; 1,500 of them:
+    /// --rate 500 --calls 1500 --hold 30s, or --rate 50 --hold 30s for as long as --duration says.
+    ///
+    /// The run has failed (exit status 1, unless --allow-failures) when packets were lost (see
+    /// --rtp-loss-max), were not as they were sent, were of another call, came from another place than the
+    /// SDP names or more than 200 ms after the end of the call, or when one side heard nothing. Packets out
+    /// of order and duplicates are counted only. There is no RTCP.
+    #[arg(long, conflicts_with = "find_max")]
+    pub rtp: bool,
+    /// What the packets hold.
+    #[arg(long, value_enum, default_value = "pcma", requires = "rtp")]
+    pub rtp_codec: Codec,
+    /// The first RTP port, even. The callers' are the even ones from here on, on the callers' address; behind
+    /// them come those of who answers, on theirs.
+    #[arg(long, value_name = "PORT", default_value_t = 10_000, requires = "rtp", value_parser = rtp_base)]
+    pub rtp_base: u16,
+    /// RTP ports, and sockets, of the callers, and as many of who answers: one for each call at a time, and
+    /// for 2 s after it, in which packets that come too late are counted. By default what rate, --ring,
+    /// --target-ring and --hold need.
+    #[arg(long, value_name = "N", requires = "rtp", value_parser = clap::value_parser!(u16).range(1..=13_000))]
+    pub rtp_ports: Option<u16>,
+    /// How long both sides go on sending when their call is over, at most 1.5s. Through a server that relays
+    /// media none of it may arrive; phones whose media goes past the server hear all of it.
+    #[arg(long, value_name = "TIME", default_value = "0", requires = "rtp", value_parser = tail)]
+    pub rtp_tail: Duration,
+    /// The share of lost packets that is no failure: 0.001 is one in a thousand.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, requires = "rtp", value_parser = share)]
+    pub rtp_loss_max: f64,
 }
 
 impl Options {
     /// The plan that the flags ask for.
     pub fn plan(&self) -> Plan {
+        let mut plan = self.plan_without_ports();
+        if let (Some(rtp), None) = (&plan.rtp, self.sound.rtp_ports) {
+            plan.rtp = Some(Rtp { ports: sound::ports_for(&plan), ..rtp.clone() });
+        }
+        plan
+    }
+
+    fn plan_without_ports(&self) -> Plan {
         Plan {
             flow: self.flow,
             hangup: self.hangup,
@@ -162,7 +211,7 @@ impl Options {
             expires_s: self.expires,
             rate: self.rate,
             duration_ns: ns(self.duration),
-            calls: self.calls.unwrap_or(u64::MAX),
+            calls: if self.ladder { 1 } else { self.calls.unwrap_or(u64::MAX) },
             ring_ns: ns(self.ring),
             target_ring_ns: ns(self.target_ring),
             hold_ns: ns(self.hold),
@@ -173,6 +222,19 @@ impl Options {
             threads: usize::from(self.threads),
             cpus: self.cpus.clone(),
             check: !self.no_check,
+            rtp: self.sound.rtp.then(|| self.sound.rtp()),
+        }
+    }
+}
+
+impl SoundOptions {
+    fn rtp(&self) -> Rtp {
+        Rtp {
+            codec: self.rtp_codec,
+            base: self.rtp_base,
+            ports: self.rtp_ports.unwrap_or(1),
+            tail_ns: ns(self.rtp_tail),
+            loss_max: self.rtp_loss_max,
         }
     }
 }
@@ -207,6 +269,25 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 fn step(text: &str) -> Result<Duration, String> {
     let step = duration(text)?;
     if step < Duration::from_secs(5) { Err("a step lasts at least 5s".into()) } else { Ok(step) }
+}
+
+/// A tail must be over before its ports are another call's.
+fn tail(text: &str) -> Result<Duration, String> {
+    let tail = duration(text)?;
+    if tail > Duration::from_millis(1500) { Err("a tail lasts at most 1.5s".into()) } else { Ok(tail) }
+}
+
+/// Ports stand in the messages with five digits.
+fn rtp_base(text: &str) -> Result<u16, String> {
+    match text.parse::<u16>() {
+        Ok(port) if port >= 10_000 && port.is_multiple_of(2) => Ok(port),
+        _ => Err("an even port from 10000 on".into()),
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| format!("`{text}` is not a share; write 0.001 for one in a thousand"))
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -267,6 +348,27 @@ mod tests {
         let plan = cli.options.plan();
         assert_eq!((plan.flow, plan.hangup, plan.threads), (Flow::Cfna408, Hangup::Target, 1));
         assert_eq!(plan.callee.to_string(), "127.0.0.136:5060");
+    }
+
+    #[test]
+    fn sound_is_off_unless_asked_for_and_brings_a_time_to_talk() {
+        let plan = |flags: &[&str]| {
+            let cli = Cli::try_parse_from(["loadgen"].iter().chain(flags)).expect("good flags");
+            cli.options.plan()
+        };
+        let silent = plan(&[]);
+        assert!(silent.rtp.is_none());
+        assert_eq!(silent.talk_ns(), 0);
+        let plain = plan(&["--rtp", "--rate", "100"]);
+        assert_eq!((plain.hold_ns, plain.talk_ns()), (5_000_000_000, 5_200_000_000));
+        let rtp = plain.rtp.expect("sound");
+        assert_eq!((rtp.codec, rtp.base, rtp.tail_ns), (Codec::Pcma, 10_000, 0));
+        assert_eq!(rtp.ports, 918, "100/s for 5.2 s and the 2 s behind it, a second and a tenth to spare");
+        let few = plan(&["--rtp", "--calls", "7", "--hold", "1s"]);
+        assert_eq!((few.hold_ns, few.rtp.map(|rtp| rtp.ports)), (1_000_000_000, Some(7)));
+        let told = plan(&["--rtp", "--rtp-ports", "300", "--rtp-codec", "pcmu"]).rtp.expect("sound");
+        assert_eq!((told.ports, told.payload_type()), (300, 0));
+        assert!(Cli::try_parse_from(["loadgen", "--rtp-ports", "300"]).is_err(), "without --rtp");
     }
 
     #[test]

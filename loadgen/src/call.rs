@@ -1,6 +1,7 @@
 //! What the three phones share: the identity of a call, the ways in which it can fail, and what the called
 //! parties tell the caller, who keeps the account.
 
+use crate::media::Media;
 use crate::outbox::Outbox;
 use crate::plan::Party;
 use crate::slab::Handle;
@@ -93,6 +94,8 @@ pub enum Failure {
     NoChallenge,
     ContactMissing,
     NobodyIdle,
+    NoRtpPort(Who),
+    NoAudioAddress(Who),
 }
 
 /// One of the three phones.
@@ -152,6 +155,10 @@ impl std::fmt::Display for Failure {
             Failure::NoChallenge => write!(f, "wrong header: 401 without a challenge that can be answered"),
             Failure::ContactMissing => write!(f, "wrong header: 200 to REGISTER without the phone's Contact"),
             Failure::NobodyIdle => write!(f, "not begun: every number still waited for its last answer"),
+            Failure::NoRtpPort(who) => write!(f, "no RTP port was free for the {who}: see --rtp-ports"),
+            Failure::NoAudioAddress(who) => {
+                write!(f, "wrong description: no IPv4 address and port for the {who}'s audio")
+            }
         }
     }
 }
@@ -178,6 +185,7 @@ pub struct Context<'a> {
     pub out: &'a mut Outbox,
     pub tally: &'a mut Tally,
     pub reports: &'a mut Vec<LegReport>,
+    pub media: &'a mut Media,
 }
 
 #[cfg(test)]

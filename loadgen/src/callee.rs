@@ -9,10 +9,12 @@
 //!                  Rejected ────────────────────────▶ (gone)
 //! ```
 
-use crate::call::{Context, Failure, Id, LegEvent, LegReport, Origin};
+use crate::call::{Context, Failure, Id, LegEvent, LegReport, Origin, Who};
+use crate::media::Claim;
 use crate::message::{self, CalleeTexts};
 use crate::plan::{Flow, Hangup, Part, Party, Plan, T1_NS, T2_NS};
 use crate::recent::Recent;
+use crate::sdp;
 use crate::slab::{Handle, Slab};
 use crate::tally::{Latency, Tally};
 use crate::wheel::{Entry, Timer, Wheel};
@@ -54,6 +56,9 @@ struct Leg {
     status: u16,
     /// Where the INVITE came from: responses go there.
     source: SocketAddrV4,
+    /// Where the offer wants sound, and the port that ours has.
+    far: Option<SocketAddrV4>,
+    claim: Option<Claim>,
     /// What all responses to the INVITE hold.
     head: Vec<u8>,
     /// BYE as it is to be sent, and where to.
@@ -75,10 +80,27 @@ impl Default for Leg {
             interval_ns: 0,
             status: 0,
             source: nowhere,
+            far: None,
+            claim: None,
             head: Vec::new(),
             bye: Vec::new(),
             bye_to: nowhere,
         }
+    }
+}
+
+impl Leg {
+    /// Takes a port for the sound of an answered call; false: there is none.
+    fn claim_port(&mut self, ctx: &mut Context<'_>) -> bool {
+        let who = Who::from(self.party);
+        if self.far.is_none() {
+            self.failure.get_or_insert(Failure::NoAudioAddress(who));
+        }
+        self.claim = ctx.media.claim(false, self.call, self.far);
+        if self.claim.is_none() {
+            self.failure.get_or_insert(Failure::NoRtpPort(who));
+        }
+        self.claim.is_some()
     }
 }
 
@@ -211,6 +233,8 @@ impl Callee {
         leg.interval_ns = 0;
         leg.status = 0;
         leg.source = source;
+        leg.far = plan.rtp.as_ref().and_then(|_| sdp::audio_address(invite.body()));
+        leg.claim = None;
         leg.head.clear();
         leg.bye.clear();
         let id = Id { origin, handle };
@@ -220,10 +244,10 @@ impl Callee {
             line.texts.bye(&mut leg.bye, id, invite);
             leg.bye_to = message::callee_next_hop(invite).unwrap_or(source);
         }
-        ctx.out.send(line.socket, source, handle, |out| line.texts.respond(out, 100, &leg.head));
+        ctx.out.send(line.socket, source, handle, |out| line.texts.respond(out, 100, &leg.head, 0));
         let rings = part != Part::Rejects(486);
         if rings {
-            ctx.out.send(line.socket, source, handle, |out| line.texts.respond(out, 180, &leg.head));
+            ctx.out.send(line.socket, source, handle, |out| line.texts.respond(out, 180, &leg.head, 0));
         }
         let ring_ns = plan.ring_ns(party);
         match part {
@@ -240,8 +264,11 @@ impl Callee {
     }
 
     /// Sends the final response for the first time.
-    fn finalize(&mut self, ctx: &mut Context<'_>, handle: Handle, status: u16) {
+    fn finalize(&mut self, ctx: &mut Context<'_>, handle: Handle, mut status: u16) {
         let Some(leg) = self.legs.get_mut(handle) else { return };
+        if status == 200 && self.plan.rtp.is_some() && !leg.claim_port(ctx) {
+            status = 486;
+        }
         leg.state = if status < 300 { State::Answered } else { State::Rejected };
         leg.status = status;
         leg.interval_ns = T1_NS;
@@ -267,7 +294,10 @@ impl Callee {
             State::Talking | State::HangingUp => return,
         };
         if let Some(line) = line {
-            ctx.out.send(line.socket, leg.source, handle, |out| line.texts.respond(out, status, &leg.head));
+            let port = leg.claim.map_or(0, |claim| claim.port);
+            ctx.out.send(line.socket, leg.source, handle, |out| {
+                line.texts.respond(out, status, &leg.head, port)
+            });
         }
     }
 
@@ -283,11 +313,14 @@ impl Callee {
             State::Answered => {
                 leg.state = State::Talking;
                 leg.interval_ns = 0;
+                if let Some(claim) = leg.claim {
+                    ctx.media.start(claim, ctx.now_ns);
+                }
                 if self.plan.hangup == Hangup::Caller {
-                    leg.expires_ns = ctx.now_ns + self.plan.hold_ns + self.plan.timeout_ns;
+                    leg.expires_ns = ctx.now_ns + self.plan.talk_ns() + self.plan.timeout_ns;
                     self.wheel.set(&mut leg.timer, handle, leg.expires_ns);
-                } else if self.plan.hold_ns > 0 {
-                    self.wheel.set(&mut leg.timer, handle, ctx.now_ns + self.plan.hold_ns);
+                } else if self.plan.talk_ns() > 0 {
+                    self.wheel.set(&mut leg.timer, handle, ctx.now_ns + self.plan.talk_ns());
                 } else {
                     self.hang_up(ctx, handle);
                 }
@@ -386,6 +419,9 @@ impl Callee {
     fn end(&mut self, ctx: &mut Context<'_>, handle: Handle, failure: Option<Failure>) {
         let Some(leg) = self.legs.get_mut(handle) else { return };
         let failure = leg.failure.or(failure);
+        if let Some(claim) = leg.claim.take() {
+            ctx.media.end(claim, ctx.now_ns);
+        }
         match leg.call {
             Some(call) => {
                 let event = LegEvent::Ended(failure);

@@ -9,8 +9,10 @@
 //! ```
 
 use crate::call::{Context, Failure, Id, LegEvent, LegReport, Origin, Who};
+use crate::media::Claim;
 use crate::message::{self, CallerTexts};
 use crate::plan::{Flow, Hangup, Party, Plan, T1_NS, T2_NS};
+use crate::sdp;
 use crate::slab::{Handle, Slab};
 use crate::tally::Latency;
 use crate::wheel::{Entry, Timer, Wheel};
@@ -64,6 +66,8 @@ struct Call {
     added_ns: u64,
     /// A digest of the first To tag; 0: none yet.
     to_tag: u64,
+    /// The port that its sound has.
+    claim: Option<Claim>,
     /// BYE as it is to be sent, and where to.
     bye: Vec<u8>,
     bye_to: SocketAddrV4,
@@ -83,8 +87,34 @@ impl Default for Call {
             bye_ns: 0,
             added_ns: 0,
             to_tag: 0,
+            claim: None,
             bye: Vec::new(),
             bye_to: SocketAddrV4::new([0, 0, 0, 0].into(), 0),
+        }
+    }
+}
+
+impl Call {
+    /// What stands in the offer; 0: no port of its own.
+    fn port(&self) -> u16 {
+        self.claim.map_or(0, |claim| claim.port)
+    }
+
+    /// Sends sound to where the answer wants it.
+    fn talk(&mut self, ctx: &mut Context<'_>, answer: &[u8]) {
+        let Some(claim) = self.claim else { return };
+        match sdp::audio_address(answer) {
+            Some(far) => {
+                ctx.media.aim(claim, far);
+                ctx.media.start(claim, ctx.now_ns);
+            }
+            None => _ = self.failure.get_or_insert(Failure::NoAudioAddress(Who::Caller)),
+        }
+    }
+
+    fn fall_silent(&mut self, ctx: &mut Context<'_>) {
+        if let Some(claim) = self.claim.take() {
+            ctx.media.end(claim, ctx.now_ns);
         }
     }
 }
@@ -152,7 +182,18 @@ impl Caller {
     /// Places a call that was meant to be placed at `intended_ns`.
     pub fn start(&mut self, ctx: &mut Context<'_>, intended_ns: u64) {
         let socket = self.socket;
+        ctx.tally.started += 1;
         let (handle, call) = self.calls.claim();
+        let id = Id { origin: self.origin, handle };
+        call.claim = None;
+        if self.plan.rtp.is_some() {
+            call.claim = ctx.media.claim(true, Some(id), None);
+            if call.claim.is_none() {
+                ctx.tally.end(ctx.now_ns, Some(Failure::NoRtpPort(Who::Caller)));
+                self.calls.release(handle);
+                return;
+            }
+        }
         call.state = State::Calling;
         call.seen = Seen::default();
         call.failure = None;
@@ -164,9 +205,8 @@ impl Caller {
         call.expires_ns = ctx.now_ns + self.plan.timeout_ns;
         call.interval_ns = T1_NS;
         self.wheel.set(&mut call.timer, handle, ctx.now_ns + T1_NS);
-        let id = Id { origin: self.origin, handle };
-        ctx.out.send(socket, self.plan.server, handle, |out| self.texts[socket].invite(out, id));
-        ctx.tally.started += 1;
+        let port = call.port();
+        ctx.out.send(socket, self.plan.server, handle, |out| self.texts[socket].invite(out, id, port));
     }
 
     /// A message that came in by the caller socket `socket`.
@@ -291,18 +331,19 @@ impl Caller {
         ctx.tally.answered += 1;
         call.state = State::Talking;
         call.interval_ns = 0;
+        call.talk(ctx, response.body());
         // An answer that the flow does not foresee is hung up on at once.
         let foreseen = plan.flow.expected_final() == 200;
         if foreseen && plan.hangup == Hangup::Target {
-            call.expires_ns = ctx.now_ns + plan.hold_ns + plan.timeout_ns;
+            call.expires_ns = ctx.now_ns + plan.talk_ns() + plan.timeout_ns;
             self.wheel.set(&mut call.timer, handle, call.expires_ns);
             return;
         }
         call.bye.clear();
         self.texts[usize::from(call.socket)].bye(&mut call.bye, id, response);
         call.bye_to = message::caller_next_hop(response).unwrap_or(plan.server);
-        if foreseen && plan.hold_ns > 0 {
-            self.wheel.set(&mut call.timer, handle, ctx.now_ns + plan.hold_ns);
+        if foreseen && plan.talk_ns() > 0 {
+            self.wheel.set(&mut call.timer, handle, ctx.now_ns + plan.talk_ns());
         } else {
             self.hang_up(ctx, handle);
         }
@@ -409,6 +450,7 @@ impl Caller {
         let Some(call) = self.calls.get_mut(handle) else { return };
         let callee_pending = !call.seen.callee_ended;
         let target_pending = self.plan.flow.forwards() && !call.seen.target_ended;
+        call.fall_silent(ctx);
         if call.failure.is_some() || !self.marked || !(callee_pending || target_pending) {
             ctx.tally.end(ctx.now_ns, call.failure);
             self.calls.release(handle);
@@ -476,7 +518,9 @@ impl Caller {
         match call.state {
             State::Calling => {
                 own.invite += 1;
-                ctx.out.send(socket, self.plan.server, handle, |out| self.texts[socket].invite(out, id));
+                let port = call.port();
+                ctx.out
+                    .send(socket, self.plan.server, handle, |out| self.texts[socket].invite(out, id, port));
             }
             State::Cancelling => {
                 own.cancel += 1;
@@ -508,6 +552,7 @@ impl Caller {
             State::Over if !call.seen.callee_ended => Failure::LegMissing(Who::Callee),
             State::Over => Failure::LegMissing(Who::Target),
         };
+        call.fall_silent(ctx);
         ctx.tally.end(ctx.now_ns, Some(call.failure.unwrap_or(failure)));
         self.calls.release(handle);
     }
@@ -516,6 +561,7 @@ impl Caller {
     pub fn abandon(&mut self, ctx: &mut Context<'_>) {
         for handle in self.calls.handles() {
             let Some(call) = self.calls.get_mut(handle) else { continue };
+            call.fall_silent(ctx);
             ctx.tally.end(ctx.now_ns, Some(call.failure.unwrap_or(Failure::Unfinished)));
             self.calls.release(handle);
         }

@@ -104,6 +104,7 @@ fn plan() -> Result<Plan, String> {
         threads: 1,
         cpus: Vec::new(),
         check: true,
+        rtp: None,
     })
 }
 

@@ -178,7 +178,7 @@ pub fn find_max(plan: &Plan, step_ns: u64, watch: Watch) -> Result<Option<(Repor
             rate,
             calls: u64::MAX,
             duration_ns: step_ns,
-            drain_ns: DRAIN_NS + plan.ring_ns + plan.target_ring_ns + plan.hold_ns,
+            drain_ns: DRAIN_NS + plan.ring_ns + plan.target_ring_ns + plan.talk_ns(),
             ..plan.clone()
         });
         let outcome = run::run(&plan, watch)?;

@@ -12,6 +12,7 @@ use crate::pacer::Pacer;
 use crate::plan::{Flow, Party, Plan};
 use crate::proc::{self, ThreadTime};
 use crate::register::Registrants;
+use crate::sound::{Pools, Sound};
 use crate::tally::Tally;
 use crate::trace::Trace;
 use crossbeam::queue::ArrayQueue;
@@ -81,6 +82,7 @@ pub struct Equipment {
     pub pacer: Option<Pacer>,
     pub cpu: Option<usize>,
     pub trace: bool,
+    pub sound: Pools,
 }
 
 /// What a thread brings home.
@@ -113,6 +115,8 @@ pub struct Lane {
     /// The sockets' own.
     addresses: Vec<SocketAddrV4>,
     roles: Vec<Role>,
+    /// Its sockets come behind the others in the poller.
+    sound: Sound,
     poller: Poller,
     receiver: Receiver,
     sender: Sender,
@@ -158,7 +162,7 @@ struct Paced {
 impl Lane {
     /// Takes the equipment over. Called on the lane's own thread.
     pub fn new(plan: &Arc<Plan>, shared: Arc<Shared>, equipment: Equipment) -> io::Result<Lane> {
-        let Equipment { lane, callers, callee, target, pacer, cpu, trace } = equipment;
+        let Equipment { lane, callers, callee, target, pacer, cpu, trace, sound } = equipment;
         if let Some(cpu) = cpu {
             os::pin_to_cpu(cpu)?;
         }
@@ -182,20 +186,23 @@ impl Lane {
         let mut line = |socket: Option<UdpSocket>, party| -> io::Result<Option<Line>> {
             let Some(socket) = socket else { return Ok(None) };
             addresses.push(local_address(&socket)?);
-            let texts = CalleeTexts::new(local_address(&socket)?);
+            let texts = CalleeTexts::new(plan, local_address(&socket)?);
             roles.push(Role::Called(party));
             sockets.push(socket);
             Ok(Some(Line { socket: sockets.len() - 1, texts }))
         };
         let callee = line(callee, Party::Callee)?;
         let target = line(target, Party::Target)?;
+        let sound = Sound::new(plan, origin, sound)?;
+        let polled: Vec<&UdpSocket> = sockets.iter().chain(sound.sockets()).collect();
         let is_called = callee.is_some() || target.is_some();
         Ok(Lane {
             number: usize::from(lane),
             stage: if originator.is_some() { Stage::Preparing } else { Stage::Playing },
             originator,
             callee: is_called.then(|| Callee::new(plan.clone(), origin, callee, target, now_ns)),
-            poller: Poller::new(&sockets)?,
+            poller: Poller::new(&polled)?,
+            sound,
             outbox: Outbox::new(sockets.len()),
             sockets,
             addresses,
@@ -233,6 +240,7 @@ impl Lane {
             } else if self.prepare(now_ns, began_ns) {
                 (began, began_ns) = (ThreadTime::now(), now_ns);
             }
+            self.sound.handle_timeout(now_ns, || self.shared.now_ns());
             self.handle_timeouts(now_ns);
             self.flush(now_ns);
             self.show(now_ns);
@@ -241,12 +249,16 @@ impl Lane {
                 let (busy, starved) = began.shares_since(now_ns.saturating_sub(began_ns));
                 self.paced = Some(Paced { at_ns: now_ns, busy, starved });
             }
-            if self.is_over(now_ns) {
+            // What comes when the calls are over is part of the account.
+            if self.is_over(now_ns) && now_ns >= self.sound.media.quiet_ns() {
                 break;
             }
             let ready = self.poller.wait(self.sleep_ns(now_ns))?;
             for i in 0..ready {
-                self.receive(self.poller.ready(i))?;
+                match self.poller.ready(i).checked_sub(self.sockets.len()) {
+                    Some(place) => self.sound.receive(place, || self.shared.now_ns())?,
+                    None => self.receive(self.poller.ready(i))?,
+                }
             }
             self.gather(now_ns);
         }
@@ -274,10 +286,12 @@ impl Lane {
         }
         self.show(end_ns);
         self.tally.datagrams_dropped = proc::datagrams_dropped(&self.addresses);
-        // A thread without callers has no pace of its own: its whole life counts.
+        self.tally.rtp = self.sound.into_account();
+        // A thread without callers has no pace of its own: its whole life counts. So it does where calls have
+        // sound, which goes on when the last one was started.
         let whole = || began.shares_since(end_ns.saturating_sub(began_ns));
         let (busy, starved) = match (&self.paced, &self.pacer) {
-            (Some(paced), Some(_)) => (paced.busy, paced.starved),
+            (Some(paced), Some(_)) if self.tally.rtp.is_none() => (paced.busy, paced.starved),
             _ => whole(),
         };
         let offered_ns = self.paced.filter(|_| self.pacer.is_some()).map_or(0, |paced| paced.at_ns);
@@ -303,7 +317,8 @@ impl Lane {
         }
         if self.stage == Stage::Preparing {
             let (out, tally, reports) = (&mut self.outbox, &mut self.tally, &mut self.reports);
-            if !originator.prepare(&mut Context { now_ns, out, tally, reports }) {
+            let media = &mut self.sound.media;
+            if !originator.prepare(&mut Context { now_ns, out, tally, reports, media }) {
                 return false;
             }
             self.stage = Stage::Ready;
@@ -331,8 +346,13 @@ impl Lane {
         if os::interrupted() {
             pacer.stop();
         }
-        let mut ctx =
-            Context { now_ns, out: &mut self.outbox, tally: &mut self.tally, reports: &mut self.reports };
+        let mut ctx = Context {
+            now_ns,
+            out: &mut self.outbox,
+            tally: &mut self.tally,
+            reports: &mut self.reports,
+            media: &mut self.sound.media,
+        };
         let mut started = 0;
         while started < STARTS_PER_PASS
             && let Some(intended_ns) = pacer.take(now_ns)
@@ -346,8 +366,13 @@ impl Lane {
     }
 
     fn handle_timeouts(&mut self, now_ns: u64) {
-        let mut ctx =
-            Context { now_ns, out: &mut self.outbox, tally: &mut self.tally, reports: &mut self.reports };
+        let mut ctx = Context {
+            now_ns,
+            out: &mut self.outbox,
+            tally: &mut self.tally,
+            reports: &mut self.reports,
+            media: &mut self.sound.media,
+        };
         if let Some(callee) = &mut self.callee {
             callee.handle_timeout(&mut ctx);
         }
@@ -381,8 +406,13 @@ impl Lane {
                 continue;
             }
             let message = self.index.message(buffer);
-            let mut ctx =
-                Context { now_ns, out: &mut self.outbox, tally: &mut self.tally, reports: &mut self.reports };
+            let mut ctx = Context {
+                now_ns,
+                out: &mut self.outbox,
+                tally: &mut self.tally,
+                reports: &mut self.reports,
+                media: &mut self.sound.media,
+            };
             match (self.roles[socket], &mut self.originator, &mut self.callee) {
                 (Role::Caller, Some(originator), _) => {
                     originator.handle_message(&mut ctx, socket, source, &message);
@@ -424,8 +454,13 @@ impl Lane {
 
     fn report(&mut self, now_ns: u64, report: LegReport) {
         let Some(originator) = &mut self.originator else { return };
-        let mut ctx =
-            Context { now_ns, out: &mut self.outbox, tally: &mut self.tally, reports: &mut self.reports };
+        let mut ctx = Context {
+            now_ns,
+            out: &mut self.outbox,
+            tally: &mut self.tally,
+            reports: &mut self.reports,
+            media: &mut self.sound.media,
+        };
         originator.handle_report(&mut ctx, report);
     }
 
@@ -489,8 +524,13 @@ impl Lane {
         if originator.live() > 0 && now_ns < paced.at_ns + self.drain_ns {
             return false;
         }
-        let mut ctx =
-            Context { now_ns, out: &mut self.outbox, tally: &mut self.tally, reports: &mut self.reports };
+        let mut ctx = Context {
+            now_ns,
+            out: &mut self.outbox,
+            tally: &mut self.tally,
+            reports: &mut self.reports,
+            media: &mut self.sound.media,
+        };
         originator.abandon(&mut ctx);
         true
     }
@@ -501,6 +541,7 @@ impl Lane {
             self.pacer.as_ref().filter(|_| self.stage == Stage::Playing).and_then(Pacer::next_ns),
             self.originator.as_ref().and_then(Originator::next_ns),
             self.callee.as_ref().and_then(Callee::next_ns),
+            self.sound.media.next_ns(),
         ];
         let next_ns = timers.into_iter().flatten().min().unwrap_or(u64::MAX);
         let longest_ns = match (&self.originator, &self.callee) {

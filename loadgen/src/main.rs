@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  args ─▶ plan ─▶ run ─▶ lane (a thread) ─▶ caller, callee (no sockets, no clock) ─▶ tally ─▶ report
-//!                          │  ▲
-//!                          ▼  │ pacer, outbox, os (batches of datagrams)
+//!                          │  ▲                       └──▶ media (the calls' sound)
+//!                          ▼  │ pacer, outbox, os (batches of datagrams), sound (its sockets)
 //! ```
 
 mod args;
@@ -16,6 +16,7 @@ mod find_max;
 mod hgrm;
 mod ladder;
 mod lane;
+mod media;
 mod message;
 mod numbers;
 mod originator;
@@ -29,8 +30,12 @@ mod progress;
 mod recent;
 mod register;
 mod report;
+mod rtp;
+mod rtp_account;
 mod run;
+mod sdp;
 mod slab;
+mod sound;
 mod subscribers;
 mod tally;
 mod template;
@@ -88,7 +93,8 @@ fn load(options: &Options) -> Result<bool, String> {
     print!("{}", report.text());
     write_files(options, &report, &outcome)?;
     let first_failed = report.first_pass.as_ref().map_or(0, |first| first.failed);
-    Ok(report.calls_failed + first_failed == 0 || options.allow_failures)
+    let is_heard = report.rtp.as_ref().is_none_or(|rtp| rtp.is_good);
+    Ok((report.calls_failed + first_failed == 0 && is_heard) || options.allow_failures)
 }
 
 /// Plays one call and draws it.
@@ -132,6 +138,11 @@ fn write_files(options: &Options, report: &Report, outcome: &Outcome) -> Result<
             let mut name = path.clone().into_os_string();
             name.push(format!(".{}.hgrm", latency.key()));
             write_file(Path::new(&name), &hgrm::text(outcome.tally.latency(*latency)))?;
+        }
+        if let Some(account) = &outcome.tally.rtp {
+            let mut name = path.clone().into_os_string();
+            name.push(".rtp.hgrm");
+            write_file(Path::new(&name), &hgrm::text(account.delays()))?;
         }
     }
     Ok(())

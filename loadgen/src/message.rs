@@ -3,12 +3,12 @@
 
 use crate::call::{ID_LENGTH, Id};
 use crate::numbers::Number;
-use crate::plan::Plan;
+use crate::plan::{Codec, Plan, Rtp};
 use crate::template::{Mark, Template};
 use ringway::sip::name_addr::split_list;
 use ringway::sip::write::Writer;
 use ringway::sip::{HeaderName, Message, NameAddr, Uri};
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
 /// The caller's CSeq number for INVITE, ACK and CANCEL; its BYE takes the next one.
@@ -34,9 +34,12 @@ const ALLOW: &str =
 
 const EMPTY_BODY: &[u8] = b"Content-Length: 0\r\n\r\n";
 
-/// What the holes of a caller's messages are: its call's [`Id`], its own number, the called one.
-fn marks(plan: &Plan) -> [Mark<'static>; 3] {
-    [("{id}", ID_LENGTH), ("{caller}", plan.callers.length()), ("{callee}", plan.callees.length())]
+/// Where an RTP port stands; the command line takes none of fewer digits.
+const PORT_MARK: Mark<'static> = ("{port}", 5);
+
+/// What the holes of a caller's messages are: its call's [`Id`], its own number, the called one, its RTP port.
+fn marks(plan: &Plan) -> [Mark<'static>; 4] {
+    [("{id}", ID_LENGTH), ("{caller}", plan.callers.length()), ("{callee}", plan.callees.length()), PORT_MARK]
 }
 
 /// What fills them.
@@ -44,13 +47,61 @@ struct Fillings {
     id: [u8; ID_LENGTH],
     caller: Number,
     callee: Number,
+    port: [u8; 5],
 }
 
 impl Fillings {
     #[inline]
-    fn parts(&self) -> [&[u8]; 3] {
-        [&self.id, self.caller.as_bytes(), self.callee.as_bytes()]
+    fn parts(&self) -> [&[u8]; 4] {
+        [&self.id, self.caller.as_bytes(), self.callee.as_bytes(), &self.port]
     }
+}
+
+/// A port in five digits.
+fn digits(port: u16) -> [u8; 5] {
+    [10_000, 1_000, 100, 10, 1].map(|place| b'0' + (port / place % 10) as u8)
+}
+
+/// A caller's offer up to the mark's value: what a phone of the lab offers, or what `rtp` can be heard and
+/// sent with.
+fn offer(ip: Ipv4Addr, rtp: Option<&Rtp>) -> String {
+    match rtp {
+        None => format!(
+            "v=0\r\no=ZED3 5525 5525 IN IP4 {ip}\r\ns=ZED3\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
+             m=audio 6510 RTP/AVP 4 18 8 0 3 101\r\na=rtpmap:4 G723/8000\r\na=rtpmap:18 G729/8000\r\n\
+             a=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:3 GSM/8000\r\n\
+             a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n{MARK}"
+        ),
+        Some(rtp) => format!("{}{MARK}", sound(ip, rtp.codec)),
+    }
+}
+
+/// A called party's answer.
+fn answer(ip: Ipv4Addr, rtp: Option<&Rtp>) -> String {
+    match rtp {
+        None => format!(
+            "v=0\r\no=ZED3 5605 5605 IN IP4 {ip}\r\ns=ZED3\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
+             m=audio 33440 RTP/AVP 18 101\r\na=rtpmap:18 G729/8000\r\n\
+             a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n"
+        ),
+        Some(rtp) => sound(ip, rtp.codec),
+    }
+}
+
+/// Of a description whose port is filled in.
+fn length(sdp: &str) -> usize {
+    let holes = sdp.matches(PORT_MARK.0).count();
+    sdp.len() - holes * PORT_MARK.0.len() + holes * PORT_MARK.1
+}
+
+/// G.711 at a port of our own.
+fn sound(ip: Ipv4Addr, codec: Codec) -> String {
+    let (port, name, payload_type) = (PORT_MARK.0, codec.name(), codec.payload_type());
+    format!(
+        "v=0\r\no=ZED3 5525 5525 IN IP4 {ip}\r\ns=ZED3\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
+         m=audio {port} RTP/AVP {payload_type} 101\r\na=rtpmap:{payload_type} {name}/8000\r\n\
+         a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\n"
+    )
 }
 
 /// A caller's messages; one per socket, whose address stands in them.
@@ -71,13 +122,8 @@ impl CallerTexts {
     pub fn new(plan: &Arc<Plan>, local: SocketAddrV4) -> CallerTexts {
         let (server, ip) = (plan.server, local.ip());
         let request_uri = format!("sip:{{callee}}@{server};transport=udp");
-        let sdp = format!(
-            "v=0\r\no=ZED3 5525 5525 IN IP4 {ip}\r\ns=ZED3\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
-             m=audio 6510 RTP/AVP 4 18 8 0 3 101\r\na=rtpmap:4 G723/8000\r\na=rtpmap:18 G729/8000\r\n\
-             a=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:3 GSM/8000\r\n\
-             a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n{MARK}"
-        );
-        let sdp_bytes = sdp.len() + ID_LENGTH + 2;
+        let sdp = offer(*ip, plan.rtp.as_ref());
+        let sdp_bytes = length(&sdp) + ID_LENGTH + 2;
         let cookie = String::from_utf8_lossy(COOKIE);
         let branch = char::from(INVITE_BRANCH);
         let via = format!("Via: SIP/2.0/UDP {local};rport;branch={cookie}");
@@ -109,11 +155,13 @@ impl CallerTexts {
 
     #[inline]
     fn fillings(&self, id: Id) -> Fillings {
-        Fillings { id: id.hex(), caller: self.plan.caller_of(id), callee: self.plan.callee_of(id) }
+        let (caller, callee) = (self.plan.caller_of(id), self.plan.callee_of(id));
+        Fillings { id: id.hex(), caller, callee, port: digits(0) }
     }
 
-    pub fn invite(&self, out: &mut Vec<u8>, id: Id) {
-        self.invite.render(out, &self.fillings(id).parts());
+    /// `port` is the caller's RTP port, where it has one of its own.
+    pub fn invite(&self, out: &mut Vec<u8>, id: Id, port: u16) {
+        self.invite.render(out, &Fillings { port: digits(port), ..self.fillings(id) }.parts());
     }
 
     pub fn cancel(&self, out: &mut Vec<u8>, id: Id) {
@@ -186,23 +234,19 @@ pub struct CalleeTexts {
     /// Contact from behind the number on.
     contact_host: Vec<u8>,
     /// Content-Type to the end of the answer's SDP.
-    answer: Vec<u8>,
+    answer: Template,
 }
 
 impl CalleeTexts {
-    pub fn new(local: SocketAddrV4) -> CalleeTexts {
-        let ip = local.ip();
-        let sdp = format!(
-            "v=0\r\no=ZED3 5605 5605 IN IP4 {ip}\r\ns=ZED3\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
-             m=audio 33440 RTP/AVP 18 101\r\na=rtpmap:18 G729/8000\r\n\
-             a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n"
-        );
-        let answer = format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}", sdp.len());
+    pub fn new(plan: &Plan, local: SocketAddrV4) -> CalleeTexts {
+        let sdp = answer(*local.ip(), plan.rtp.as_ref());
+        let answer =
+            format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}", length(&sdp));
         let cookie = String::from_utf8_lossy(COOKIE);
         CalleeTexts {
             via: format!("Via: SIP/2.0/UDP {local};rport;branch={cookie}").into_bytes(),
             contact_host: format!("@{local}>\r\n").into_bytes(),
-            answer: answer.into_bytes(),
+            answer: Template::new(&answer, &[PORT_MARK]),
         }
     }
 
@@ -231,10 +275,15 @@ impl CalleeTexts {
         writer.raw(b"Contact: <sip:").raw(number).raw(&self.contact_host);
     }
 
-    /// A response to INVITE; `head` is what [`CalleeTexts::head`] wrote. A 200 carries the answer.
-    pub fn respond(&self, out: &mut Vec<u8>, status: u16, head: &[u8]) {
-        let body = if status == 200 { &self.answer } else { EMPTY_BODY };
-        Writer::new(out).raw(status_line(status)).raw(head).raw(body);
+    /// A response to INVITE; `head` is what [`CalleeTexts::head`] wrote. A 200 carries the answer, with the
+    /// party's RTP port where it has one of its own.
+    pub fn respond(&self, out: &mut Vec<u8>, status: u16, head: &[u8], port: u16) {
+        Writer::new(out).raw(status_line(status)).raw(head);
+        if status == 200 {
+            self.answer.render(out, &[&digits(port)]);
+        } else {
+            out.extend_from_slice(EMPTY_BODY);
+        }
     }
 
     /// BYE in the dialog that `invite` and our 200 made.

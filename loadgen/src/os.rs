@@ -233,6 +233,9 @@ fn header(address: &mut sockaddr_in, vector: &mut iovec) -> mmsghdr {
     header
 }
 
+/// More sockets than this are not told of at a time: what is due goes first.
+const MOST_EVENTS: usize = 256;
+
 /// Waits until one of a set of sockets is readable.
 pub struct Poller {
     epoll: OwnedFd,
@@ -241,7 +244,7 @@ pub struct Poller {
 
 impl Poller {
     /// Watches `sockets`; [`Poller::wait`] names them by their place in the slice.
-    pub fn new(sockets: &[UdpSocket]) -> io::Result<Poller> {
+    pub fn new(sockets: &[&UdpSocket]) -> io::Result<Poller> {
         // SAFETY: takes no pointer.
         let descriptor = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
         if descriptor < 0 {
@@ -259,7 +262,8 @@ impl Poller {
                 return Err(io::Error::last_os_error());
             }
         }
-        Ok(Poller { epoll, events: vec![libc::epoll_event { events: 0, u64: 0 }; sockets.len().max(1)] })
+        let places = sockets.len().clamp(1, MOST_EVENTS);
+        Ok(Poller { epoll, events: vec![libc::epoll_event { events: 0, u64: 0 }; places] })
     }
 
     /// Waits for at most `timeout_ns`; returns how many sockets are readable.
@@ -313,6 +317,26 @@ pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
 pub fn sleep_precisely() {
     // SAFETY: PR_SET_TIMERSLACK takes one integer. A failure leaves the default slack.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong) };
+}
+
+/// Lets this process have so many descriptors, if the hard limit allows it.
+///
+/// # Errors
+/// The hard limit.
+pub fn raise_descriptor_limit(needed: u64) -> Result<(), u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` outlives the call.
+    let is_known = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0;
+    if !is_known || limit.rlim_cur >= needed {
+        return Ok(());
+    }
+    if limit.rlim_max < needed {
+        return Err(limit.rlim_max);
+    }
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: `limit` outlives the call. A failure shows when sockets are bound.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    Ok(())
 }
 
 /// Clock ticks per second in /proc/PID/stat.

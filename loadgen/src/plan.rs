@@ -53,6 +53,57 @@ pub enum Part {
     Rings,
 }
 
+/// What the packets of a call hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Codec {
+    /// G.711 A-law.
+    Pcma,
+    /// G.711 µ-law.
+    Pcmu,
+}
+
+impl Codec {
+    /// The name in a description (RFC 3551 §6).
+    pub fn name(self) -> &'static str {
+        match self {
+            Codec::Pcma => "PCMA",
+            Codec::Pcmu => "PCMU",
+        }
+    }
+
+    /// The static payload type (RFC 3551 Table 4).
+    pub fn payload_type(self) -> u8 {
+        match self {
+            Codec::Pcma => 8,
+            Codec::Pcmu => 0,
+        }
+    }
+}
+
+/// How the calls sound.
+#[derive(Clone, Debug)]
+pub struct Rtp {
+    pub codec: Codec,
+    /// The first port, even; each side of a call has an even one of its own.
+    pub base: u16,
+    /// Ports of the callers, and as many of who answers.
+    pub ports: u16,
+    /// How long phones go on sending when the call is over.
+    pub tail_ns: u64,
+    /// The share of lost packets that still counts as good.
+    pub loss_max: f64,
+}
+
+impl Rtp {
+    pub fn payload_type(&self) -> u8 {
+        self.codec.payload_type()
+    }
+}
+
+/// Between the last packet and BYE, so that no packet is on its way when the server takes the call down: then
+/// what was sent and not received was lost.
+const SETTLE_NS: u64 = 200_000_000;
+
 /// RFC 3261 §17.1.1.1, Table 4.
 pub const T1_NS: u64 = 500_000_000;
 pub const T2_NS: u64 = 4_000_000_000;
@@ -100,6 +151,8 @@ pub struct Plan {
     /// Check what only a B2BUA promises: Diversion, one To tag, ringing before the answer (a proxy's
     /// processes may swap the two).
     pub check: bool,
+    /// `None`: calls without sound.
+    pub rtp: Option<Rtp>,
 }
 
 impl Flow {
@@ -147,6 +200,15 @@ impl Flow {
         self != Flow::Busy
     }
 
+    /// Who answers calls that go as they should.
+    pub fn answerer(self) -> Option<Party> {
+        match self {
+            Flow::Cfna408 | Flow::CfnaTimer => Some(Party::Target),
+            Flow::Answer => Some(Party::Callee),
+            Flow::Busy | Flow::Cancel | Flow::Register => None,
+        }
+    }
+
     /// What a called party does. A target that this flow does not call answers all the same, and fails the
     /// call.
     pub fn part(self, party: Party) -> Part {
@@ -168,10 +230,19 @@ impl Plan {
     pub fn look_every_ns(&self) -> u64 {
         const LONGEST_NS: f64 = 250_000.0;
         const SHORTEST_NS: f64 = 50_000.0;
+        if self.rtp.is_some() {
+            // The packets' delays are measured, too, and each would grow by that.
+            return self.poll_ns.unwrap_or(0);
+        }
         // 250 µs at 10,000 calls per second.
         let by_rate_ns = (self.rate / self.threads as f64 * 25.0).min(LONGEST_NS);
         let default_ns = if by_rate_ns < SHORTEST_NS { 0 } else { by_rate_ns as u64 };
         self.poll_ns.unwrap_or(default_ns)
+    }
+
+    /// From the answer to BYE.
+    pub fn talk_ns(&self) -> u64 {
+        self.hold_ns + if self.rtp.is_some() { SETTLE_NS } else { 0 }
     }
 
     /// The number that a call's caller has.

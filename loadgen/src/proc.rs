@@ -1,6 +1,7 @@
 //! What /proc tells: CPU time, our own threads' and the server's, and what our sockets had no room for.
 
 use crate::os;
+use std::collections::HashSet;
 use std::fs;
 use std::net::SocketAddrV4;
 
@@ -54,14 +55,18 @@ fn parse_stat_ticks(text: &str) -> Option<u64> {
 /// tell.
 pub fn datagrams_dropped(addresses: &[SocketAddrV4]) -> u64 {
     let table = fs::read_to_string("/proc/net/udp").unwrap_or_default();
-    addresses.iter().map(|address| parse_drops(&table, *address)).sum()
+    parse_drops(&table, addresses)
 }
 
-/// The last column of a socket's line; its second is the address, in the machine's byte order.
-fn parse_drops(table: &str, address: SocketAddrV4) -> u64 {
-    let ip = u32::from_ne_bytes(address.ip().octets());
-    let local = format!("{ip:08X}:{:04X}", address.port());
-    let lines = table.lines().filter(|line| line.split_whitespace().nth(1) == Some(&local));
+/// The last column of the sockets' lines; the second is the address, in the machine's byte order.
+fn parse_drops(table: &str, addresses: &[SocketAddrV4]) -> u64 {
+    let local = |address: &SocketAddrV4| {
+        let ip = u32::from_ne_bytes(address.ip().octets());
+        format!("{ip:08X}:{:04X}", address.port())
+    };
+    let locals: HashSet<String> = addresses.iter().map(local).collect();
+    let lines =
+        table.lines().filter(|line| line.split_whitespace().nth(1).is_some_and(|at| locals.contains(at)));
     lines.filter_map(|line| line.split_whitespace().last()?.parse::<u64>().ok()).sum()
 }
 
@@ -76,8 +81,8 @@ mod tests {
   601: 8900007F:13C4 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 91 2 0 17
   602: 8800007F:13C4 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 92 2 0 5
 ";
-        assert_eq!(parse_drops(table, "127.0.0.137:5060".parse().expect("an address")), 17);
-        assert_eq!(parse_drops(table, "127.0.0.137:5061".parse().expect("an address")), 0);
+        assert_eq!(parse_drops(table, &["127.0.0.137:5060".parse().expect("an address")]), 17);
+        assert_eq!(parse_drops(table, &["127.0.0.137:5061".parse().expect("an address")]), 0);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The final report: as text for people, as JSON for machines.
 
 use crate::plan::{Flow, Plan};
+use crate::rtp_account::RtpReport;
 use crate::run::Outcome;
 use crate::tally::{Latency, Registration, Retransmissions, Tally};
 use hdrhistogram::Histogram;
@@ -40,6 +41,9 @@ pub struct Report {
     pub datagrams_refused: u64,
     pub datagrams_dropped: u64,
     pub latencies: BTreeMap<&'static str, Percentiles>,
+    /// Where calls have sound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtp: Option<RtpReport>,
     pub generator: Generator,
     pub server_cpu_us_per_call: Option<f64>,
 }
@@ -106,7 +110,7 @@ impl Report {
         let offering_s = (outcome.offering_ns as f64 / 1e9).max(planned_s);
         // What the phones add by themselves, ringing and holding, is no slowness of the server.
         let ringing_s = tally.added_ns as f64 / 1e9 / tally.answered.max(1) as f64;
-        let own_s = ringing_s + if tally.answered > 0 { plan.hold_ns as f64 / 1e9 } else { 0.0 };
+        let own_s = ringing_s + if tally.answered > 0 { plan.talk_ns() as f64 / 1e9 } else { 0.0 };
         let achieving_s = (outcome.achieving_ns as f64 / 1e9 - own_s).max(offering_s);
         let rate_achieved = calls_good as f64 / achieving_s.max(1e-9);
         let registers = plan.flow == Flow::Register;
@@ -148,6 +152,11 @@ impl Report {
                 .iter()
                 .map(|latency| (latency.key(), Percentiles::of(tally.latency(*latency))))
                 .collect(),
+            rtp: plan
+                .rtp
+                .as_ref()
+                .zip(tally.rtp.as_ref())
+                .map(|(rtp, account)| RtpReport::new(rtp.codec.name(), rtp.loss_max, account)),
             generator: Generator {
                 busy: outcome.threads.iter().map(|thread| thread.busy).collect(),
                 starved: outcome.threads.iter().map(|thread| thread.starved).collect(),
@@ -214,6 +223,9 @@ impl Report {
             writeln!(out, "            by the server: {}", resent(&self.retransmissions_peer))?;
         }
         self.write_datagrams(out)?;
+        if let Some(rtp) = &self.rtp {
+            rtp.write(out)?;
+        }
         self.write_generator(out)?;
         if let Some(us) = self.server_cpu_us_per_call {
             writeln!(out, "server      {us:.1} µs of CPU per {}", self.unit)?;
@@ -223,10 +235,11 @@ impl Report {
             "\n{:<28}{:>10}{:>10}{:>10}{:>10}{:>10}",
             "latency in ms", "p50", "p90", "p99", "p99.9", "max"
         )?;
-        for latency in [Latency::OF_CALLS.as_slice(), &[Latency::Register]].concat() {
-            let Percentiles { count, p50, p90, p99, p999, max } = self.latency(latency);
+        let of_signalling = [Latency::OF_CALLS.as_slice(), &[Latency::Register]].concat();
+        let rows = of_signalling.iter().map(|latency| (latency.title(), self.latency(*latency)));
+        let rtp = self.rtp.iter().map(|rtp| ("RTP, phone to phone", rtp.delay));
+        for (title, Percentiles { count, p50, p90, p99, p999, max }) in rows.chain(rtp) {
             if count > 0 {
-                let title = latency.title();
                 writeln!(out, "{title:<28}{p50:>10.3}{p90:>10.3}{p99:>10.3}{p999:>10.3}{max:>10.3}")?;
             }
         }

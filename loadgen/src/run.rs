@@ -4,8 +4,9 @@ use crate::call::LegReport;
 use crate::lane::{Equipment, Gauges, Harvest, Lane, Shared};
 use crate::os;
 use crate::pacer::Pacer;
-use crate::plan::{Flow, Plan};
+use crate::plan::{Flow, Party, Plan};
 use crate::proc;
+use crate::sound::Pools;
 use crate::tally::Tally;
 use crate::trace::Trace;
 use crossbeam::queue::ArrayQueue;
@@ -70,6 +71,7 @@ pub struct Sockets {
     /// Where the flow has calls.
     callee: Option<UdpSocket>,
     target: Option<UdpSocket>,
+    sound: Pools,
 }
 
 impl Sockets {
@@ -87,7 +89,8 @@ impl Sockets {
             _ => bind(who, address).map(Some),
         };
         let callee = called("callee", plan.callee)?;
-        Ok(Sockets { callers, callee, target: called("target", plan.target)? })
+        let target = called("target", plan.target)?;
+        Ok(Sockets { callers, callee, target, sound: Pools::bind(plan)? })
     }
 }
 
@@ -184,14 +187,21 @@ fn equip(plan: &Plan, sockets: Sockets) -> Vec<Equipment> {
             }),
             cpu: (!plan.cpus.is_empty()).then(|| plan.cpus[lane % plan.cpus.len()]),
             trace: false,
+            sound: Pools::default(),
         })
         .collect();
     for (n, socket) in sockets.callers.into_iter().enumerate() {
         lanes[n % caller_lanes].callers.push(socket);
     }
+    for (n, socket) in sockets.sound.callers.into_iter().enumerate() {
+        lanes[n % caller_lanes].sound.callers.push(socket);
+    }
     let last = plan.threads - 1;
+    let callee_lane = if plan.threads > 2 { last - 1 } else { last };
+    let answering_lane = if plan.flow.answerer() == Some(Party::Callee) { callee_lane } else { last };
     lanes[last].target = sockets.target;
-    lanes[if plan.threads > 2 { last - 1 } else { last }].callee = sockets.callee;
+    lanes[callee_lane].callee = sockets.callee;
+    lanes[answering_lane].sound.called = sockets.sound.called;
     lanes
 }
 

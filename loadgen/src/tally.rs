@@ -1,6 +1,7 @@
 //! What one thread counts; the report adds the threads up.
 
 use crate::call::Failure;
+use crate::rtp_account::Account;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 
@@ -137,12 +138,15 @@ pub struct Tally {
     /// Ringing that the phones added to answered calls.
     pub added_ns: u64,
     pub answered: u64,
+    /// The calls' packets, where calls have sound.
+    pub rtp: Option<Box<Account>>,
     latencies: [Histogram<u64>; Latency::COUNT],
     /// What a server is judged by, of the present second, for the progress line.
     pub recent: Histogram<u64>,
 }
 
-fn histogram() -> Histogram<u64> {
+/// An empty histogram of microseconds.
+pub fn histogram() -> Histogram<u64> {
     // cannot fail: the bounds are constants that the crate accepts (low ≥ 1, high ≥ 2·low, ≤ 5 digits)
     Histogram::new_with_bounds(1, LONGEST_US, 3).expect("constant bounds")
 }
@@ -169,6 +173,7 @@ impl Tally {
             datagrams_dropped: 0,
             added_ns: 0,
             answered: 0,
+            rtp: None,
             latencies: std::array::from_fn(|_| histogram()),
             recent: histogram(),
         }
@@ -234,6 +239,11 @@ impl Tally {
         self.datagrams_dropped += other.datagrams_dropped;
         self.added_ns += other.added_ns;
         self.answered += other.answered;
+        match (&mut self.rtp, &other.rtp) {
+            (Some(mine), Some(theirs)) => mine.add(theirs),
+            (mine @ None, theirs) => mine.clone_from(theirs),
+            (Some(_), None) => {}
+        }
         for (mine, theirs) in self.latencies.iter_mut().zip(&other.latencies) {
             // Both have the same bounds, so the sum fits.
             let _ = mine.add(theirs);

@@ -5,6 +5,7 @@ use crate::args::Cli;
 use crate::call::{Context, Failure, LegReport, Origin};
 use crate::callee::{Callee, Line};
 use crate::caller::Caller;
+use crate::media::Media;
 use crate::message::CalleeTexts;
 use crate::outbox::Outbox;
 use crate::plan::{Party, Plan};
@@ -33,6 +34,7 @@ struct World {
     outbox: Outbox,
     tally: Tally,
     reports: Vec<LegReport>,
+    media: Media,
     /// Datagrams on their way by arrival.
     wire: BTreeMap<(u64, u64), (SocketAddrV4, SocketAddrV4, Vec<u8>)>,
     sent: u64,
@@ -54,11 +56,12 @@ impl World {
         let all = fixed.iter().chain(&phones).chain(flags);
         let plan: Arc<Plan> = Arc::new(Cli::parse_from(all).options.plan());
         let origin = Origin { run: 0xabcdef, lane: 0 };
-        let line = |socket, phone| Line { socket, texts: CalleeTexts::new(address(phone)) };
+        let line = |socket, phone| Line { socket, texts: CalleeTexts::new(&plan, address(phone)) };
         let callee = line(1, PHONES[1]);
         let target = line(2, PHONES[2]);
         World {
             now_ns: MS,
+            media: Media::new(&plan, origin, &[20_000], &[20_002]),
             caller: Caller::new(plan.clone(), origin, &[plan.caller], MS),
             callee: Callee::new(plan, origin, Some(callee), Some(target), MS),
             outbox: Outbox::new(3),
@@ -91,13 +94,14 @@ impl World {
 
     /// Lets the phones act, brings their reports home and puts what they send on the wire.
     fn act(&mut self, act: impl FnOnce(&mut Caller, &mut Callee, &mut Context<'_>)) {
-        let World { now_ns, caller, callee, outbox, tally, reports, .. } = self;
-        act(caller, callee, &mut Context { now_ns: *now_ns, out: outbox, tally, reports });
+        let World { now_ns, caller, callee, outbox, tally, reports, media, .. } = self;
+        act(caller, callee, &mut Context { now_ns: *now_ns, out: outbox, tally, reports, media });
         if tally.unmarked_legs > 0 {
-            caller.expect_no_reports(&mut Context { now_ns: *now_ns, out: outbox, tally, reports });
+            caller.expect_no_reports(&mut Context { now_ns: *now_ns, out: outbox, tally, reports, media });
         }
         for report in std::mem::take(reports) {
-            caller.handle_report(&mut Context { now_ns: *now_ns, out: outbox, tally, reports }, report);
+            caller
+                .handle_report(&mut Context { now_ns: *now_ns, out: outbox, tally, reports, media }, report);
         }
         let mut sent = Vec::new();
         outbox.flush(|socket, arena, datagrams| {

@@ -84,12 +84,17 @@ mod tests {
             (16, 0xFD, 0xD4),
             (i16::MAX, 0x80, 0xAA),
             (i16::MIN, 0x00, 0x2A),
-            // 8,031 of 14 bits begins µ-law's last but one step but none (G.711 table 2a: 7,903 to 8,159).
+            // Table 2a: 8,031 of 14 bits is what µ-law's last interval stands for, and 7,903 begins it.
             (8_031 * 4, 0x80, 0xAA),
             (-8_031 * 4, 0x00, 0x2A),
-            (7_903 * 4 - 4, 0x81, 0xAB),
-            // A-law's table 1a: 2,048 of 12 bits begins the last segment, 4,032 of 13 its last step.
-            (2_048 * 8, 0x8F ^ 0x00, 0xA5),
+            (7_903 * 4, 0x80, 0xAB),
+            (7_902 * 4, 0x81, 0xAB),
+            // Table 1a: 4,032 of 13 bits is what A-law's last interval stands for, and 3,968 begins it; 2,048
+            // begins its last segment.
+            (4_032 * 8, 0x80, 0xAA),
+            (3_968 * 8, 0x80, 0xAA),
+            (3_967 * 8, 0x80, 0xAB),
+            (2_048 * 8, 0x8F, 0xA5),
         ];
         for (linear, mu, a) in known {
             assert_eq!((encode(Law::Mu, linear), encode(Law::A, linear)), (mu, a), "{linear}");

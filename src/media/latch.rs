@@ -28,9 +28,10 @@ pub const TASTED_MAX: u8 = 5;
 /// How far a sequence number may be ahead of the last one to go on from it.
 const STEP_MAX: u16 = 16;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
     /// No place was ever described.
+    #[default]
     Closed,
     /// Nothing has locked yet.
     Learning,
@@ -140,7 +141,7 @@ pub struct Party {
     pub is_rtp: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Latch {
     state: State,
     /// The last description names a place; else nothing is to be sent there.
@@ -159,19 +160,6 @@ pub struct Latch {
 }
 
 impl Latch {
-    pub const fn new() -> Latch {
-        Latch {
-            state: State::Closed,
-            is_open: false,
-            tastes_left: 0,
-            place: None,
-            source: None,
-            window_end: Moment::from_us(0),
-            newest: None,
-            steady: None,
-        }
-    }
-
     /// What the party describes counts from now on. The same place keeps the lock, and no place at all keeps it
     /// for when the place is described again (a party that holds a call says 0.0.0.0). As long as nothing
     /// locks, each description opens the window again, for a party may not have begun to send when it described
@@ -183,7 +171,7 @@ impl Latch {
         if self.place.is_none_or(|before| !is_same(before, place)) {
             let (state, tastes_left) = (State::Learning, TASTED_MAX);
             let place = Some(place);
-            *self = Latch { state, is_open: true, tastes_left, place, window_end, ..Latch::new() };
+            *self = Latch { state, is_open: true, tastes_left, place, window_end, ..Latch::default() };
         } else if self.state == State::Learning {
             self.window_end = window_end;
         }
@@ -194,7 +182,7 @@ impl Latch {
     pub fn take(&mut self, at: Moment, source: SocketAddr, mark: Option<Mark>, party: Party) -> bool {
         if self.is_locked_on(source) {
             if at < self.window_end {
-                self.remember(source, mark);
+                self.follow(source, mark);
             }
             // From the source that was learned, or from the place described: what `step` says, but cheaper.
             return true;
@@ -236,7 +224,7 @@ impl Latch {
         self.state = state;
         if matches!(state, State::Learned | State::Signalled) && verdict == Verdict::Take {
             self.source = Some(source);
-            self.remember(source, mark);
+            self.follow(source, mark);
         } else if matches!(rule, Rule::Tasting | Rule::Sated) && event != Event::Elsewhere {
             self.remember(source, mark);
         }
@@ -263,13 +251,21 @@ impl Latch {
         let from = |trace: &Trace| trace.port == port && mark.follows(trace.mark);
         match rule {
             Rule::Off | Rule::First => false,
-            Rule::Moving => self.newest.iter().chain(&self.steady).any(|trace| mark.follows(trace.mark)),
+            Rule::Moving => self.newest.is_some_and(|trace| mark.follows(trace.mark)),
             Rule::Tasting | Rule::Sated => self.newest.iter().chain(&self.steady).any(from),
             Rule::Chosen => self.steady.or(self.newest).as_ref().is_some_and(from),
         }
     }
 
-    /// Keeps what the next packets are compared with.
+    /// Keeps what a move of the NAT's is compared with.
+    fn follow(&mut self, source: SocketAddr, mark: Option<Mark>) {
+        let Some(mark) = mark else { return };
+        let before = self.newest.filter(|trace| trace.mark.ssrc == mark.ssrc);
+        let mark = before.map_or(mark, |trace| mark.after(trace.mark));
+        self.newest = Some(Trace { port: source.port(), mark });
+    }
+
+    /// Keeps what the host's next packets are compared with.
     fn remember(&mut self, source: SocketAddr, mark: Option<Mark>) {
         let Some(mark) = mark else { return };
         let port = source.port();

@@ -1,6 +1,6 @@
 //! The process's one clock: milliseconds from one moment for all shards, and that moment's calendar time.
 
-use crate::clock::{Now, UnixMs};
+use crate::clock::{Moment, Now, UnixMs};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A calendar that is off by more than this was set, or the machine slept.
@@ -21,6 +21,11 @@ impl Clock {
     pub(super) fn now(self) -> Now {
         // 2^64 milliseconds are half a billion years.
         Now::from_ms(self.started.elapsed().as_millis() as u64)
+    }
+
+    /// The same time in microseconds.
+    pub(super) fn moment(self) -> Moment {
+        Moment::from_us(self.started.elapsed().as_micros() as u64)
     }
 
     /// The calendar's time at `Now::from_ms(0)`, as it stood then.

@@ -3,11 +3,13 @@
 mod arena;
 mod checks;
 mod clock;
+mod core;
 mod egress;
 pub mod inbox;
 mod name;
 mod nap;
 pub mod post;
+pub mod rtp;
 mod run;
 mod server;
 mod shared;

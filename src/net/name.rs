@@ -50,6 +50,13 @@ impl Name {
         }
     }
 
+    /// What the kernel has written into `bytes`; `None`: they are too few.
+    pub(super) fn read(bytes: &[u8]) -> Option<Name> {
+        let bytes = bytes.first_chunk::<{ size_of::<Name>() }>()?;
+        // SAFETY: as many bytes as a name has, and all bit patterns are valid.
+        Some(unsafe { bytes.as_ptr().cast::<Name>().read_unaligned() })
+    }
+
     /// The address, if it is one of the internet's.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         // SAFETY: every byte of both members is initialised (EMPTY, then whole addresses) and all bit

@@ -6,17 +6,18 @@
 //! datagrams by our own batches, no task or timer is ever cancelled, and a heartbeat that another thread
 //! watches (see `watch`).
 
+use super::core::Core;
 use super::egress::Egress;
 use super::inbox::Inbox;
 use super::nap::Nap;
 use super::post::Post;
+use super::rtp::{Relay, Share};
 use super::shared::{Phase, Shared};
 use super::udp::{self, ReceiveBatch, SendBatch};
-use crate::clock::{Deadline, Now, UnixMs};
+use crate::clock::{Now, UnixMs};
 use crate::mail::{Letter, Mail};
-use crate::metrics::Metrics;
 use crate::outbox::{ListenerId, Outbox};
-use crate::shard::{Datagram, Owner, Shard};
+use crate::shard::{Datagram, Owner};
 use glommio::net::UdpSocket;
 use glommio::{Latency, Shares, Task, TaskQueueHandle};
 use socket2::Socket;
@@ -29,7 +30,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 /// How often timers fire and figures are published: the resolution of the core's timing wheel.
@@ -57,72 +58,6 @@ const NAP: Duration = Duration::from_millis(1);
 /// Steps of due timers between two batches; the tick fires the rest.
 const TIMER_STEPS_PER_BATCH: usize = 4;
 
-/// What the loop needs of the core: [`Shard`], and in this module's tests an echo.
-pub(super) trait Core: 'static {
-    fn handle_datagram(&mut self, now: Now, datagram: Datagram<'_>) -> Owner;
-    fn handle_timeout(&mut self, now: Now);
-    fn handle_mail(&mut self, now: Now, mail: Mail);
-    fn poll_timeout(&self) -> Option<Deadline>;
-    fn set_calendar(&mut self, calendar: UnixMs);
-    fn drain(&mut self);
-    fn close(&mut self, now: Now);
-    fn calls(&self) -> usize;
-    fn unfinished(&self) -> usize;
-    fn unrecorded(&self) -> usize;
-    fn outbox(&mut self) -> &mut Outbox;
-    fn metrics(&self) -> &Metrics;
-}
-
-impl Core for Shard {
-    fn handle_datagram(&mut self, now: Now, datagram: Datagram<'_>) -> Owner {
-        Shard::handle_datagram(self, now, datagram)
-    }
-
-    fn handle_timeout(&mut self, now: Now) {
-        Shard::handle_timeout(self, now);
-    }
-
-    fn handle_mail(&mut self, now: Now, mail: Mail) {
-        Shard::handle_mail(self, now, mail);
-    }
-
-    fn poll_timeout(&self) -> Option<Deadline> {
-        Shard::poll_timeout(self)
-    }
-
-    fn set_calendar(&mut self, calendar: UnixMs) {
-        Shard::set_calendar(self, calendar);
-    }
-
-    fn drain(&mut self) {
-        Shard::drain(self);
-    }
-
-    fn close(&mut self, now: Now) {
-        Shard::close(self, now);
-    }
-
-    fn calls(&self) -> usize {
-        Shard::calls(self)
-    }
-
-    fn unfinished(&self) -> usize {
-        Shard::unfinished(self)
-    }
-
-    fn unrecorded(&self) -> usize {
-        Shard::unrecorded(self)
-    }
-
-    fn outbox(&mut self) -> &mut Outbox {
-        Shard::outbox(self)
-    }
-
-    fn metrics(&self) -> &Metrics {
-        Shard::metrics(self)
-    }
-}
-
 /// What a shard is started with.
 pub(super) struct Start<C> {
     pub(super) core: C,
@@ -130,6 +65,8 @@ pub(super) struct Start<C> {
     /// One per listener, in the listeners' order, bound.
     pub(super) sockets: Vec<Socket>,
     pub(super) batch: usize,
+    /// Its share of the media ports; `None`: media is not anchored.
+    pub(super) rtp: Option<Share>,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -143,6 +80,9 @@ struct Engine<C> {
     wire: Wire,
     egress: Egress,
     nap: Nap,
+    relay: Option<Relay>,
+    /// The task that makes the relay's turns, when it sleeps because no call has media.
+    relay_sleeper: Option<Waker>,
     receives_refused: u64,
     receive_errors: u64,
     letters_refused: u64,
@@ -180,6 +120,8 @@ impl<C: Core> Engine<C> {
             wire: Wire { send: SendBatch::new(start.batch), refused: 0 },
             egress: Egress::new(start.sockets.len()),
             nap: Nap::new(start.sockets.len()),
+            relay: start.rtp.as_ref().map(Relay::new).transpose()?,
+            relay_sleeper: None,
             sockets: start.sockets,
             receives_refused: 0,
             receive_errors: 0,
@@ -221,13 +163,15 @@ impl<C: Core> Engine<C> {
     }
 
     /// Sleeps on all sockets and the inbox for at most `NAP`, then takes what came. Returns whether
-    /// anything did.
+    /// anything did. While calls have media a turn of the relay comes first if it is due, and the nap ends
+    /// when the next one is.
     ///
     /// This blocks the executor's thread, briefly and on purpose: a park and a wake of glommio's cost eleven
     /// system calls, this costs one.
     fn nap(&mut self) -> io::Result<bool> {
+        let limit = if self.has_media() { self.relay_if_due()?.min(NAP) } else { NAP };
         let inbox = &self.shared.inboxes[usize::from(self.shard)];
-        if !self.nap.sleep(&self.sockets, inbox, NAP)? {
+        if !self.nap.sleep(&self.sockets, inbox, limit)? {
             return Ok(false);
         }
         let mut outcome = Ok(false);
@@ -240,6 +184,33 @@ impl<C: Core> Engine<C> {
         }
         let handed_in = self.empty_inbox() > 0;
         outcome.map(|any| any || handed_in)
+    }
+
+    /// Whether packets may be due at any time.
+    fn has_media(&mut self) -> bool {
+        self.relay.is_some() && self.core.media().is_some_and(|media| media.is_active())
+    }
+
+    /// Makes a turn of the relay if it is due. Returns how long it is until the next one is.
+    fn relay_if_due(&mut self) -> io::Result<Duration> {
+        let (Some(relay), Some(media)) = (&mut self.relay, self.core.media()) else { return Ok(NAP) };
+        let at = self.shared.clock.moment();
+        if !relay.is_due(at) {
+            return Ok(relay.pause(at));
+        }
+        relay.turn(at, media)?;
+        Ok(relay.pause(self.shared.clock.moment()))
+    }
+
+    /// Binds the media ports that calls may need soon, and wakes the relay's task when they have media.
+    fn supply(&mut self) {
+        let (Some(relay), Some(media)) = (&mut self.relay, self.core.media()) else { return };
+        relay.bind_wanted(self.shared.clock.now(), media);
+        if media.is_active()
+            && let Some(sleeper) = self.relay_sleeper.take()
+        {
+            sleeper.wake();
+        }
     }
 
     fn inbox(&self) -> &Inbox {
@@ -318,6 +289,7 @@ impl<C: Core> Engine<C> {
             self.returned = returned;
             self.send();
         }
+        self.supply();
     }
 
     fn send(&mut self) {
@@ -350,6 +322,11 @@ impl<C: Core> Engine<C> {
         }
         let (wire, sockets) = (&mut self.wire, &self.sockets);
         self.egress.retry(|listener, outbox, picked| wire.send(sockets, listener, outbox, picked));
+        self.supply();
+        if !self.has_media() {
+            // What comes to free ports. An error is the next turn's too, and that one is told.
+            let _ = self.relay_if_due();
+        }
         let drains_now = self.shared.phase() >= Phase::Draining && !self.drains;
         if drains_now {
             self.core.drain();
@@ -373,6 +350,9 @@ impl<C: Core> Engine<C> {
 
     fn publish(&self) {
         let mut metrics = *self.core.metrics();
+        if let Some(relay) = &self.relay {
+            metrics.add(relay.counts());
+        }
         metrics.receive_buffer_overflows +=
             self.sockets.iter().map(|socket| udp::kernel_drops(socket.as_fd())).sum::<u64>();
         metrics.receives_refused += self.receives_refused;
@@ -407,6 +387,10 @@ pub(super) async fn run<C: Core>(start: Start<C>, ready: impl FnOnce()) -> io::R
         tasks.spawn(socket_task(engine.clone(), shared.clone(), socket, ListenerId(index as u8)))?.detach();
     }
     tasks.spawn(inbox_task(engine.clone(), shared.clone(), shard))?.detach();
+    if engine.borrow().relay.is_some() {
+        engine.borrow_mut().supply();
+        tasks.spawn(relay_task(engine.clone(), shared.clone()))?.detach();
+    }
     let ticks = tasks.spawn(tick_task(engine.clone(), shared.clone(), shard))?;
     ready();
     ticks.await;
@@ -539,6 +523,29 @@ async fn inbox_task<C: Core>(engine: Rc<RefCell<Engine<C>>>, shared: Arc<Shared>
     inbox.close();
 }
 
+/// Keeps the shard awake while calls have media: its naps make the relay's turns.
+async fn relay_task<C: Core>(engine: Rc<RefCell<Engine<C>>>, shared: Arc<Shared>) {
+    while !shared.is_stopping() {
+        poll_fn(|context| {
+            let mut engine = engine.borrow_mut();
+            if shared.is_stopping() || engine.has_media() {
+                return Poll::Ready(());
+            }
+            engine.relay_sleeper = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+        while !shared.is_stopping() && engine.borrow_mut().has_media() {
+            let napped = engine.borrow_mut().nap();
+            if napped.is_err() {
+                glommio::timer::sleep(ERROR_PAUSE).await;
+            }
+            glommio::yield_if_needed().await;
+            yield_now().await;
+        }
+    }
+}
+
 /// Lets the other ready tasks of the same queue run first.
 async fn yield_now() {
     let mut yielded = false;
@@ -559,6 +566,9 @@ async fn end<C: Core>(engine: &RefCell<Engine<C>>, inbox: &Inbox, tasks: &Tasks)
             return;
         }
         inbox.wake();
+        // Bound first: a task that is woken may borrow the engine.
+        let sleeper = engine.borrow_mut().relay_sleeper.take();
+        sleeper.into_iter().for_each(Waker::wake);
         for socket in &engine.borrow().sockets {
             // What fails now is tried again in the next step.
             drop(udp::wake(socket));

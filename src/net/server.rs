@@ -1,9 +1,11 @@
 //! A server's life: checks, one executor per CPU, draining, the end.
 
+use super::core::Core;
 use super::post::Post;
-use super::run::{self, Core, Start};
+use super::rtp::{self, Share};
+use super::run::{self, Start};
 use super::shared::{Phase, Shared};
-use super::{NetSettings, ServerError, checks, watch};
+use super::{NetSettings, RtpSettings, ServerError, checks, watch};
 use crate::clock::UnixSeconds;
 use crate::directory::Directory;
 use crate::metrics::Metrics;
@@ -85,6 +87,7 @@ impl Server {
         make: impl Fn(Place, UnixSeconds) -> C + Clone + Send + 'static,
     ) -> Result<Server, ServerError> {
         checks::check(&addresses, net)?;
+        let pairs_max = net.rtp.as_ref().map(|rtp| rtp::check(rtp, net.cpus.len())).transpose()?;
         let sockets: Vec<Vec<Socket>> =
             net.cpus.iter().map(|_| checks::bind(&addresses, net)).collect::<Result<_, _>>()?;
         if let Some(socket) = sockets.first().and_then(|shard| shard.first()) {
@@ -99,8 +102,16 @@ impl Server {
         let mut server = Server { shared, executors: Vec::new(), watch: None, addresses };
         for (shard, (&cpu, sockets)) in net.cpus.iter().zip(sockets).enumerate() {
             let place = place(net.secret, shard as u16, net.cpus.len() as u16);
+            let share = |rtp: &RtpSettings| Share {
+                settings: rtp.clone(),
+                shard: place.shard,
+                shards: place.shards,
+                secret: place.secret,
+                pairs_max: pairs_max.unwrap_or(0),
+            };
+            let wires = Wires { sockets, batch: net.batch, rtp: net.rtp.as_ref().map(share) };
             let life = Life { shared: server.shared.clone(), events: events.clone() };
-            server.executors.push(spawn(cpu, place, net.batch, sockets, make.clone(), life)?);
+            server.executors.push(spawn(cpu, place, wires, make.clone(), life)?);
         }
         drop(events);
         server.watch = Some(start_watch(server.shared.clone())?);
@@ -196,6 +207,14 @@ impl Drop for Server {
     }
 }
 
+/// A shard's sockets, and what it makes more of.
+struct Wires {
+    /// One per listener.
+    sockets: Vec<Socket>,
+    batch: usize,
+    rtp: Option<Share>,
+}
+
 /// What a shard tells the thread that starts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
@@ -228,8 +247,7 @@ fn start_watch(shared: Arc<Shared>) -> Result<JoinHandle<()>, ServerError> {
 fn spawn<C: Core>(
     cpu: usize,
     place: Place,
-    batch: usize,
-    sockets: Vec<Socket>,
+    wires: Wires,
     make: impl FnOnce(Place, UnixSeconds) -> C + Send + 'static,
     life: Life,
 ) -> Result<Executor, ServerError> {
@@ -241,7 +259,8 @@ fn spawn<C: Core>(
         .spawn(move || async move {
             let shared = life.shared.clone();
             let core = make(place, shared.clock.started_unix().seconds());
-            let start = Start { core, shard: place.shard, sockets, batch, shared };
+            let Wires { sockets, batch, rtp } = wires;
+            let start = Start { core, shard: place.shard, sockets, batch, rtp, shared };
             let ready = || {
                 // Nobody listens when another shard has failed already.
                 let _ = life.events.send(Event::Ready);

@@ -1,6 +1,6 @@
 //! The shell around an echo: what comes in goes out, from whichever shard it belongs to.
 
-use super::run::Core;
+use super::core::Core;
 use super::{NetSettings, Server, ServerError, udp};
 use crate::clock::{Deadline, Now, UnixMs};
 use crate::metrics::Metrics;

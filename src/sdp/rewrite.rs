@@ -160,6 +160,9 @@ impl<'r> Rewriter<'r> {
             Kind::Attribute(Attribute::Rtcp(rtcp)) => self.rtcp(rtcp, line),
             Kind::Attribute(_) | Kind::Information | Kind::Other => {
                 write(self.out, &[line.text, line.end]);
+                if self.owed.is_some() {
+                    self.end(line);
+                }
             }
         }
         self.hasher.write(&self.out[start..]);
@@ -288,6 +291,9 @@ mod tests {
                  m=audio 30008 RTP/AVP 0\r\n{connection}"
             )
         );
+        let text = "v=0\no=x\nm=audio 4000 RTP/AVP 0\ni=x";
+        let expected = "v=0\no=- 7 7 IN IP4 192.0.2.1\nm=audio 30000 RTP/AVP 0\ni=x\r\nc=IN IP4 192.0.2.1\n";
+        assert_eq!(told(text, &[30_000]), expected);
         // The last line's end is what a line behind it needs.
         let session = told("v=0\nc=IN IP4 a\nm=audio 4000 RTP/AVP 0", &[30_000]);
         assert_eq!(session, "v=0\no=- 7 7 IN IP4 192.0.2.1\nc=IN IP4 192.0.2.1\nm=audio 30000 RTP/AVP 0");

@@ -4,6 +4,7 @@ mod acks;
 mod dialogs;
 mod history;
 mod legs;
+mod media;
 mod offers;
 mod records;
 mod reliable;
@@ -42,6 +43,7 @@ pub fn trace(trace: &[Entry], t1x64_ms: u64) {
     legs::obey(&messages, t1x64_ms);
     reliable::obey(&messages);
     offers::obey(&messages);
+    media::obey(&messages);
 }
 
 /// The records of legs agree with the trace.

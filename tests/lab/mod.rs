@@ -73,6 +73,9 @@ impl Lab {
     /// The same with other settings.
     pub fn with(change: impl FnOnce(&mut Setup)) -> Lab {
         let mut setup = Setup::reference();
+        if std::env::var_os("LAB_ANCHOR").is_some() {
+            setup.anchor();
+        }
         change(&mut setup);
         let settings = Arc::new(setup.settings.clone());
         let keeper = Keeper::new(setup.entries(), &settings);
@@ -80,7 +83,11 @@ impl Lab {
         let shard = |number: u16| {
             let secret = setup.secret + u64::from(number);
             let place = Place { shard: number, shards: setup.shards, owner_seed: 7, secret };
-            Shard::new(Arc::clone(&settings), Arc::clone(&directory), place, STARTED)
+            let mut shard = Shard::new(Arc::clone(&settings), Arc::clone(&directory), place, STARTED);
+            setup.media_ports(number).for_each(|rtp| {
+                shard.media().add(rtp);
+            });
+            shard
         };
         let shards = (0..setup.shards).map(shard).collect();
         Lab {

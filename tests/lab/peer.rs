@@ -2,8 +2,8 @@
 
 use ringway::directory::{Binding, Condition, Subscriber};
 use ringway::outbox::ListenerId;
-use ringway::settings::{Listener, Settings};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use ringway::settings::{Listener, MediaMode, Settings};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A phone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,17 @@ pub struct Setup {
     pub bindings: Vec<(&'static str, Binding)>,
     pub secret: u64,
     pub shards: u16,
+    /// Pairs of media ports of each shard and family.
+    pub media_pairs: u16,
 }
+
+/// The server's own addresses for media, another host than its signalling's.
+pub const MEDIA: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 61));
+pub const MEDIA_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0x61));
+
+/// The first of its ports, and how many pairs there are at most.
+const MEDIA_PORT: u16 = 20_000;
+const MEDIA_PAIRS: u16 = 1_000;
 
 impl Setup {
     /// A, B, C and D; B forwards to C on no answer. Tables are small, so that a test can fill them.
@@ -56,7 +66,8 @@ impl Setup {
         settings.records = true;
         settings.forwarding.own_hosts = ringway::service::Settings::own_hosts(&settings.listeners);
         let subscribers = [A, B, C, D].map(Peer::subscriber).to_vec();
-        let mut setup = Setup { settings, subscribers, bindings: Vec::new(), secret: 99, shards: 1 };
+        let mut setup =
+            Setup { settings, subscribers, bindings: Vec::new(), secret: 99, shards: 1, media_pairs: 0 };
         setup.forward(B, C);
         setup
     }
@@ -64,6 +75,22 @@ impl Setup {
     pub fn subscriber(&mut self, peer: Peer) -> &mut Subscriber {
         let same = |subscriber: &&mut Subscriber| *subscriber.number == *peer.number;
         self.subscribers.iter_mut().find(same).expect("a subscriber")
+    }
+
+    /// Media goes through the server's own ports.
+    pub fn anchor(&mut self) {
+        self.settings.media.mode = MediaMode::Anchor;
+        self.settings.media.addresses = vec![MEDIA, MEDIA_V6];
+        // The parties of most tests send no media.
+        self.settings.media.timeout_ms = 0;
+        self.media_pairs = MEDIA_PAIRS;
+    }
+
+    /// The pairs of ports of a shard, by their RTP ports: of the first family, then of the second.
+    pub fn media_ports(&self, shard: u16) -> impl Iterator<Item = SocketAddr> {
+        let (first, pairs) = (MEDIA_PORT + shard * 2 * MEDIA_PAIRS, self.media_pairs);
+        let ports = move |address| (0..pairs).map(move |pair| SocketAddr::new(address, first + 2 * pair));
+        ports(MEDIA).chain(ports(MEDIA_V6))
     }
 
     /// Forwards on no answer.

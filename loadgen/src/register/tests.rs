@@ -3,6 +3,7 @@
 use crate::args::Cli;
 use crate::call::{Context, Failure, LegReport, Origin};
 use crate::digest::{Algorithm, ha1, ha2, nonce_count, response};
+use crate::media::Media;
 use crate::outbox::Outbox;
 use crate::plan::Plan;
 use crate::register::Registrants;
@@ -109,6 +110,8 @@ impl Registrar {
     }
 }
 
+const ORIGIN: Origin = Origin { run: 7, lane: 0 };
+
 /// Phones, a registrar, and a network that takes no time and loses what it is told to.
 struct World {
     now_ns: u64,
@@ -118,6 +121,7 @@ struct World {
     outbox: Outbox,
     tally: Tally,
     reports: Vec<LegReport>,
+    media: Media,
     /// Answers that are lost before one comes through.
     losses: u32,
 }
@@ -130,7 +134,8 @@ impl World {
             [PHONES, "10.0.0.1:5061"].map(|text| text.parse().expect("an address"));
         World {
             now_ns: MS,
-            phones: Registrants::new(plan, Origin { run: 7, lane: 0 }, &sockets, 1, MS),
+            media: Media::new(&plan, ORIGIN, &[], &[]),
+            phones: Registrants::new(plan, ORIGIN, &sockets, 1, MS),
             registrar: Registrar { nonce: "n1".into(), ..Registrar::default() },
             answer,
             outbox: Outbox::new(2),
@@ -141,8 +146,8 @@ impl World {
     }
 
     fn act<T>(&mut self, act: impl FnOnce(&mut Registrants, &mut Context<'_>) -> T) -> T {
-        let World { now_ns, phones, outbox, tally, reports, .. } = self;
-        act(phones, &mut Context { now_ns: *now_ns, out: outbox, tally, reports })
+        let World { now_ns, phones, outbox, tally, reports, media, .. } = self;
+        act(phones, &mut Context { now_ns: *now_ns, out: outbox, tally, reports, media })
     }
 
     /// Brings what was sent to the registrar and its answers back, until nobody says anything any more.
@@ -379,7 +384,8 @@ fn threads_share_the_numbers() {
         let origin = Origin { run: 7, lane };
         let mut phones = Registrants::new(plan.clone(), origin, &[socket], 3, MS);
         let (mut out, mut tally, mut reports) = (Outbox::new(1), Tally::new(), Vec::new());
-        let mut ctx = Context { now_ns: MS, out: &mut out, tally: &mut tally, reports: &mut reports };
+        let media = &mut Media::new(&plan, origin, &[], &[]);
+        let mut ctx = Context { now_ns: MS, out: &mut out, tally: &mut tally, reports: &mut reports, media };
         assert!(!phones.register_all(&mut ctx));
         out.flush(|_, arena, datagrams| {
             for datagram in datagrams {

@@ -1,7 +1,7 @@
 //! Feature codes and the offers of those who dial them: what is read is within bounds, what is written can be
 //! read.
 
-use ringway::sdp::{Origin, answer_inactive};
+use ringway::sdp::{Description, Origin, answer_inactive};
 use ringway::service::change::{Action, Change};
 use ringway::service::codes::{Code, ShortCode, Table, is_code, parse};
 
@@ -28,8 +28,7 @@ pub fn run(data: &[u8]) {
         Err(_) => assert!(answer.is_empty()),
         Ok(()) => {
             assert!(answer.len() < 5_000 && answer.is_ascii());
-            let streams =
-                |text: &[u8]| text.split(|byte| *byte == b'\n').filter(|l| l.starts_with(b"m=")).count();
+            let streams = |text| Description::read(text).map(|description| description.streams().len());
             assert_eq!(streams(&answer), streams(offer), "{}", crate::shown(&answer));
             // The answer is a description that could be answered itself.
             assert!(answer_inactive(&mut Vec::new(), &answer, origin).is_ok(), "{}", crate::shown(&answer));

@@ -11,6 +11,8 @@ mod naive;
 #[expect(dead_code, reason = "the laboratory's tests use the rest")]
 #[path = "../../lab/sip.rs"]
 mod sip;
+#[path = "../../sdp/promises.rs"]
+mod told;
 
 pub mod address;
 pub mod authorization;
@@ -29,6 +31,7 @@ pub mod reply;
 mod requests;
 mod responses;
 pub mod scan;
+pub mod sdp;
 pub mod seed;
 pub mod shard;
 pub mod shards;

@@ -106,6 +106,11 @@ fn inputs(target: &str, is_uri: bool, text: &[u8]) -> Vec<Vec<u8>> {
         }
         ("authorization", _) => values(&["Authorization", "Proxy-Authorization"]),
         ("via", _) => values(&["Via", "v"]),
+        // Five bytes of settings, no Content-Type, and the body.
+        ("sdp", _) => {
+            let body = text.windows(4).position(|window| window == b"\r\n\r\n").map(|at| &text[at + 4..]);
+            body.filter(|body| !body.is_empty()).map(|body| [&[0; 6], body].concat()).into_iter().collect()
+        }
         ("write", _) => vec![[&[0; 5], text].concat()],
         ("reply", _) => vec![[&[0, 1, 2, 100, 0][..], text].concat()],
         ("transaction", _) => vec![[&[0][..], &length, text].concat()],
@@ -143,6 +148,13 @@ fn own(target: &str) -> Vec<Vec<u8>> {
             b"\0**61*1005*11*20#\0v=0\r\nt=0 0\r\nm=audio 1 RTP/AVP 97\r\na=rtpmap:97 iLBC/8000\r\n\
               m=video 0 RTP/SAVP 1",
             b"*9=register:all\0*91005#\0v=0\nm=audio 1/2 RTP/AVPF 0",
+        ],
+        "sdp" => &[
+            b"\0\0\0\0\0\0v=0\r\no=a 1 1 IN IP4 10.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\na=sendonly\r\n\
+              m=audio 4000/2 RTP/AVP 97 0\r\ni=x\r\nc=IN IP4 0.0.0.0\r\na=rtcp:4001 IN IP4 10.0.0.1\r\na=rtcp-mux\r\n\
+              a=rtpmap:97 PCMA/8000\r\na=candidate:1\r\na=ice-pwd:x\r\nm=image 4 udptl t38",
+            b"\x01\x01\0\0\0multipart/mixed;boundary=\"b\"\0--b\r\n\r\n--b\r\nContent-Length: 9\r\n\
+              Content-Type: application/sdp\r\n\r\nv=0\nm=audio 1 RTP/SAVP 0\n\r\n--b--\r\n",
         ],
         "history" => &[
             b"\x02\x01\x01\0<sip:3@x>;reason=user-busy;counter=2, <tel:+49>;privacy=full\0",
