@@ -275,7 +275,7 @@ impl Calls {
                     Err(failed) => Some(failed),
                     Ok(sdp) => {
                         let done = self.inject_bytes(on, &bytes, Told::New(&sdp), |calls, on, message| {
-                            calls.handle_in_dialog(on, &request(message, from), key);
+                            calls.enter_late(on, &request(message, from), key);
                         });
                         if done.is_some() { None } else { Some(EngineFailed::Refused) }
                     }
@@ -339,6 +339,22 @@ impl Calls {
         self.with_invite(on, handle, |calls, on, invite| calls.call_first(on, handle, called, invite));
     }
 
+    /// A request goes on. What its sender asked while it waited does not make it one out of order (RFC 3261
+    /// §12.2.2).
+    fn enter_late(&mut self, on: &mut Signalling, request: &Request<'_>, key: ServerKey) {
+        let side = Side::of_tag(&on.context.mint, request.message.to_tag());
+        let number = request.message.cseq().map(|cseq| cseq.number);
+        let mut last = None;
+        if let Some(dialog) = side.and_then(|side| self.dialog_mut(side)) {
+            last = dialog.remote_cseq;
+            dialog.remote_cseq = last.min(number);
+        }
+        self.handle_in_dialog(on, request, key);
+        if let Some(dialog) = side.and_then(|side| self.dialog_mut(side)) {
+            dialog.remote_cseq = dialog.remote_cseq.max(last);
+        }
+    }
+
     /// A response goes on. One that comes back to a leg which has gone meanwhile is nobody's.
     fn take_anchored(
         &mut self,
@@ -369,7 +385,7 @@ impl Calls {
         let bytes = on.context.keep.bytes(message).to_vec();
         if bytes.starts_with(b"ACK ") {
             self.inject_bytes(on, &bytes, Told::Without, |calls, on, message| {
-                calls.handle_in_dialog(on, &request(message, from), key);
+                calls.enter_late(on, &request(message, from), key);
             });
             return self.call_event(on, call, CallEvent::DialogLost, None);
         }

@@ -26,8 +26,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    pub fn new() -> Engine {
-        Engine { mood: Mood::Works, held: Vec::new(), asked: Vec::new(), sessions: Vec::new() }
+    pub fn new(mood: Mood) -> Engine {
+        Engine { mood, held: Vec::new(), asked: Vec::new(), sessions: Vec::new() }
     }
 
     /// Takes a shard's letter; what comes is to go back to it now. Letters that are not for the engine come
@@ -67,15 +67,23 @@ impl Engine {
     }
 }
 
+/// What the caller is told, and what the callees are.
+const OWN: [&str; 2] = ["10.0.0.1", "10.0.0.2"];
+
 /// What the other side is told of a party's description.
 pub fn anchored(party: Party, sdp: &[u8]) -> String {
-    let own = if party == Party::Caller { "10.0.0.2" } else { "10.0.0.1" };
+    let own = OWN[usize::from(party == Party::Caller)];
     let text = String::from_utf8_lossy(sdp);
     let lines = text.lines().map(|line| match line.strip_prefix("c=IN IP4 ") {
         Some(_) => format!("c=IN IP4 {own}\r\n"),
         None => format!("{line}\r\n"),
     });
     lines.collect()
+}
+
+/// Whether a body is told in the engine's name.
+pub fn is_anchored(body: &str) -> bool {
+    OWN.iter().any(|own| body.contains(&format!("c=IN IP4 {own}\r\n")))
 }
 
 fn summary(described: &Described) -> String {
