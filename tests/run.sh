@@ -107,6 +107,7 @@ note_tests() {
 check_tools
 install sipp sip-tester "SIPp scenarios"
 install redis-server redis-server "stores on a Redis server"
+install rtpengine rtpengine-daemon "media by an rtpengine"
 check_memlock
 step "format" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
