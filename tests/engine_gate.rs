@@ -6,6 +6,7 @@ mod lab;
 use lab::callee::{ANSWER, Leg};
 use lab::caller::{Caller, Invite, OFFER};
 use lab::engine::{Mood, anchored};
+use lab::group::{self, B1, B2};
 use lab::party::{Party, sdp};
 use lab::peer::{A, B, C, Setup};
 use lab::scene::{hang_up_and_finish, talk_and_finish};
@@ -523,4 +524,98 @@ fn a_leg_that_is_gone_before_the_engine_answers_gets_ack_and_bye() {
     lab.engine.mood = Mood::Works;
     c.respond(&mut lab, "200 OK");
     talk_and_finish(lab, caller, &c);
+}
+
+#[test]
+fn of_several_phones_the_engine_hears_of_the_one_that_the_caller_hears() {
+    let mut lab = group::lab_with(&[1_000; 2], with_engine);
+    let (mut caller, [b1, b2]) = group::call(&mut lab, [B1, B2]);
+    assert_eq!((&b1.invite.body, &b2.invite.body), (&offered(), &offered()));
+    b1.respond_with(&mut lab, "183 Session Progress", &[], &sdp(1));
+    assert_eq!(lab.expect(A, "183 INVITE").body, anchored(Of::Callee, sdp(1).as_bytes()));
+    b2.respond_with(&mut lab, "183 Session Progress", &[], &sdp(2));
+    lab.expect_nothing();
+    assert_eq!(lab.engine.asked, ["offer of caller", "answer of callee"]);
+    b2.respond_with(&mut lab, "200 OK", &[], &sdp(2));
+    b1.cancelled(&mut lab);
+    assert_eq!(caller.answered_and_acked(&mut lab).body, anchored(Of::Callee, sdp(2).as_bytes()));
+    lab.expect(B2, "ACK");
+    hang_up_and_finish(lab, caller, &b2);
+}
+
+#[test]
+fn a_reliable_answer_and_a_prack_s_offer_wait_too() {
+    let mut lab = lab();
+    let lines = ["Supported: 100rel", "Allow: INVITE, ACK, CANCEL, BYE, PRACK, UPDATE"];
+    let mut invite = Invite::new(&mut lab, A, C.number);
+    invite.lines = lines.iter().map(ToString::to_string).collect();
+    let mut caller = invite.send(&mut lab);
+    lab.expect(A, "100 INVITE");
+    let leg = Leg::expect(&mut lab, C);
+    lab.engine.mood = Mood::Holds;
+    let again = leg.reliable(&mut lab, "183 Session Progress", 1, ANSWER);
+    lab.send(C, &again);
+    lab.expect_nothing();
+    lab.release_engine(1);
+    let progress = lab.expect(A, "183 INVITE");
+    assert_eq!(progress.body, answered());
+    let mut a = Party::caller(&caller, &progress);
+    let c = Party::callee(&leg);
+    let prack = a.prack(&mut lab, &progress, &sdp(5));
+    a.resend(&mut lab, &prack);
+    lab.expect_nothing();
+    lab.release_engine(1);
+    let relayed = c.expect(&mut lab, "PRACK");
+    assert_eq!(relayed.body, anchored(Of::Caller, sdp(5).as_bytes()));
+    c.respond(&mut lab, &relayed, "200 OK", &[], &sdp(6));
+    lab.expect_nothing();
+    lab.release_engine(1);
+    assert_eq!(a.expect_response(&mut lab, &prack, 200).body, anchored(Of::Callee, sdp(6).as_bytes()));
+    let update = a.update(&mut lab, &sdp(7));
+    lab.release_engine(1);
+    let relayed = c.expect(&mut lab, "UPDATE");
+    assert_eq!(relayed.body, anchored(Of::Caller, sdp(7).as_bytes()));
+    c.respond(&mut lab, &relayed, "200 OK", &[], &sdp(8));
+    lab.release_engine(1);
+    assert_eq!(a.expect_response(&mut lab, &update, 200).body, anchored(Of::Callee, sdp(8).as_bytes()));
+    assert_eq!(
+        lab.engine.asked,
+        [
+            "offer of caller",
+            "answer of callee",
+            "offer of caller",
+            "answer of callee",
+            "offer of caller",
+            "answer of callee",
+        ]
+    );
+    lab.engine.mood = Mood::Works;
+    leg.respond_with(&mut lab, "200 OK", &[], "");
+    caller.answered_and_acked(&mut lab);
+    lab.expect(C, "ACK");
+    bye_and_finish(lab, a, &c);
+}
+
+#[test]
+fn a_part_of_a_multipart_body_is_the_engine_s_and_the_rest_passes() {
+    let mut lab = lab();
+    let part = |sdp: &str| {
+        format!(
+            "--b\r\nContent-Type: application/sdp\r\n\r\n{sdp}\r\n--b\r\n\
+             Content-Type: text/plain\r\n\r\nx\r\n--b--\r\n"
+        )
+    };
+    let invite = Invite::new(&mut lab, A, C.number);
+    let invite = invite.line("Content-Type: multipart/mixed;boundary=b").body(&part(OFFER.trim_end()));
+    let caller = invite.send(&mut lab);
+    lab.expect(A, "100 INVITE");
+    let c = Leg::expect(&mut lab, C);
+    assert_eq!(c.invite.one("Content-Type"), "multipart/mixed;boundary=b");
+    let told = anchored(Of::Caller, OFFER.as_bytes());
+    assert!(c.invite.body.contains(&told) && c.invite.body.ends_with("x\r\n--b--\r\n"), "{}", c.invite.body);
+    assert_eq!(c.invite.one("Content-Length"), c.invite.body.len().to_string());
+    c.reject(&mut lab, "486 Busy Here");
+    caller.refused(&mut lab, 486);
+    lab.audits = false;
+    lab.finish();
 }

@@ -6,7 +6,7 @@ use super::options::Key;
 use super::value::{self, Advertised, Reason};
 use crate::net::{RtpAddress, RtpSettings};
 use crate::settings::{Learning, Listener, Media, MediaMode, Silence, TonePlan};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 pub use crate::rtpengine::Node;
 

@@ -22,6 +22,9 @@ const PING_MS: u64 = 1_000;
 /// So many pings in a row without an answer, and a node is down.
 const PINGS_MISSED_MAX: u32 = 3;
 
+/// Of so many calls a node is told when it is up again that they are over; the others it finds silent.
+const ABANDONED_MAX: usize = 4_096;
+
 /// What leaves by the worker's hand.
 #[derive(Debug, Default)]
 pub struct Output {
@@ -54,6 +57,8 @@ struct NodeRecord {
     pings_missed: u32,
     /// The last one's number.
     ping: u64,
+    /// Calls that it may have and nobody asks it about any more: it is told so when it is up again.
+    abandoned: VecDeque<Box<str>>,
 }
 
 /// A call, as long as it has or wants something from a node.
@@ -96,7 +101,13 @@ impl Client {
     /// together.
     #[must_use]
     pub fn new(nodes: &[Node], wait_ms: u32, now_ms: u64) -> Client {
-        let record = |node: &Node| NodeRecord { node: *node, is_up: true, pings_missed: 0, ping: 0 };
+        let record = |node: &Node| NodeRecord {
+            node: *node,
+            is_up: true,
+            pings_missed: 0,
+            ping: 0,
+            abandoned: VecDeque::new(),
+        };
         let nodes: Vec<NodeRecord> = nodes.iter().map(record).collect();
         let due = (0..nodes.len()).map(|node| (now_ms, ping_number(node))).collect();
         Client {
@@ -281,12 +292,13 @@ impl Client {
 
     /// Tells the call's node that the call is over.
     fn delete(&mut self, now_ms: u64, session: &str) {
-        let node = self.sessions.get(session).and_then(|record| record.node);
-        let Some(node) = node.filter(|node| self.nodes[*node].is_up) else {
-            // It finds out by itself that nobody talks any more.
-            self.sessions.remove(session);
-            return;
+        let Some(node) = self.sessions.get(session).and_then(|record| record.node) else {
+            return self.forget(session);
         };
+        if !self.nodes[node].is_up {
+            self.abandon(node, session);
+            return self.forget(session);
+        }
         self.next += 1;
         let number = self.next;
         let bytes = ng::request(&self.cookie(number), Command::Delete { session });
@@ -318,6 +330,7 @@ impl Client {
     fn time_out(&mut self, now_ms: u64, request: Request) {
         self.tally.timeouts += 1;
         let node = request.node;
+        self.abandon(node, &request.session);
         match request.wanted {
             None => self.forget(&request.session),
             Some(_) => self.move_on(now_ms, request, node),
@@ -351,6 +364,27 @@ impl Client {
         }
         self.output.mail.push((wanted.shard, Mail::Engine { ticket: wanted.ticket, outcome }));
         self.ask_next(now_ms, &request.session);
+    }
+
+    /// A node did not answer about a call, which it may know all the same.
+    fn abandon(&mut self, node: usize, session: &str) {
+        let abandoned = &mut self.nodes[node].abandoned;
+        if abandoned.len() >= ABANDONED_MAX {
+            abandoned.pop_front();
+        }
+        abandoned.push_back(session.into());
+    }
+
+    /// A node is up again: calls that went on without it are over for it.
+    fn take_leave(&mut self, node: usize) {
+        for session in std::mem::take(&mut self.nodes[node].abandoned) {
+            if self.sessions.get(&session).is_some_and(|record| record.node == Some(node)) {
+                continue;
+            }
+            self.next += 1;
+            let bytes = ng::request(&self.cookie(self.next), Command::Delete { session: &session });
+            self.output.datagrams.push((node, bytes));
+        }
     }
 
     fn forget(&mut self, session: &str) {
@@ -399,6 +433,7 @@ impl Client {
         if !record.is_up {
             record.is_up = true;
             tracing::info!("rtpengine {} is up", record.node.address);
+            self.take_leave(node);
         }
     }
 

@@ -157,6 +157,28 @@ fn an_offer_that_nobody_answers_goes_to_another_node() {
 }
 
 #[test]
+fn a_node_that_is_up_again_is_told_which_calls_went_on_without_it() {
+    let mut client = client(2);
+    client.handle_letter(0, 3, offer(1, "call"));
+    let (still, _) = one(&mut client, "offer");
+    pass(&mut client, 1, 500);
+    let (other, _, request) = sent(&mut client).pop().unwrap();
+    client.handle_datagram(501, other, &answer(&request, TAKEN));
+    assert_ne!(other, still);
+    pass(&mut client, 501, 1_000);
+    let pings = std::mem::take(&mut client.output.datagrams);
+    let (_, ping) = pings.iter().find(|(node, _)| *node == still).unwrap();
+    client.handle_datagram(1_001, still, &answer(ping, "d6:result4:ponge"));
+    let (node, request) = one(&mut client, "delete");
+    assert_eq!(node, still);
+    assert!(String::from_utf8_lossy(&request).contains("7:call-id4:call"));
+    assert_eq!(client.nodes_up(), 2);
+    // The one that has the call keeps it.
+    client.handle_letter(1_002, 3, letter(2, "call", Role::Answer, Party::Callee));
+    assert_eq!(one(&mut client, "answer").0, other);
+}
+
+#[test]
 fn a_node_that_is_gone_loses_its_calls_at_once() {
     let mut client = client(2);
     client.handle_letter(0, 3, offer(1, "call"));

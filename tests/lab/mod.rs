@@ -79,11 +79,12 @@ impl Lab {
         if std::env::var_os("LAB_ANCHOR").is_some() {
             setup.anchor();
         }
-        let echoes = std::env::var_os("LAB_ENGINE").is_some();
+        change(&mut setup);
+        let is_free = setup.settings.media.mode == MediaMode::Pass;
+        let echoes = is_free && std::env::var_os("LAB_ENGINE").is_some();
         if echoes {
             setup.settings.media.mode = MediaMode::Engine;
         }
-        change(&mut setup);
         let settings = Arc::new(setup.settings.clone());
         let keeper = Keeper::new(setup.entries(), &settings);
         let directory = keeper.directory();

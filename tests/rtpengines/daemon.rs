@@ -20,8 +20,9 @@ pub struct Daemon {
 
 /// Whether there is one to start; else the test says that it is skipped.
 pub fn is_installed(test: &str) -> bool {
-    let version = Command::new("rtpengine").arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
-    let is_there = { version }.status().is_ok_and(|status| status.success());
+    let mut version = Command::new("rtpengine");
+    let version = version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let is_there = version.is_ok_and(|status| status.success());
     if !is_there {
         println!("SKIPPED rtpengine::{test}: no rtpengine; run: apt-get install rtpengine-daemon");
     }
@@ -75,7 +76,12 @@ impl Daemon {
     /// How many calls it has.
     #[track_caller]
     pub fn calls(&self) -> usize {
-        let answer = self.ask(&[(b"command", Value::Bytes(b"list")), (b"limit", Value::Bytes(b"32"))]);
+        let list = [(&b"command"[..], Value::Bytes(b"list")), (b"limit", Value::Bytes(b"32"))];
+        let mut answer = None;
+        super::wait_until("a list", || {
+            answer = self.ask(&list);
+            answer.is_some()
+        });
         let answer = answer.expect("an answer");
         match read(&answer).expect("bencode").get(b"calls") {
             Some(Value::List(calls)) => calls.len(),
