@@ -146,9 +146,9 @@ fn a_record_is_a_line_of_json_or_of_csv_below_a_heading() {
                  \"ring\":\"2013-10-10T10:07:15.020Z\",\"answer\":\"2013-10-10T10:07:19.042Z\",\
                  \"end\":\"2013-10-10T10:08:19.542Z\",\"duration\":60.5,\"ended_by\":\"callee\",\
                  \"status\":200,\"cause\":\"bye\",\"peer\":\"127.0.0.138:5060\",\
-                 \"local\":\"127.0.0.60:5060\",\"media\":{\"received\":{\"packets\":3000,\"bytes\":516000,\"lost\":2,\
-                 \"jitter_ms\":1.125},\"sent\":{\"packets\":2998,\"bytes\":515656,\"lost\":0,\"jitter_ms\":0.0},\
-                 \"dropped\":7}}";
+                 \"local\":\"127.0.0.60:5060\",\"media\":{\"received\":{\"packets\":3000,\
+                 \"bytes\":516000,\"lost\":2,\"jitter_ms\":1.125},\"sent\":{\"packets\":2998,\
+                 \"bytes\":515656,\"lost\":0,\"jitter_ms\":0.0},\"dropped\":7}}";
     assert_eq!(json.lines().next(), Some(first));
     let second: Value = serde_json::from_str(json.lines().nth(1).unwrap()).unwrap();
     assert_eq!(

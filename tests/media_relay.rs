@@ -294,7 +294,7 @@ fn ports_are_wanted_up_to_the_low_water_mark_and_those_that_rest_do_not_count() 
     }
     assert_eq!(media.wanted(now(5_099), Family::V4), LOW_WATER - 50);
     assert_eq!(media.wanted(now(5_100), Family::V4), LOW_WATER - 60);
-    let mut media = with_ports(media, 30);
+    let mut media = with_ports(media, LOW_WATER as u16);
     assert_eq!(media.wanted(now(0), Family::V4), 0);
     media.add(address("[2001:db8::1]:30000"));
     assert_eq!(media.wanted(now(0), Family::V6), LOW_WATER - 1);

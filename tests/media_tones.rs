@@ -114,7 +114,8 @@ fn level(samples: &[f64], hz: f64) -> f64 {
     20.0 * (amplitude / 32_636.0).log10() + 3.17
 }
 
-/// Frequencies, and on and off in turns in milliseconds: as the plans say, before rounding to 20 ms.
+/// Frequencies, and on and off in turns in milliseconds (none: always on): as the plans say, before rounding
+/// to 20 ms.
 fn plan(plan: TonePlan, tone: Tone) -> (&'static [f64], &'static [u64]) {
     match (plan, tone) {
         (TonePlan::Europe, Tone::Ringback) => (&[425.0], &[1_000, 4_000]),
@@ -131,7 +132,7 @@ fn plan(plan: TonePlan, tone: Tone) -> (&'static [f64], &'static [u64]) {
         (TonePlan::China, Tone::Error) => (&[450.0], &[700, 700]),
         (TonePlan::Europe, Tone::Confirmation) => (&[425.0], &[100, 100, 100, 100, 100]),
         (TonePlan::UnitedStates, Tone::Confirmation) => (&[350.0, 440.0], &[100, 100, 100, 100, 100]),
-        (TonePlan::UnitedKingdom, Tone::Confirmation) => (&[400.0], &[100, 100, 100, 100, 100]),
+        (TonePlan::UnitedKingdom, Tone::Confirmation) => (&[1_400.0], &[]),
         (TonePlan::China, Tone::Confirmation) => (&[450.0], &[100, 100, 100, 100, 100]),
     }
 }
@@ -164,7 +165,7 @@ fn each_plans_tones_have_their_frequencies_level_and_cadence() {
                 assert!(heard.abs_diff(expected) <= 15, "{which:?} {tone:?}: {heard} ms in turn {index}");
             }
             if tone == Tone::Confirmation {
-                assert_eq!(heard.len(), turns.len() + 1, "silence follows");
+                assert_eq!(heard.len(), turns.len() + 1, "what was heard, and what follows");
             } else {
                 assert!(heard.len() > 2 * turns.len(), "{which:?} {tone:?} repeats");
             }
@@ -174,7 +175,7 @@ fn each_plans_tones_have_their_frequencies_level_and_cadence() {
                 .flat_map(|packet| &packet.payload)
                 .map(|byte| decode(law, *byte))
                 .collect();
-            for hz in [350.0, 400.0, 425.0, 440.0, 450.0, 480.0, 620.0] {
+            for hz in [350.0, 400.0, 425.0, 440.0, 450.0, 480.0, 620.0, 1_400.0] {
                 let level = level(&on, hz);
                 if frequencies.contains(&hz) {
                     assert!((-16.7..=-15.3).contains(&level), "{which:?} {tone:?}: {level} dBm0 of {hz} Hz");

@@ -91,14 +91,19 @@ check_memlock() {
     fi
 }
 
-note_tests() {
-    local counts skipped
-    counts=$(awk '/^test result:/ { passed += $4; failed += $6; ignored += $8; programs++ }
-        END { printf "%d passed, %d failed, %d ignored, in %d programs", passed, failed, ignored, programs }' "$log")
-    note tests "$counts"
+note_skipped() {
+    local skipped
     while read -r skipped; do
         note skipped "$skipped"
     done < <(sed -n 's/^.*SKIPPED //p' "$log")
+}
+
+note_tests() {
+    local counts failed
+    counts=$(awk '/^test result:/ { passed += $4; failed += $6; ignored += $8; programs++ }
+        END { printf "%d passed, %d failed, %d ignored, in %d programs", passed, failed, ignored, programs }' "$log")
+    note tests "$counts"
+    note_skipped
     while read -r failed; do
         note FAILED "test $failed"
     done < <(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$log")
@@ -108,6 +113,9 @@ check_tools
 install sipp sip-tester "SIPp scenarios"
 install redis-server redis-server "stores on a Redis server"
 install rtpengine rtpengine-daemon "media by an rtpengine"
+install baresip baresip-core "two real clients"
+install ip iproute2 "two real clients"
+python3 -c "import ensurepip, venv" 2>/dev/null || install python3-venv python3-venv "two real clients"
 check_memlock
 step "format" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -115,6 +123,9 @@ step "core without the shell" cargo check --lib --no-default-features --locked
 step "fuzz targets" cargo check --manifest-path tests/fuzz/Cargo.toml --locked
 step "tests" timeout "$tests_timeout" cargo test --workspace --locked --no-fail-fast
 note_tests
+# The tests have built the binary. pjsua2 comes from PyPI, into a virtual environment under target/.
+step "two real clients" python3 tests/clients/run.py
+note_skipped
 # The fixed seeds are among the tests. A failure names its seed, and so does a success.
 sim_seed=$(((RANDOM << 30) + (RANDOM << 15) + RANDOM))
 step "simulator, fresh seeds" timeout "$tests_timeout" \

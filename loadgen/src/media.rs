@@ -23,8 +23,11 @@ const LATE_NS: u64 = 200_000_000;
 /// thread's packets leave evenly and not in bursts.
 const BEATS: usize = 80;
 const BEAT_NS: u64 = INTERVAL_NS / BEATS as u64;
-/// After a stall, so many beats are caught up before the sockets are looked at again.
-const BEATS_PER_PASS: u64 = BEATS as u64;
+/// After a stall, so many beats are caught up before the sockets are looked at again: those who send more
+/// than they read would never get out of it.
+const BEATS_PER_PASS: u64 = 4;
+/// A packet that leaves later than this after its time counts as late: the generator did not keep up.
+const LATE_PACKET_NS: u64 = INTERVAL_NS;
 
 /// A port that a side of a call holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +111,7 @@ impl Media {
             tail_packets: (tail_ns / INTERVAL_NS) as u32,
             free: [(0..first).collect(), (first..all).collect()],
             ending: VecDeque::with_capacity(sides.len()),
-            beats: vec![Vec::with_capacity(sides.len().div_ceil(BEATS) + 8); BEATS],
+            beats: (0..BEATS).map(|_| Vec::with_capacity(sides.len().div_ceil(BEATS) + 8)).collect(),
             sides,
             sending: 0,
             next_beat: 0,
@@ -248,14 +251,16 @@ impl Media {
             self.free(place);
         }
         let Some(account) = &mut self.account else { return };
-        let last_beat = (now_ns / BEAT_NS).min(self.next_beat + BEATS_PER_PASS);
+        let last_beat = (now_ns / BEAT_NS).min(self.next_beat + BEATS_PER_PASS - 1);
         while self.sending > 0 && self.next_beat <= last_beat {
             let beat = &mut self.beats[(self.next_beat % BEATS as u64) as usize];
             let mut index = 0;
             while let Some(place) = beat.get(index).copied() {
                 let side = &mut self.sides[place as usize];
                 let sent_ns = clock();
-                account.lag_max_ns = account.lag_max_ns.max(sent_ns.saturating_sub(self.next_beat * BEAT_NS));
+                let lag_ns = sent_ns.saturating_sub(self.next_beat * BEAT_NS);
+                account.lag_max_ns = account.lag_max_ns.max(lag_ns);
+                account.late += u64::from(lag_ns > LATE_PACKET_NS);
                 send_one(side, place as usize, &mut self.packet, account, sent_ns, &mut send);
                 if side.left > 0 {
                     index += 1;

@@ -37,6 +37,8 @@ pub struct Account {
     pub calls_at_once_max: u64,
     /// How long after its time a packet was sent, at worst.
     pub lag_max_ns: u64,
+    /// Packets that were sent more than 20 ms after their time.
+    pub late: u64,
     /// From sending to receiving, in microseconds.
     delays: Histogram<u64>,
 }
@@ -59,6 +61,7 @@ impl Default for Account {
             sent_after_call: 0,
             calls_at_once_max: 0,
             lag_max_ns: 0,
+            late: 0,
             delays: tally::histogram(),
         }
     }
@@ -93,6 +96,7 @@ impl Account {
             (&mut self.dropped, other.dropped),
             (&mut self.sent_after_call, other.sent_after_call),
             (&mut self.calls_at_once_max, other.calls_at_once_max),
+            (&mut self.late, other.late),
         ];
         for (mine, theirs) in counts {
             *mine += theirs;
@@ -124,6 +128,7 @@ pub struct RtpReport {
     pub sent_after_call: u64,
     pub calls_at_once_max: u64,
     pub lag_max_ms: f64,
+    pub late: u64,
     /// From one phone to the other, in milliseconds; the time in our own sockets is part of it.
     pub delay: Percentiles,
     /// Whether the run counts as good.
@@ -153,6 +158,7 @@ impl RtpReport {
             sent_after_call: account.sent_after_call,
             calls_at_once_max: account.calls_at_once_max,
             lag_max_ms: account.lag_max_ns as f64 / 1e6,
+            late: account.late,
             delay: Percentiles::of(account.delays()),
             is_good: lost as f64 <= loss_max * account.sent as f64 && wrong + account.silent_sides == 0,
         }
@@ -184,6 +190,7 @@ impl RtpReport {
             (self.silent_sides, "sides of calls that heard nothing"),
             (self.before_answer, "before the answer, not of phones"),
             (self.refused, "not sent: refused by the kernel"),
+            (self.late, "sent over 20 ms late: the generator did not keep up"),
             (self.dropped, "dropped because our sockets were full"),
             (self.sent_after_call, "sent after the call's end, on purpose"),
         ];

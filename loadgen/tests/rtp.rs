@@ -1,9 +1,11 @@
-//! Calls with sound, over real sockets: between two phones, and through a server that lets media pass.
+//! Calls with sound, over real sockets: between two phones, past a server that lets media pass,
+//! and through one that relays it.
 
-use ringway::config::Config;
+use ringway::config::{Action, Config, World};
 use ringway::directory::Directory;
 use ringway::net::Server;
 use serde_json::Value;
+use std::ffi::OsString;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -106,28 +108,67 @@ fn what_phones_hear_after_the_call_fails_the_run() {
     assert_eq!(allowed.output.status.code(), Some(0), "{}", allowed.text);
 }
 
-/// The reference flow through the server with the lab's numbers, media past it.
+/// A server as the command line makes it, and the three phones of the reference flow.
+struct Lab {
+    server: Server,
+    /// Where loadgen finds the server and puts its phones.
+    flags: Vec<String>,
+}
+
+impl Lab {
+    fn new(test: u8, media: &[&str]) -> Lab {
+        let address = free_port(&own_ip(test, 4));
+        let [caller, callee, target] = [1, 2, 3].map(|host| free_port(&own_ip(test, host)));
+        let subscribers = [
+            format!("number=1003,contact=sip:1003@{caller}"),
+            format!("number=1004,contact=sip:1004@{callee},no-answer=1005"),
+            format!("number=1005,contact=sip:1005@{target}"),
+        ];
+        let listen = format!("udp:{address}");
+        let mut flags = vec!["ringway", "--listen", &listen, "--shards", "1", "--admin", "off"];
+        flags.extend(["--max-calls", "100", "--max-transactions", "1000"]);
+        flags.extend(media);
+        flags.extend(subscribers.iter().flat_map(|subscriber| ["--subscriber", subscriber]));
+        let world = World { environment: Vec::new(), ..World::of_process().expect("this process's CPUs") };
+        let action = Config::from_args(flags.into_iter().map(OsString::from), &world);
+        let Ok(Action::Start(config)) = action else { panic!("{action:?}") };
+        let directory = Directory::of(config.subscribers);
+        let server = Server::start(Arc::new(config.settings), directory, config.net, Arc::default());
+        let flags = [
+            ("--target", address),
+            ("--caller-address", caller),
+            ("--callee-address", callee),
+            ("--target-address", target),
+        ];
+        Lab {
+            server: server.expect("a server on loopback"),
+            flags: flags.into_iter().flat_map(|(flag, at)| [flag.to_owned(), at.to_string()]).collect(),
+        }
+    }
+
+    /// Plays forwarded calls.
+    fn play(&self, name: &str, flags: &[&str]) -> Run {
+        let own: Vec<&str> = self.flags.iter().map(String::as_str).collect();
+        let flow = ["--flow", "cfna-408", "--calls", "20", "--caller-sockets", "1"];
+        play(name, &[&flow[..], &own, flags].concat())
+    }
+}
+
 #[test]
 fn forwarded_calls_have_sound_past_a_server_that_lets_media_pass() {
-    let address = free_port(&own_ip(2, 4));
-    let phones = [("1003", own_ip(2, 1)), ("1004", own_ip(2, 2)), ("1005", own_ip(2, 3))]
-        .map(|(number, ip)| (number, free_port(&ip)));
-    let Config { settings, mut net, mut subscribers, .. } = Config::lab(address);
-    net.cpus.truncate(1);
-    for (number, phone) in phones {
-        let found = subscribers.iter_mut().find(|one| *one.number == *number);
-        let subscriber = found.expect("a number of the lab");
-        *subscriber = subscriber.clone().at(&format!("sip:{number}@{phone}"), phone);
-    }
-    let server = Server::start(Arc::new(settings), Directory::of(subscribers), net, Arc::default())
-        .expect("a server on loopback");
-    let [caller, callee, target] = phones.map(|(_, phone)| phone.to_string());
-    let addresses = ["--caller-address", &caller, "--callee-address", &callee, "--target-address", &target];
-    let flow = ["--flow", "cfna-408", "--calls", "20", "--caller-sockets", "1"];
-    let server_address = address.to_string();
-    let run = play("pass", &[&flow[..], &addresses, &["--target", &server_address]].concat());
-    server.drain();
+    let lab = Lab::new(2, &["--media", "pass"]);
+    let run = lab.play("pass", &[]);
+    lab.server.drain();
     run.assert_whole(20 * 2 * 25);
+}
+
+#[test]
+fn forwarded_calls_have_sound_through_an_anchor_and_none_when_they_are_over() {
+    let lab = Lab::new(4, &["--media", "anchor", "--rtp-ports", "30000-30399"]);
+    let run = lab.play("anchor", &["--rtp-tail", "1s", "--hangup", "caller"]);
+    lab.server.drain();
+    run.assert_whole(20 * 2 * 25);
+    assert_eq!(run.rtp["sent_after_call"], 20 * 2 * 50, "{}", run.text);
 }
 
 #[test]

@@ -138,7 +138,5 @@ impl Calls {
 /// The stream of an offer that a tone can be heard in.
 fn first_audible(offer: &[u8]) -> Option<usize> {
     let description = Description::read(offer).ok()?;
-    let is_audible =
-        |stream: &sdp::Stream| stream.port > 0 && stream.is_audio && stream.is_rtp && stream.g711.is_some();
-    description.streams().iter().position(is_audible)
+    description.streams().iter().position(sdp::Stream::is_listening)
 }

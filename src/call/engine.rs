@@ -1,6 +1,6 @@
-//! Media anchored by an engine that the services ask ([`MediaMode::Engine`]): what describes media waits at the
-//! calls' door until the engine has said what the other side is to be told, and goes on with that in its place.
-//! Behind the door everything is as if media passed.
+//! Media anchored by an engine that the services ask ([`MediaMode::Engine`]): what describes media waits at
+//! the calls' door until the engine has said what the other side is to be told, and goes on with that in its
+//! place. Behind the door everything is as if media passed.
 //!
 //! The caller's INVITE is kept by its call anyway; any other message is kept here. What the engine does not
 //! take in time is refused, or stripped of what it describes where it cannot be.

@@ -65,7 +65,7 @@ impl Calls {
     }
 
     fn live(&self, context: &Context, handle: Handle, call: &Call) -> LiveCall {
-        let legs = self.live_legs(call);
+        let legs = self.live_legs(context, call);
         let numbers = context.keep.bytes(&call.chain.numbers);
         let mut numbers: Vec<Box<str>> =
             numbers.split(|&byte| byte == b'\n').filter(|number| !number.is_empty()).map(text).collect();
@@ -83,17 +83,17 @@ impl Calls {
             record_id: text(call.record_id.as_bytes()),
             started_at: unix(context, call.started_at),
             answered_at: call.answered_at.map(|at| unix(context, at)),
-            media: None,
+            media: call.anchor.figures(context),
             legs,
         }
     }
 
-    fn live_legs(&self, call: &Call) -> Vec<LiveLeg> {
+    fn live_legs(&self, context: &Context, call: &Call) -> Vec<LiveLeg> {
         let mut legs: Vec<LiveLeg> = Vec::new();
         let mut next = call.first_leg;
         while let Some(leg) = next.and_then(|leg| self.legs.get(leg)) {
             let (destination, stage) = (leg.answer_to.destination, stage_of_leg(leg));
-            legs.push(LiveLeg { destination, stage, media: None });
+            legs.push(LiveLeg { destination, stage, media: leg.anchor.figures(context) });
             next = leg.next;
         }
         // They are linked the last one first.

@@ -313,8 +313,7 @@ fn new_call(
     let tag = context.mint.tag(Kind::Call, handle);
     let (invite, (head, contact, record_route)) = keep_invite(context, request, &tag)?;
     let caller = identity.name_of(user_of(message.header(HeaderName::From).unwrap_or_default()));
-    let late_offer = message.body().is_empty();
-    let reliability = Reliability::of(message);
+    let (late_offer, reliability) = (message.body().is_empty(), Reliability::of(message));
     let dialog = caller_dialog(context, request, &tag, (late_offer, reliability));
     if !dialog.is_some() {
         context.keep.release(invite);

@@ -52,6 +52,7 @@ pub fn settings(
             [TonePlan::Europe, TonePlan::UnitedStates, TonePlan::UnitedKingdom, TonePlan::China],
         )?,
         wait_ms: values.count(Key::MediaWait)?,
+        quarantine_ms: values.count(Key::RtpQuarantine)?,
         ..Media::default()
     };
     // The table bounds it by 63.
@@ -77,12 +78,12 @@ pub fn settings(
 
 /// Every shard has a pair of ports.
 fn enough(values: &Values, rtp: &RtpSettings, shards: usize) -> Result<(), ConfigError> {
-    let pairs = (usize::from(rtp.last_port - rtp.first_port) + 1) / 2;
+    let pairs = usize::from(rtp.last_port - rtp.first_port).div_ceil(2);
     match values.written(Key::RtpPorts).last() {
         Some(raw) if pairs < shards => {
             let reason = format!(
-                "so few pairs, {pairs}, do not go round {shards} shards, each of which wants one at least; give \
-                 more ports, or --shards {pairs}"
+                "so few pairs, {pairs}, do not go round {shards} shards, each of which wants one at least; \
+                 give more ports, or --shards {pairs}"
             );
             Err(raw.wrong(Key::RtpPorts.setting(), &reason))
         }

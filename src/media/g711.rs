@@ -1,5 +1,5 @@
-//! G.711's two laws, the way in: from 16 bits linear, of which µ-law takes 14 and A-law 13 (ITU-T G.711 tables
-//! 1a to 2b; the same values as ITU-T G.191's `ulaw_compress` and `alaw_compress`).
+//! G.711's two laws, the way in: from 16 bits linear, of which µ-law takes 14 and A-law 13 (ITU-T G.711
+//! tables 1a to 2b; the same values as ITU-T G.191's `ulaw_compress` and `alaw_compress`).
 
 use super::Law;
 
@@ -15,7 +15,8 @@ pub const fn encode(law: Law, sample: i16) -> u8 {
     }
 }
 
-/// What silence is as a byte: µ-law's positive zero; A-law has none, and this is the positive value next to it.
+/// What silence is as a byte: µ-law's positive zero; A-law has none, and this is the positive value next to
+/// it.
 #[must_use]
 pub const fn silence(law: Law) -> u8 {
     encode(law, 0)

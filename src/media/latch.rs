@@ -10,14 +10,14 @@
 //!                                             (at most 5 packets)           it goes on elsewhere
 //! ```
 //!
-//! A party may send from the place that it described, whatever else came before. Besides, a port of *its host*
-//! is allowed: the host that its signalling comes from if that is not the one described (it is behind a NAT),
-//! else the one described. What comes from any other host is never taken. The rule says what the host's
-//! packets are worth ([`Rule`]).
+//! A party may send from the place that it described, whatever else came before. Besides, a port of *its
+//! host* is allowed: the host that its signalling comes from if the one described is out of reach (it is
+//! behind a NAT), else the one described. What comes from any other host is never taken. The rule says what
+//! the host's packets are worth ([`Rule`]).
 
 use crate::clock::{Moment, Now};
 use crate::settings::Learning;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// How long the window mode learns from a description that names a new place.
 pub const WINDOW_MS: u64 = 500;
@@ -160,10 +160,10 @@ pub struct Latch {
 }
 
 impl Latch {
-    /// What the party describes counts from now on. The same place keeps the lock, and no place at all keeps it
-    /// for when the place is described again (a party that holds a call says 0.0.0.0). As long as nothing
-    /// locks, each description opens the window again, for a party may not have begun to send when it described
-    /// the place first; no more packets are tasted for that.
+    /// What the party describes counts from now on. The same place keeps the lock, and no place at all
+    /// keeps it for when the place is described again (a party that holds a call says 0.0.0.0). As long as
+    /// nothing locks, each description opens the window again, for a party may not have begun to send when
+    /// it described the place first; no more packets are tasted for that.
     pub fn describe(&mut self, now: Now, place: Option<SocketAddr>) {
         self.is_open = place.is_some();
         let Some(place) = place else { return };
@@ -287,7 +287,45 @@ fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && one.ip() == other.ip()
 }
 
-/// The host whose packets are the party's. Signalling over the other family tells nothing of a NAT.
+/// The host whose packets are the party's: the one that it has described, unless that is out of reach and its
+/// signalling is not, which a NAT explains. Servers often have media on another host than signalling, so two
+/// addresses that differ are no NAT yet.
 fn allowed_host(place: SocketAddr, host: IpAddr) -> IpAddr {
-    if place.is_ipv4() == host.is_ipv4() { host } else { place.ip() }
+    let (described, host) = (place.ip(), host.to_canonical());
+    let is_same_family = described.is_ipv4() == host.is_ipv4();
+    let is_behind_nat = is_same_family && Reach::of(described) != Reach::Public && {
+        Reach::of(host) != Reach::of(described)
+    };
+    if is_behind_nat { host } else { described }
+}
+
+/// From where an address can be reached.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// This machine.
+    Machine,
+    /// One link (RFC 3927, RFC 4291 §2.5.6).
+    Link,
+    /// One site (RFC 1918, RFC 6598, RFC 4193).
+    Site,
+    Public,
+}
+
+impl Reach {
+    fn of(address: IpAddr) -> Reach {
+        match address {
+            address if address.is_loopback() => Reach::Machine,
+            IpAddr::V4(address) if address.is_link_local() => Reach::Link,
+            IpAddr::V6(address) if address.is_unicast_link_local() => Reach::Link,
+            IpAddr::V4(address) if address.is_private() || is_shared(address) => Reach::Site,
+            IpAddr::V6(address) if address.is_unique_local() => Reach::Site,
+            _ => Reach::Public,
+        }
+    }
+}
+
+/// 100.64.0.0/10, behind carriers' own NATs.
+fn is_shared(address: Ipv4Addr) -> bool {
+    let [first, second, ..] = address.octets();
+    first == 100 && second & 0xc0 == 64
 }

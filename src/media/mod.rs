@@ -3,9 +3,9 @@
 //! It is pure: the shell binds the sockets, receives, and sends what [`Media::handle_packet`] and
 //! [`Media::poll_tone`] tell it to; the calls open, describe, join and close endpoints.
 //!
-//! A packet's way: [`Slot`] → [`endpoint`] by index → [`latch`] (is it the party's?) → [`figures`] → the endpoint
-//! that it is joined to → [`Hop`]. Payloads are never looked at. Nothing is allocated and nothing hashed for a
-//! packet.
+//! A packet's way: [`Slot`] → [`endpoint`] by index → [`latch`] (is it the party's?) → [`figures`] → the
+//! endpoint that it is joined to → [`Hop`]. Payloads are never looked at. Nothing is allocated and nothing
+//! hashed for a packet.
 
 mod endpoint;
 pub mod figures;
@@ -128,7 +128,8 @@ pub struct Flow {
     pub bytes: u64,
     /// Packets that never came (RFC 3550 A.3).
     pub lost: u64,
-    /// Interarrival jitter in microseconds (RFC 3550 A.8): the present source's; of several streams the worst.
+    /// Interarrival jitter in microseconds (RFC 3550 A.8): the present source's; of several streams the
+    /// worst.
     pub jitter_us: u32,
 }
 
@@ -137,8 +138,8 @@ pub struct Flow {
 pub struct Figures {
     /// What was taken from the party, whether or not somebody was there to get it.
     pub received: Flow,
-    /// What was handed to the shell for the party, tones too; `lost` and `jitter_us` are what its RTCP reports
-    /// say.
+    /// What was handed to the shell for the party, tones too; `lost` and `jitter_us` are what its RTCP
+    /// reports say.
     pub sent: Flow,
     /// Packets on the side's ports that were dropped.
     pub dropped: u64,
@@ -365,8 +366,8 @@ impl Media {
         }
     }
 
-    /// Plays a tone until [`Media::stop`], [`Media::join`] or [`Media::close`]; meanwhile the party gets nothing
-    /// of whom it is joined to. `false`: the party has described no G.711 that counts.
+    /// Plays a tone until [`Media::stop`], [`Media::join`] or [`Media::close`]; meanwhile the party gets
+    /// nothing of whom it is joined to. `false`: the party has described no G.711 that counts.
     pub fn play(&mut self, now: Now, endpoint: Handle, tone: Tone) -> bool {
         self.stop(endpoint);
         let Some(played) = self.endpoints.get_mut(endpoint) else { return false };

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
 /// Pairs of a family that are kept ready, so that calls find ports: those of a few milliseconds of setups.
-pub const LOW_WATER: usize = 64;
+pub const LOW_WATER: usize = 256;
 
 #[derive(Debug)]
 pub struct Pool {

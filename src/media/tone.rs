@@ -1,10 +1,10 @@
 //! Tones of the server's own (ITU-T E.180), as G.711 in RTP packets of 20 ms.
 //!
-//! An on-phase repeats after a whole number of packets, so that every packet is a copy of one that was encoded
-//! at the start. Frequencies and cadences are those of E.180 Supplement 2 (various tones used in national
-//! networks) and of ETSI TR 101 041-2 for Europe, rounded to 20 ms. E.180 knows no cadence for confirmation
-//! (its "positive indication tone"): all plans have the three short bursts of North America's confirmation
-//! tone, Europe, the United Kingdom and China in their own frequency.
+//! An on-phase repeats after a whole number of packets, so that every packet is a copy of one that was
+//! encoded at the start. Frequencies and cadences are the national ones that ITU-T E.180 Supplement 2
+//! collects (those of the United Kingdom: BT SIN 350), rounded to 20 ms; most of continental Europe has
+//! 425 Hz. Few countries have a tone for confirmation: North America three short bursts, the United Kingdom
+//! a steady 1,400 Hz. Europe and China get the bursts in their own frequency, which is our choice.
 
 use super::g711;
 use super::{Law, Tone};
@@ -87,7 +87,7 @@ const fn cadences(plan: TonePlan) -> [Cadence; 4] {
             steady(signal(400, 450), &[20, 10, 20, 100]),
             // 0.375 s each.
             steady(HZ_400, &[19, 19]),
-            confirmation(HZ_400),
+            steady(signal(1_400, 0), &[1]),
             // 0.4 s on, 0.35 s off, 0.225 s on, 0.525 s off.
             steady(HZ_400, &[20, 18, 11, 26]),
         ],
@@ -214,8 +214,8 @@ impl Player {
         Some(due)
     }
 
-    /// Writes the packet that is due, and has the next one follow. Silence is sent too: its listener hears that
-    /// the stream lives.
+    /// Writes the packet that is due, and has the next one follow. Silence is sent too: its listener hears
+    /// that the stream lives.
     pub fn next(&mut self, at_us: u64, endpoint: Handle, playing: &mut Playing, packet: &mut Vec<u8>) {
         let behind = at_us.saturating_sub(playing.due_us);
         if behind > BEHIND_US_MAX {

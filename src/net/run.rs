@@ -348,10 +348,10 @@ impl<C: Core> Engine<C> {
         self.shared.post.post_last(self.shard, self.core.outbox().letters());
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
         let mut metrics = *self.core.metrics();
-        if let Some(relay) = &self.relay {
-            metrics.add(relay.counts());
+        if let (Some(relay), Some(media)) = (&self.relay, self.core.media()) {
+            relay.count_into(&mut metrics, media);
         }
         metrics.receive_buffer_overflows +=
             self.sockets.iter().map(|socket| udp::kernel_drops(socket.as_fd())).sum::<u64>();
@@ -402,7 +402,7 @@ pub(super) async fn run<C: Core>(start: Start<C>, ready: impl FnOnce()) -> io::R
     } else {
         shared.post.records.count_lost(engine.borrow().core.unrecorded());
     }
-    engine.borrow().publish();
+    engine.borrow_mut().publish();
     failure.map_or(Ok(()), |failure| Err(io::Error::other(failure)))
 }
 

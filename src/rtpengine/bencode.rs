@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// How deep lists and dictionaries may stand in each other; rtpengine's answers to what is asked here have two
-/// levels.
+/// How deep lists and dictionaries may stand in each other; rtpengine's answers to what is asked here have
+/// two levels.
 const DEPTH_MAX: u8 = 16;
 
 /// Values in one text: its statistics have a few hundred.

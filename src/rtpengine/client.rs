@@ -391,7 +391,7 @@ impl Client {
         self.sessions.remove(session);
     }
 
-    /// A node that is up, the same one for the same call while the same ones are up; the heavier the likelier.
+    /// A node that is up, the same one for a call while the same ones are up; the heavier the likelier.
     fn choose(&self, session: &str, tried: &[usize]) -> Option<usize> {
         let usable = || {
             let nodes = self.nodes.iter().enumerate();

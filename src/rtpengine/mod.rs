@@ -1,8 +1,8 @@
 //! Sipwise's rtpengine as the anchor of media: a thread that asks one of several for what the shards want.
 //!
-//! A shard posts a party's description ([`crate::mail::Letter::Engine`]) and goes on; the thread asks a node by
-//! the ng protocol (`ng`, `bencode`) over UDP, again and again until it answers (`client`), and mails back the
-//! description for the other side. It never outlives `wait_ms`, and neither does the shard's patience.
+//! A shard posts a party's description ([`crate::mail::Letter::Engine`]) and goes on; the thread asks a node
+//! by the ng protocol (`ng`, `bencode`) over UDP, again and again until it answers (`client`), and mails back
+//! the description for the other side. It tries no longer than `wait_ms`, and no shard waits any longer.
 
 pub mod bencode;
 pub mod client;

@@ -1,7 +1,7 @@
 //! Session descriptions of our own (RFC 8866, RFC 3264): nothing is to be heard in them, or a tone.
 
-use super::lines::{Attribute, Direction, Kind, Line, Media, lines, number, words};
-use super::read::{Description, is_zero};
+use super::lines::{Attribute, Kind, Line, Media, lines, number, words};
+use super::read::Description;
 use crate::media::{G711, Law};
 use std::fmt;
 use std::net::SocketAddr;
@@ -64,11 +64,11 @@ pub fn answer_inactive(out: &mut Vec<u8>, offer: &[u8], origin: Origin<'_>) -> R
     answer(out, offer, origin, None).map(|_| ())
 }
 
-/// The same with a stream for a tone: the first one of audio over plain RTP that has G.711, and whose party
-/// wants to hear and says where, is taken `sendonly` (RFC 3264 §6.1), from `rtp` and with nothing but its
-/// first G.711 format, which is returned. RTCP is not multiplexed there, whether or not the offer has
-/// `a=rtcp-mux`. `None`: there is no such stream, and nothing is to be heard. `origin` names the host in
-/// `o=`; `c=` is the address of `rtp` where that is used.
+/// The same with a stream for a tone: the first that is listening ([`super::Stream::is_listening`]) is taken
+/// `sendonly` (RFC 3264 §6.1), from `rtp` and with nothing but its first G.711 format, which is returned.
+/// RTCP is not multiplexed there, whether or not the offer has `a=rtcp-mux`. `None`: there is no such stream,
+/// and nothing is to be heard. `origin` names the host in `o=`; `c=` is the address of `rtp` where that is
+/// used.
 ///
 /// # Errors
 /// [`Unusable`], with `out` as it was.
@@ -88,7 +88,8 @@ fn answer(
     rtp: Option<SocketAddr>,
 ) -> Result<Option<G711>, Unusable> {
     let description = Description::read(offer)?;
-    let listening = description.streams().iter().position(is_listening).filter(|_| rtp.is_some());
+    let listening =
+        description.streams().iter().position(super::Stream::is_listening).filter(|_| rtp.is_some());
     let tone = listening.and_then(|listening| description.streams()[listening].g711);
     let mut time = None;
     let mut streams: Vec<Stream<'_>> = Vec::new();
@@ -177,13 +178,6 @@ fn write_stream(out: &mut Vec<u8>, stream: &Stream<'_>, rtp: Option<SocketAddr>)
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"a=inactive\r\n");
-}
-
-/// Whether a tone can be played to a stream: whose party sends only, or named no address, hears none.
-fn is_listening(stream: &super::Stream) -> bool {
-    let wants_to_hear = matches!(stream.direction, Direction::SendReceive | Direction::ReceiveOnly);
-    let has_place = stream.port != 0 && stream.address.is_some_and(|address| !is_zero(address));
-    stream.g711.is_some() && wants_to_hear && has_place
 }
 
 /// What an answer repeats of a stream; `None`: of this one it cannot.
@@ -290,14 +284,16 @@ mod tests {
     fn a_tone_takes_the_first_stream_that_wants_to_hear_it() {
         let head = "v=0\r\nc=IN IP4 10.0.0.5\r\nt=0 0\r\nm=audio 1 RTP/SAVP 0\r\nm=audio 1 RTP/AVP 18\r\n\
                     m=audio 0 RTP/AVP 0\r\nm=audio 1 RTP/AVP 0\r\na=sendonly\r\nm=audio 1 RTP/AVP 0\r\n\
-                    c=IN IP4 0.0.0.0\r\nm=audio 1 RTP/AVP 0\r\nc=IN IP4 phone.example\r\nm=video 1 RTP/AVP 0\r\n";
+                    c=IN IP4 0.0.0.0\r\nm=audio 1 RTP/AVP 0\r\nc=IN IP4 phone.example\r\n\
+                    m=video 1 RTP/AVP 0\r\n";
         let refused = "m=audio 0 RTP/SAVP 0\r\na=inactive\r\nm=audio 9 RTP/AVP 18\r\na=inactive\r\n\
                        m=audio 0 RTP/AVP 0\r\na=inactive\r\nm=audio 9 RTP/AVP 0\r\na=inactive\r\n\
                        m=audio 9 RTP/AVP 0\r\na=inactive\r\nm=audio 9 RTP/AVP 0\r\na=inactive\r\n\
                        m=video 9 RTP/AVP 0\r\na=inactive\r\n";
         assert_eq!(toned(head), (None, format!("{SESSION}{refused}")));
         let offer = format!(
-            "{head}m=audio 4 rtp/avpf 18 98 0\r\na=rtpmap:98 pcma/8000\r\na=recvonly\r\nm=audio 6 RTP/AVP 8\r\n"
+            "{head}m=audio 4 rtp/avpf 18 98 0\r\na=rtpmap:98 pcma/8000\r\na=recvonly\r\n\
+             m=audio 6 RTP/AVP 8\r\n"
         );
         let taken = "m=audio 30000 rtp/avpf 98\r\na=rtpmap:98 PCMA/8000\r\na=sendonly\r\n\
                      m=audio 9 RTP/AVP 8\r\na=inactive\r\n";
@@ -319,7 +315,7 @@ mod tests {
         let description = Description::read(&offer).expect("a description");
         let [stream] = description.streams() else { panic!("{text}") };
         assert_eq!((stream.address, stream.port), (Some(rtp.ip()), 30_000));
-        assert_eq!(stream.direction, Direction::SendOnly);
+        assert_eq!(stream.direction, crate::sdp::Direction::SendOnly);
         assert_eq!(stream.g711, Some(G711 { payload_type: 0, law: Law::Mu }));
     }
 }

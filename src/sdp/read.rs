@@ -59,9 +59,9 @@ struct Section {
 }
 
 impl<'a> Description<'a> {
-    /// Reads a description (RFC 8866 §5): `v=0`, behind empty lines at most, then lines in any order, of which
-    /// the first `m=` line ends the session's part. Lines end with CR LF, LF or CR. What is not understood is
-    /// passed over, whatever its bytes.
+    /// Reads a description (RFC 8866 §5): `v=0`, behind empty lines at most, then lines in any order, of
+    /// which the first `m=` line ends the session's part. Lines end with CR LF, LF or CR. What is not
+    /// understood is passed over, whatever its bytes.
     ///
     /// # Errors
     /// [`Unusable::Malformed`] if it does not start like a description, or if an `m=` line has no media, port
@@ -252,30 +252,20 @@ pub(super) fn is_zero(address: IpAddr) -> bool {
 impl Stream {
     /// What the relay needs to know of it. `host`: where the party's signalling comes from.
     ///
-    /// RTCP goes to the port and address of `a=rtcp` (RFC 3605), else to the next port (RFC 3550 §11), and
-    /// with `a=rtcp-mux` to RTP's. That counts only where both sides have said so (RFC 5761 §5.1.1): a stream
-    /// whose other side has not is asked as `Stream { has_mux: false, ..stream }`.
+    /// RTCP goes to the port and address of `a=rtcp` (RFC 3605), else to the next port (RFC 3550 §11). With
+    /// `a=rtcp-mux` that is where it goes as long as the other side has not said so too (RFC 5761 §5.1.1), so
+    /// it is named all the same.
     ///
     /// Nothing is sent to a zero address, to port 0, to a host name, or to many at once (multicast and
     /// broadcast): that would make the relay an amplifier.
     #[must_use]
     pub fn remote(&self, host: IpAddr) -> Remote {
-        let place = |address: Option<IpAddr>, port: u16| {
-            let address = address.map(|address| address.to_canonical());
-            let address =
-                address.filter(|address| port != 0 && !is_zero(*address) && !is_for_many(*address))?;
-            Some(SocketAddr::new(address, port))
-        };
-        let is_relayed = self.is_udp && self.port != 0;
-        let rtp = place(self.address, self.port).filter(|_| is_relayed);
-        let rtcp = match self.rtcp {
-            _ if self.has_mux => rtp,
-            Some((port, address)) => place(address.or(self.address), port),
-            None => place(self.address, self.port.checked_add(1).unwrap_or(0)),
-        };
+        let rtp = place(self.address, self.port).filter(|_| self.is_udp);
+        let (port, address) = self.rtcp.unwrap_or((self.port.checked_add(1).unwrap_or(0), None));
+        let rtcp = place(address.or(self.address), port);
         Remote {
             rtp,
-            rtcp: rtcp.filter(|_| is_relayed && self.is_rtp),
+            rtcp: rtcp.filter(|_| self.is_udp && self.is_rtp && self.port != 0),
             host,
             is_rtp: self.is_rtp,
             has_mux: self.has_mux,
@@ -284,6 +274,21 @@ impl Stream {
             g711: self.g711,
         }
     }
+
+    /// Whether a tone can be played to it: it has G.711 over plain RTP, its party wants to hear, and says
+    /// where.
+    #[must_use]
+    pub fn is_listening(&self) -> bool {
+        let wants_to_hear = matches!(self.direction, Direction::SendReceive | Direction::ReceiveOnly);
+        self.g711.is_some() && wants_to_hear && place(self.address, self.port).is_some()
+    }
+}
+
+/// Where something can be sent to; `None`: nowhere.
+fn place(address: Option<IpAddr>, port: u16) -> Option<SocketAddr> {
+    let address = address?.to_canonical();
+    let is_somebody = port != 0 && !is_zero(address) && !is_for_many(address);
+    is_somebody.then(|| SocketAddr::new(address, port))
 }
 
 fn is_for_many(address: IpAddr) -> bool {
@@ -502,7 +507,9 @@ mod tests {
         assert_eq!(with(""), (rtp, place("10.0.0.2:4001")));
         assert_eq!(with("a=rtcp:4009"), (rtp, place("10.0.0.2:4009")));
         assert_eq!(with("a=rtcp:4009 IN IP4 10.0.0.9"), (rtp, place("10.0.0.9:4009")));
-        assert_eq!(with("a=rtcp:4009\na=rtcp-mux"), (rtp, rtp));
+        // The other side may not know of it.
+        assert_eq!(with("a=rtcp:4009\na=rtcp-mux"), (rtp, place("10.0.0.2:4009")));
+        assert_eq!(with("a=rtcp-mux"), (rtp, place("10.0.0.2:4001")));
         assert_eq!(with("a=rtcp:0"), (rtp, None));
         assert_eq!(with("a=rtcp:4009 IN IP4 0.0.0.0"), (rtp, None));
         assert_eq!(with("c=IN IP6 2001:db8::1"), (place("[2001:db8::1]:4000"), place("[2001:db8::1]:4001")));

@@ -244,11 +244,13 @@ mod tests {
         told_by("192.0.2.1", &mut Told::new(7), text, ports)
     }
 
-    const PHONE: &str = "v=0\r\no=1003 8000 1 IN IP4 10.0.0.5\r\ns=call\r\ni=?\r\nc=IN IP4 10.0.0.5\r\nb=AS:64\r\n\
-                         t=0 0\r\na=ice-lite\r\na=group:BUNDLE 0\r\na=group:LS 0\r\n\
-                         m=audio  4000/2  RTP/AVP 0 101\r\nc=IN IP4 10.0.0.6/127\r\na=rtcp:4009 IN IP4 10.0.0.7\r\n\
+    const PHONE: &str = "v=0\r\no=1003 8000 1 IN IP4 10.0.0.5\r\ns=call\r\ni=?\r\nc=IN IP4 10.0.0.5\r\n\
+                         b=AS:64\r\nt=0 0\r\na=ice-lite\r\na=group:BUNDLE 0\r\na=group:LS 0\r\n\
+                         m=audio  4000/2  RTP/AVP 0 101\r\nc=IN IP4 10.0.0.6/127\r\n\
+                         a=rtcp:4009 IN IP4 10.0.0.7\r\n\
                          a=candidate:1 1 UDP 1 10.0.0.5 4000 typ host\r\na=ice-ufrag:x\r\n\
-                         a=end-of-candidates\r\na=remote-candidates:1 10.0.0.9 1\r\na=bundle-only\r\na=ptime:20\r\n\
+                         a=end-of-candidates\r\na=remote-candidates:1 10.0.0.9 1\r\na=bundle-only\r\n\
+                         a=ptime:20\r\n\
                          nonsense\r\n\r\na=rtcp-mux\r\na=sendonly";
 
     #[test]
@@ -269,7 +271,8 @@ mod tests {
             let text = told(PHONE, ports);
             assert!(text.contains("m=audio  0  RTP/AVP 0 101\r\nc=IN IP4 192.0.2.1\r\na=ptime"), "{text}");
         }
-        let text = "v=0\no=\nc=IN IP4 10.0.0.1\na=rtcp:5\nm=audio 0 RTP/AVP 0\na=rtcp:4\nm=x 9 TCP/MSRP *\nm=a 9 UDP x";
+        let text = "v=0\no=\nc=IN IP4 10.0.0.1\na=rtcp:5\nm=audio 0 RTP/AVP 0\na=rtcp:4\nm=x 9 TCP/MSRP *\n\
+                    m=a 9 UDP x";
         assert_eq!(
             told(text, &[30_000, 30_002, 30_004]),
             "v=0\no=- 7 7 IN IP4 192.0.2.1\nc=IN IP4 192.0.2.1\nm=audio 0 RTP/AVP 0\nm=x 0 TCP/MSRP *\n\
@@ -279,14 +282,16 @@ mod tests {
 
     #[test]
     fn a_stream_without_an_address_gets_one_where_it_needs_one() {
-        let text = "v=0\r\no=- 1 1 IN IP4 a\r\nm=audio 4000 RTP/AVP 0\r\ni=x\r\na=ptime:20\r\nm=audio 0 RTP/AVP 0\r\n\
-                    m=audio 4000 RTP/AVP 0\r\na=x\r\nc=IN IP4 b\r\nm=audio 4000 RTP/AVP 0\r\n\
+        let text = "v=0\r\no=- 1 1 IN IP4 a\r\nm=audio 4000 RTP/AVP 0\r\ni=x\r\na=ptime:20\r\n\
+                    m=audio 0 RTP/AVP 0\r\nm=audio 4000 RTP/AVP 0\r\na=x\r\nc=IN IP4 b\r\n\
+                    m=audio 4000 RTP/AVP 0\r\n\
                     m=audio 4000 RTP/AVP 0";
         let connection = "c=IN IP4 192.0.2.1\r\n";
         assert_eq!(
             told(text, &[30_000, 30_002, 30_004, 0, 30_008]),
             format!(
-                "v=0\r\no=- 7 7 IN IP4 192.0.2.1\r\nm=audio 30000 RTP/AVP 0\r\ni=x\r\n{connection}a=ptime:20\r\n\
+                "v=0\r\no=- 7 7 IN IP4 192.0.2.1\r\nm=audio 30000 RTP/AVP 0\r\ni=x\r\n\
+                 {connection}a=ptime:20\r\n\
                  m=audio 0 RTP/AVP 0\r\nm=audio 30004 RTP/AVP 0\r\na=x\r\n{connection}m=audio 0 RTP/AVP 0\r\n\
                  m=audio 30008 RTP/AVP 0\r\n{connection}"
             )

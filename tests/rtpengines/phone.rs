@@ -72,7 +72,8 @@ impl Phone {
     pub fn invite(&self, number: &str, own: &str) -> Dialog {
         let (address, server) = (self.address(), self.server);
         let lines = format!(
-            "From: <sip:{0}@{server}>;tag={own}\r\nTo: <sip:{number}@{server}>\r\nCall-ID: {own}@{address}\r\n",
+            "From: <sip:{0}@{server}>;tag={own}\r\nTo: <sip:{number}@{server}>\r\n\
+             Call-ID: {own}@{address}\r\n",
             self.number
         );
         let dialog = Dialog { lines, target: format!("sip:{number}@{server}") };

@@ -258,5 +258,5 @@ fn a_stall_is_caught_up_and_told() {
         );
     }
     assert_eq!(sent, 11, "six of the one side, five of the other, which is a beat behind");
-    assert_eq!(world.account().lag_max_ns, 100 * MS);
+    assert_eq!((world.account().lag_max_ns, world.account().late), (100 * MS, 8));
 }

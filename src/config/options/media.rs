@@ -28,6 +28,19 @@ pub const ROWS: &[Setting] = &[
         ..ROW
     },
     Setting {
+        key: Key::RtpQuarantine,
+        name: "rtp-quarantine",
+        form: "MILLISECONDS",
+        kind: number(0, 60_000),
+        default: "5000",
+        unit: "milliseconds",
+        example: "5000",
+        topic: MEDIA,
+        help: "How long a pair of ports rests between two calls, so that the last packets of one do not reach \
+               the other; calls a second times three, times their length and this, is what --rtp-ports must have",
+        ..ROW
+    },
+    Setting {
         key: Key::RtpAddress,
         name: "rtp-address",
         form: "ADDRESS[/ADVERTISED]",
@@ -48,9 +61,9 @@ pub const ROWS: &[Setting] = &[
         default: "window",
         example: "once",
         topic: MEDIA,
-        help: "Where a party's packets may come from besides the place that its SDP names, for phones behind a \
-               NAT: off, nowhere; once, the first packet from its host decides; window, its first half second \
-               does",
+        help: "Where a party's packets may come from besides the place that its SDP names, for phones \
+               behind a NAT: off, nowhere; once, the first packet from its host decides; window, its first \
+               half second does",
         ..ROW
     },
     Setting {

@@ -18,7 +18,7 @@ pub use plan::Plan;
 
 use super::{RtpAddress, RtpSettings};
 use crate::clock::{Moment, Now};
-use crate::media::{Component, Dropped, Family, Hop, Media, Slot, Verdict};
+use crate::media::{Component, Family, Hop, Media, Slot, Verdict};
 use crate::metrics::Metrics;
 use poll::Poll;
 use ring::Ring;
@@ -44,8 +44,9 @@ const LOADED_PACKETS: usize = 64;
 /// Packets of tones that one turn sends at most.
 const TONES: usize = 256;
 
-/// Pairs that are bound at once; the next step binds more.
-const BOUND_AT_ONCE: usize = 16;
+/// Pairs that are bound at once, about a millisecond's work: as many as a batch of datagrams may take. The
+/// next step binds more.
+const BOUND_AT_ONCE: usize = 128;
 
 /// After a failure that is none of the port's (no descriptor is left) nothing is bound for this long.
 const BIND_PAUSE_MS: u32 = 1_000;
@@ -157,7 +158,7 @@ pub struct Relay {
     next_turn: Moment,
     /// The packet of a tone that is being sent.
     tone: Vec<u8>,
-    /// What became of packets, and pairs that could not be bound.
+    /// What `media` does not see.
     counts: Metrics,
 }
 
@@ -277,26 +278,17 @@ impl Relay {
         Ok(count)
     }
 
-    /// Asks `media` what becomes of a packet, and counts it.
+    /// Asks `media` what becomes of a packet.
     fn judge(&mut self, index: usize, at: Moment, media: &mut Media) -> Option<Hop> {
-        let counts = &mut self.counts;
         let Some(Arrived { socket, source, bytes }) = self.mover.packet(index) else {
-            counts.media_dropped_malformed += 1;
+            self.counts.media_dropped_malformed += 1;
             return None;
         };
         let component = if socket.is_multiple_of(2) { Component::Rtp } else { Component::Rtcp };
         match media.handle_packet(at, (Slot(socket / 2), component), source, bytes) {
-            Verdict::Relay(hop) => {
-                counts.media_packets_relayed += 1;
-                return Some(hop);
-            }
-            Verdict::Drop(Dropped::Stray) => counts.media_dropped_stray += 1,
-            Verdict::Drop(Dropped::Source) => counts.media_dropped_source += 1,
-            Verdict::Drop(Dropped::Malformed) => counts.media_dropped_malformed += 1,
-            Verdict::Drop(Dropped::Stun) => counts.media_dropped_stun += 1,
-            Verdict::Drop(Dropped::Nowhere) => counts.media_dropped_nowhere += 1,
+            Verdict::Relay(hop) => Some(hop),
+            Verdict::Drop(_) => None,
         }
-        None
     }
 
     fn play(&mut self, at: Moment, media: &mut Media) {
@@ -306,19 +298,22 @@ impl Relay {
             let socket = self.sockets.get(index(hop.slot, hop.component) as usize);
             let is_sent =
                 socket.is_some_and(|socket| socket::send(socket.as_fd(), hop.destination, &self.tone));
-            let count = if is_sent {
-                &mut self.counts.media_packets_played
-            } else {
-                &mut self.counts.media_dropped_socket
-            };
-            *count += 1;
+            self.counts.media_dropped_socket += u64::from(!is_sent);
         }
     }
 
-    /// What became of packets, and pairs that could not be bound; all other counters are 0.
-    #[must_use]
-    pub fn counts(&self) -> &Metrics {
-        &self.counts
+    /// Adds what `media` counts, and what it does not see: packets that are too long or that the kernel did
+    /// not take, and pairs that could not be bound.
+    pub fn count_into(&self, metrics: &mut Metrics, media: &Media) {
+        let counts = media.counts();
+        metrics.add(&self.counts);
+        metrics.media_packets_relayed += counts.relayed;
+        metrics.media_packets_played += counts.played;
+        metrics.media_dropped_stray += counts.stray;
+        metrics.media_dropped_source += counts.source;
+        metrics.media_dropped_malformed += counts.malformed;
+        metrics.media_dropped_stun += counts.stun;
+        metrics.media_dropped_nowhere += counts.nowhere;
     }
 
     /// Pairs that are bound.

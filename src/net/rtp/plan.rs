@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(pairs((30_000, 59_999)), 15_000);
         assert_eq!(pairs((65_534, 65_535)), 1);
         assert_eq!(ports((65_534, 65_535), (0, 1), 7), [65_534]);
-        assert_eq!(ports((65_534, 65_535), (1, 2), 7), []);
+        assert!(ports((65_534, 65_535), (1, 2), 7).is_empty());
     }
 
     #[test]

@@ -302,6 +302,10 @@ impl Drop for Ring {
     fn drop(&mut self) {
         // What fails here the kernel does when the ring is closed.
         drop(self.ring.submitter().register_sync_cancel(None, CancelBuilder::any()));
+        // A cancelled receive lets go of its socket only when it runs for the last time.
+        while self.ring.submission().taskrun() && self.look().is_ok() {
+            self.ring.completion().for_each(drop);
+        }
         drop(self.ring.submitter().unregister_files());
     }
 }

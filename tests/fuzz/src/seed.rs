@@ -150,8 +150,9 @@ fn own(target: &str) -> Vec<Vec<u8>> {
             b"*9=register:all\0*91005#\0v=0\nm=audio 1/2 RTP/AVPF 0",
         ],
         "sdp" => &[
-            b"\0\0\0\0\0\0v=0\r\no=a 1 1 IN IP4 10.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\na=sendonly\r\n\
-              m=audio 4000/2 RTP/AVP 97 0\r\ni=x\r\nc=IN IP4 0.0.0.0\r\na=rtcp:4001 IN IP4 10.0.0.1\r\na=rtcp-mux\r\n\
+            b"\0\0\0\0\0\0v=0\r\no=a 1 1 IN IP4 10.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
+              a=sendonly\r\nm=audio 4000/2 RTP/AVP 97 0\r\ni=x\r\nc=IN IP4 0.0.0.0\r\n\
+              a=rtcp:4001 IN IP4 10.0.0.1\r\na=rtcp-mux\r\n\
               a=rtpmap:97 PCMA/8000\r\na=candidate:1\r\na=ice-pwd:x\r\nm=image 4 udptl t38",
             b"\x01\x01\0\0\0multipart/mixed;boundary=\"b\"\0--b\r\n\r\n--b\r\nContent-Length: 9\r\n\
               Content-Type: application/sdp\r\n\r\nv=0\nm=audio 1 RTP/SAVP 0\n\r\n--b--\r\n",

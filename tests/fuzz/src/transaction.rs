@@ -9,6 +9,7 @@ use ringway::context::{Context, Due};
 use ringway::ids::{Branch, Kind, Mint};
 use ringway::keep::{Keep, Kept};
 use ringway::limits;
+use ringway::media::Media;
 use ringway::metrics::Metrics;
 use ringway::outbox::{ListenerId, Outbox};
 use ringway::settings::{Listener, Settings};
@@ -107,6 +108,7 @@ impl Bench {
                 outbox: Outbox::new(),
                 metrics: Metrics::default(),
                 mint: Mint::new(0, 1, 7, 99),
+                media: Media::new(&settings.media, 0, 1),
                 scratch: Vec::new(),
                 settings: Arc::new(settings),
                 directory: Arc::default(),

@@ -1,0 +1,230 @@
+//! A phone: as little of SIP as the calls take, and the sockets of its media.
+
+use super::{Message, PATIENCE};
+use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+pub struct Phone {
+    socket: UdpSocket,
+    pub address: SocketAddr,
+    server: SocketAddr,
+    pub number: String,
+    /// What came and nobody has asked for yet.
+    waiting: RefCell<Vec<Message>>,
+    /// Requests and final responses that came; what comes again is a repetition.
+    seen: RefCell<Vec<Message>>,
+    count: Cell<u32>,
+}
+
+/// One side of a dialog (RFC 3261 §12).
+#[derive(Debug)]
+pub struct Dialog {
+    pub call_id: String,
+    /// The values of From and To in our requests.
+    local: String,
+    remote: String,
+    target: String,
+    cseq: Cell<u32>,
+}
+
+impl Dialog {
+    /// The called party's side, once its tag is `tag`.
+    #[track_caller]
+    pub fn called(invite: &Message) -> Dialog {
+        Dialog {
+            call_id: invite.header("Call-ID").to_owned(),
+            local: tagged(invite.header("To")),
+            remote: invite.header("From").to_owned(),
+            target: invite.contact().to_owned(),
+            cseq: Cell::new(0),
+        }
+    }
+}
+
+/// With the tag that every called phone has.
+fn tagged(to: &str) -> String {
+    if to.contains(";tag=") { to.to_owned() } else { format!("{to};tag=called") }
+}
+
+impl Phone {
+    /// A phone at a host's port 5060, or at any if that one has it already.
+    pub fn new(host: IpAddr, number: &str, server: SocketAddr) -> Phone {
+        let socket = UdpSocket::bind((host, 5060)).or_else(|_| UdpSocket::bind((host, 0))).expect("a port");
+        let address = socket.local_addr().expect("bound");
+        Phone {
+            socket,
+            address,
+            server,
+            number: number.to_owned(),
+            waiting: RefCell::default(),
+            seen: RefCell::default(),
+            count: Cell::new(0),
+        }
+    }
+
+    pub fn host(&self) -> IpAddr {
+        self.address.ip()
+    }
+
+    /// The value of `--subscriber` that leads to this phone.
+    pub fn subscriber(&self) -> String {
+        format!("number={},contact=sip:{}@{}", self.number, self.number, self.address)
+    }
+
+    fn send(&self, text: &str) {
+        self.socket.send_to(text.as_bytes(), self.server).expect("sent");
+    }
+
+    /// What is sought, whatever came before it.
+    pub fn find(&self, patience: Duration, is_it: impl Fn(&Message) -> bool) -> Option<Message> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let mut waiting = self.waiting.borrow_mut();
+            if let Some(at) = waiting.iter().position(&is_it) {
+                return Some(waiting.remove(at));
+            }
+            let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+            self.socket.set_read_timeout(Some(left)).expect("a timeout");
+            let mut buffer = [0; 8192];
+            let Ok(length) = self.socket.recv(&mut buffer) else { continue };
+            let message = Message(String::from_utf8_lossy(&buffer[..length]).into_owned());
+            if self.seen.borrow().contains(&message) {
+                continue;
+            }
+            // Two legs may ring in the same words.
+            if message.status().is_none_or(|status| status >= 200) {
+                self.seen.borrow_mut().push(message.clone());
+            }
+            waiting.push(message);
+        }
+    }
+
+    #[track_caller]
+    fn expect(&self, what: &str, is_it: impl Fn(&Message) -> bool) -> Message {
+        self.find(PATIENCE, is_it).unwrap_or_else(|| {
+            panic!("{} gets no {what}; there is {:#?}", self.number, self.waiting.borrow())
+        })
+    }
+
+    /// The next request with this method.
+    #[track_caller]
+    pub fn request(&self, method: &str) -> Message {
+        self.expect(method, |message| message.method() == Some(method))
+    }
+
+    /// The next request with this method in a dialog.
+    #[track_caller]
+    pub fn request_in(&self, dialog: &Dialog, method: &str) -> Message {
+        let is_it = |message: &Message| {
+            message.method() == Some(method) && message.field("Call-ID") == Some(&dialog.call_id)
+        };
+        self.expect(method, is_it)
+    }
+
+    /// Answers a request; a body is a session description.
+    pub fn respond(&self, request: &Message, status: &str, body: &str) {
+        let mut text = format!("SIP/2.0 {status}\r\n");
+        for line in request.lines() {
+            match line.split(':').next().unwrap_or_default() {
+                "To" if !status.starts_with("100") => text += &format!("{}\r\n", tagged(line)),
+                "Via" | "From" | "To" | "Call-ID" | "CSeq" => text += &format!("{line}\r\n"),
+                _ => {}
+            }
+        }
+        self.send(&(text + &self.end(body)));
+    }
+
+    /// Contact and what follows it.
+    fn end(&self, body: &str) -> String {
+        let contact = format!("Contact: <sip:{}@{}>\r\n", self.number, self.address);
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        format!("{contact}{kind}Content-Length: {}\r\n\r\n{body}", body.len())
+    }
+
+    /// Calls a number; an empty body makes no offer.
+    pub fn dial(&self, number: &str, body: &str) -> Dialog {
+        self.count.set(self.count.get() + 1);
+        let dialog = Dialog {
+            call_id: format!("{}-{}@{}", self.number, self.count.get(), self.address),
+            local: format!("<sip:{}@{}>;tag=calling", self.number, self.server),
+            remote: format!("<sip:{number}@{}>", self.server),
+            target: format!("sip:{number}@{}", self.server),
+            cseq: Cell::new(0),
+        };
+        self.send_in(&dialog, "INVITE", body);
+        dialog
+    }
+
+    /// Sends a request in a dialog, with the next CSeq number.
+    pub fn send_in(&self, dialog: &Dialog, method: &str, body: &str) {
+        dialog.cseq.set(dialog.cseq.get() + 1);
+        self.write(dialog, method, dialog.cseq.get(), body);
+    }
+
+    fn write(&self, dialog: &Dialog, method: &str, cseq: u32, body: &str) {
+        let Dialog { call_id, local, remote, target, .. } = dialog;
+        self.count.set(self.count.get() + 1);
+        let branch = format!("z9hG4bK{}x{}", self.count.get(), self.number);
+        let text = format!(
+            "{method} {target} SIP/2.0\r\nVia: SIP/2.0/UDP {};rport;branch={branch}\r\nMax-Forwards: 70\r\n\
+             From: {local}\r\nTo: {remote}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n",
+            self.address
+        );
+        self.send(&(text + &self.end(body)));
+    }
+
+    /// The response with this status to the dialog's last request with this method.
+    #[track_caller]
+    pub fn response(&self, dialog: &Dialog, method: &str, status: u16) -> Message {
+        self.expect(&format!("{status} to {method}"), |message| {
+            message.status() == Some(status)
+                && message.field("Call-ID") == Some(&dialog.call_id)
+                && message.cseq() == (dialog.cseq.get(), method)
+        })
+    }
+
+    /// Waits for the 200 to the dialog's INVITE, and acknowledges it.
+    #[track_caller]
+    pub fn answered(&self, dialog: &mut Dialog) -> Message {
+        let response = self.taken(dialog);
+        self.write(dialog, "ACK", dialog.cseq.get(), "");
+        response
+    }
+
+    /// Waits for the 200 to the dialog's INVITE, and leaves the ACK to [`Phone::acknowledge`].
+    #[track_caller]
+    pub fn taken(&self, dialog: &mut Dialog) -> Message {
+        let response = self.response(dialog, "INVITE", 200);
+        dialog.remote = response.header("To").to_owned();
+        dialog.target = response.contact().to_owned();
+        response
+    }
+
+    /// Acknowledges a 200, with an answer in a body.
+    pub fn acknowledge(&self, dialog: &Dialog, body: &str) {
+        self.write(dialog, "ACK", dialog.cseq.get(), body);
+    }
+
+    /// Waits for a refusal of the dialog's INVITE. Its ACK would belong to the transaction: the server gives
+    /// up repeating the refusal without it.
+    #[track_caller]
+    pub fn refused(&self, dialog: &Dialog, status: u16) -> Message {
+        self.response(dialog, "INVITE", status)
+    }
+
+    /// Hangs up, and waits for the 200.
+    #[track_caller]
+    pub fn hang_up(&self, dialog: &Dialog) {
+        self.send_in(dialog, "BYE", "");
+        self.response(dialog, "BYE", 200);
+    }
+
+    /// Is hung up on.
+    #[track_caller]
+    pub fn hung_up(&self, dialog: &Dialog) -> Message {
+        let bye = self.request_in(dialog, "BYE");
+        self.respond(&bye, "200 OK", "");
+        bye
+    }
+}
