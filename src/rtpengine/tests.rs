@@ -71,7 +71,10 @@ fn one(client: &mut Client, command: &str) -> (usize, Vec<u8>) {
     (node, bytes)
 }
 
-fn mail(client: &mut Client) -> Vec<(u32, Result<Box<[u8]>, EngineFailed>)> {
+/// What the shards were told, by the number of the ticket.
+type Told = (u32, Result<Box<[u8]>, EngineFailed>);
+
+fn mail(client: &mut Client) -> Vec<Told> {
     let mail = client.output.mail.drain(..).map(|(shard, mail)| match mail {
         Mail::Engine { ticket, outcome } => {
             assert_eq!(shard, 3);
