@@ -435,3 +435,20 @@ fn a_part_of_a_multipart_body_is_the_engine_s_and_the_rest_passes() {
     lab.audits = false;
     lab.finish();
 }
+
+#[test]
+fn a_phone_whose_early_media_the_engine_does_not_take_is_cancelled_in_time() {
+    let mut lab = lab();
+    let caller = Caller::call(&mut lab, A, C.number);
+    lab.expect(A, "100 INVITE");
+    let c = Leg::expect(&mut lab, C);
+    lab.engine.mood = Mood::Fails(EngineFailed::Unavailable);
+    c.reliable(&mut lab, "183 Session Progress", 1, ANSWER);
+    lab.expect_nothing();
+    lab.advance(59_999);
+    lab.expect_nothing();
+    lab.advance(1);
+    c.cancelled(&mut lab);
+    caller.refused(&mut lab, 480);
+    lab.finish();
+}

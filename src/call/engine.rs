@@ -6,9 +6,10 @@
 //! take in time is refused, or stripped of what it describes where it cannot be.
 
 use super::engine_role::party;
+use super::reliable::rseq_of;
 use super::search::own_status;
 use super::side::Side;
-use super::state::{CallEvent, CallState};
+use super::state::{CallEvent, CallState, LegEvent};
 use super::write::is_content;
 use super::{Calls, Request, Reread, Signalling};
 use crate::context::{Context, Due};
@@ -165,6 +166,11 @@ impl Calls {
         if self.is_parked(on, call, response) {
             on.context.metrics.response_retransmissions += 1;
             return true;
+        }
+        let is_provisional = response.status().is_some_and(|status| status.is_provisional());
+        if let (Verdict::Invite { user: User::Leg(leg), .. }, true) = (verdict, is_provisional) {
+            // Whatever the engine says: somebody is there, and the transaction waits for ever now.
+            self.leg_event(on, leg, LegEvent::Trying, None);
         }
         if self.is_unheard(verdict, response) {
             // The engine would connect the caller with this one.
@@ -411,7 +417,7 @@ impl Calls {
             let is_success = response.status().is_some_and(|status| status.is_success());
             match verdict {
                 // A reliable one comes again (RFC 3262 §3).
-                _ if !is_success && response.has(HeaderName::RSeq) => false,
+                Verdict::Invite { user: User::Leg(_), .. } if rseq_of(response).is_some() => false,
                 Verdict::Invite { user: User::Leg(leg), .. } if is_success => {
                     calls.answer_failed(on, leg);
                     calls.take_anchored(on, verdict, (response, from));
