@@ -18,3 +18,5 @@ mod offers;
 mod packets;
 #[path = "anchored/sources.rs"]
 mod sources;
+#[path = "anchored/wider.rs"]
+mod wider;

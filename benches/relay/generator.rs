@@ -11,7 +11,7 @@ const PACKETS_PER_SECOND: usize = 50;
 const STAMP: std::ops::Range<usize> = 12..20;
 /// What is still under way when the last packet was sent has this long.
 const GRACE: Duration = Duration::from_millis(100);
-const BUFFER_BYTES: libc::c_int = 8 << 20;
+static BUFFER_BYTES: libc::c_int = 8 << 20;
 
 /// One party's stream.
 #[derive(Clone, Copy)]

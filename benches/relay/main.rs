@@ -50,7 +50,8 @@ impl Measured {
         let Report { sent, received, elapsed, .. } = &self.report;
         let nanoseconds = self.nanoseconds();
         println!(
-            "{name:<10} {calls:>6} {:>10.0} {nanoseconds:>10.0} {:>8.1} % {:>8.1} % {:>6} {:>8.2} {:>8.2} {:>8.2}",
+            "{name:<10} {calls:>6} {:>10.0} {nanoseconds:>10.0} {:>8.1} % {:>8.1} % {:>6} {:>8.2} {:>8.2} \
+             {:>8.2}",
             *received as f64 / elapsed.as_secs_f64(),
             100.0 * self.cpu.as_secs_f64() / elapsed.as_secs_f64(),
             100.0 * echo / nanoseconds,

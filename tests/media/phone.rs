@@ -21,6 +21,8 @@ pub struct Phone {
 #[derive(Debug)]
 pub struct Dialog {
     pub call_id: String,
+    /// The Via of the last request, which its CANCEL repeats.
+    via: RefCell<String>,
     /// The values of From and To in our requests.
     local: String,
     remote: String,
@@ -34,6 +36,7 @@ impl Dialog {
     pub fn called(invite: &Message) -> Dialog {
         Dialog {
             call_id: invite.header("Call-ID").to_owned(),
+            via: RefCell::default(),
             local: tagged(invite.header("To")),
             remote: invite.header("From").to_owned(),
             target: invite.contact().to_owned(),
@@ -122,7 +125,7 @@ impl Phone {
         self.expect(method, is_it)
     }
 
-    /// Answers a request; a body is a session description.
+    /// Answers a request; a body is a session description, or has parts with `--part` before each.
     pub fn respond(&self, request: &Message, status: &str, body: &str) {
         let mut text = format!("SIP/2.0 {status}\r\n");
         for line in request.lines() {
@@ -138,22 +141,39 @@ impl Phone {
     /// Contact and what follows it.
     fn end(&self, body: &str) -> String {
         let contact = format!("Contact: <sip:{}@{}>\r\n", self.number, self.address);
-        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        let kind = match body {
+            "" => "",
+            _ if body.starts_with("--part") => "Content-Type: multipart/mixed; boundary=part\r\n",
+            _ => "Content-Type: application/sdp\r\n",
+        };
         format!("{contact}{kind}Content-Length: {}\r\n\r\n{body}", body.len())
+    }
+
+    /// Registers its address for its number.
+    #[track_caller]
+    pub fn register(&self) {
+        let dialog = self.new_dialog(&self.number);
+        self.send_in(&dialog, "REGISTER", "");
+        self.response(&dialog, "REGISTER", 200);
     }
 
     /// Calls a number; an empty body makes no offer.
     pub fn dial(&self, number: &str, body: &str) -> Dialog {
+        let dialog = self.new_dialog(number);
+        self.send_in(&dialog, "INVITE", body);
+        dialog
+    }
+
+    fn new_dialog(&self, number: &str) -> Dialog {
         self.count.set(self.count.get() + 1);
-        let dialog = Dialog {
+        Dialog {
             call_id: format!("{}-{}@{}", self.number, self.count.get(), self.address),
+            via: RefCell::default(),
             local: format!("<sip:{}@{}>;tag=calling", self.number, self.server),
             remote: format!("<sip:{number}@{}>", self.server),
             target: format!("sip:{number}@{}", self.server),
             cseq: Cell::new(0),
-        };
-        self.send_in(&dialog, "INVITE", body);
-        dialog
+        }
     }
 
     /// Sends a request in a dialog, with the next CSeq number.
@@ -164,14 +184,24 @@ impl Phone {
 
     fn write(&self, dialog: &Dialog, method: &str, cseq: u32, body: &str) {
         let Dialog { call_id, local, remote, target, .. } = dialog;
-        self.count.set(self.count.get() + 1);
-        let branch = format!("z9hG4bK{}x{}", self.count.get(), self.number);
+        if method != "CANCEL" {
+            self.count.set(self.count.get() + 1);
+            let branch = format!("z9hG4bK{}x{}", self.count.get(), self.number);
+            dialog.via.replace(format!("SIP/2.0/UDP {};rport;branch={branch}", self.address));
+        }
         let text = format!(
-            "{method} {target} SIP/2.0\r\nVia: SIP/2.0/UDP {};rport;branch={branch}\r\nMax-Forwards: 70\r\n\
-             From: {local}\r\nTo: {remote}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n",
-            self.address
+            "{method} {target} SIP/2.0\r\nVia: {}\r\nMax-Forwards: 70\r\nFrom: {local}\r\nTo: {remote}\r\n\
+             Call-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n",
+            dialog.via.borrow()
         );
         self.send(&(text + &self.end(body)));
+    }
+
+    /// Gives up the call that it has just begun, and waits for the 200.
+    #[track_caller]
+    pub fn cancel(&self, dialog: &Dialog) {
+        self.write(dialog, "CANCEL", dialog.cseq.get(), "");
+        self.response(dialog, "CANCEL", 200);
     }
 
     /// The response with this status to the dialog's last request with this method.

@@ -37,7 +37,8 @@ const PACKET_BYTES_MAX: usize = 2048;
 /// From one turn to the next.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// The same after a turn that moved many packets: larger batches would cost delay and save nothing.
+/// The same after a turn that moved many packets: larger batches would cost delay and save nothing. After a
+/// full one more packets wait, and only SIP goes first.
 const PAUSE_LOADED: Duration = Duration::from_micros(500);
 const LOADED_PACKETS: usize = 64;
 
@@ -262,7 +263,11 @@ impl Relay {
     /// The kernel's, of the loop itself and not of a packet; the next turn tries again.
     pub fn turn(&mut self, at: Moment, media: &mut Media) -> io::Result<usize> {
         let count = self.mover.receive()?;
-        let pause = if count < LOADED_PACKETS { PAUSE } else { PAUSE_LOADED };
+        let pause = match count {
+            ..LOADED_PACKETS => PAUSE,
+            LOADED_PACKETS..BATCH => PAUSE_LOADED,
+            _ => Duration::ZERO,
+        };
         self.next_turn = Moment::from_us(at.as_us() + pause.as_micros() as u64);
         for index in 0..count {
             if let Some(hop) = self.judge(index, at, media) {
