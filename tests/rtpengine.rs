@@ -35,7 +35,8 @@ impl Lab {
             format!("number={0},contact=sip:{0}@{1}{more}", phone.number, phone.address())
         };
         let subscribers = [subscriber(&a, ""), subscriber(&b, ",busy=1005"), subscriber(&c, "")];
-        let mut options = vec!["--media", &media];
+        // Long enough for a machine that is busy with other tests.
+        let mut options = vec!["--media", &media, "--media-wait", "4000"];
         subscribers.iter().for_each(|subscriber| options.extend(["--subscriber", subscriber]));
         let server = Server::start(&options, || {});
         for phone in [&mut a, &mut b, &mut c] {
