@@ -8,7 +8,8 @@
 //! the relay does, which is the best that it can do. The figure is CPU time per packet moved, received and
 //! sent, as the kernel counts it for the thread (softirqs of what it sends included). Echo and relay take
 //! turns; the medians count. `kept` is how long other processes kept server and generator from their CPUs:
-//! on a machine that is not idle it is in the delays. The relay is `net::rtp` with `media`, without a shard's SIP around it.
+//! on a machine that is not idle it is in the delays. The relay is `net::rtp` with `media`, without a
+//! shard's SIP around it.
 //!
 //! If `rtpengine` can be started it gets the same calls by its ng protocol, on the server's CPU.
 
