@@ -1,5 +1,6 @@
 //! How a call is acknowledged, cancelled and ended: the caller's ACK, CANCEL and BYE, the callee's BYE.
 
+use super::anchor::Round;
 use super::description::Description;
 use super::dialog::{Dialog, RequestLine};
 use super::feature::Feature;
@@ -43,7 +44,7 @@ impl Calls {
         }
         let status = answer.status().unwrap_or(Status::OK);
         let winner = call.winner;
-        let told = call.anchor.told();
+        let (told, believed) = (call.anchor.told(), call.anchor.believed());
         let Ok((spoken, is_early)) = self.speak_answer(on, handle, answer) else {
             // There are no ports for what the callee offers.
             self.hang_up_winner(on, handle, Cause::None);
@@ -77,20 +78,21 @@ impl Calls {
         if call.answered_by == 0 {
             call.dialog.negotiation = if is_offer { Negotiation::Sent } else { Negotiation::Stable };
         }
-        if call.owes_description((told_otherwise, told)) {
+        if call.owes_description((told_otherwise, believed)) {
             call.owed = Description::of(&mut on.context, answer);
         }
         if let Some(leg) = leg {
-            if call.owes_description((told_otherwise, told)) && !call.owed.is_some() {
+            if call.owes_description((told_otherwise, believed)) && !call.owed.is_some() {
                 call.owed = leg.early_answer.take();
             }
             leg.dialog.negotiation = if is_offer { Negotiation::Received } else { Negotiation::Stable };
         }
-        if told_otherwise {
-            call.anchor.unsay(told);
+        match told_otherwise {
+            true => call.anchor.unsay(told),
+            false => call.anchor.believe_first(),
         }
         if let Some(winner) = winner.filter(|_| !is_offer) {
-            self.agree(on, winner, true);
+            self.agree(on, winner, (Round::Invite, true));
         }
         self.remember_description(on, Side::Caller(handle), &said);
         self.await_ack(on, handle);
@@ -243,6 +245,9 @@ impl Calls {
         if event == CallEvent::CallerBye {
             call.caller_over = true;
         }
+        if !self.is_open(Side::Caller(handle)) {
+            self.silence_call(on, handle);
+        }
         let cause = match (request, event) {
             (Some(request), _) => Cause::Of(request),
             (None, CallEvent::SessionExpired) => Cause::Text(SESSION_EXPIRED),
@@ -366,7 +371,7 @@ impl Calls {
         let (call, side) = (leg.call, Side::Callee(handle));
         let ack = ack.filter(|ack| !ack.body().is_empty());
         let spoken = match ack {
-            Some(ack) => self.take_late_answer_of(on, (Side::Caller(call), side), ack),
+            Some(ack) => self.take_late_answer_of(on, (Side::Caller(call), side, Round::Invite), ack),
             None => Spoken::SAME,
         };
         let ack = ack.map(|ack| spoken.in_place(ack));

@@ -1,6 +1,7 @@
 //! Reliable provisional responses (RFC 3262), each leg's own (SIP_RULES 17): a callee's is acknowledged by
 //! us, or by the caller where it goes on to the caller reliably; the caller's is repeated until its PRACK.
 
+use super::anchor::Round;
 use super::description::Description;
 use super::dialog::{Dialog, RequestLine};
 use super::media::Spoken;
@@ -109,12 +110,6 @@ impl Calls {
             leg.adopt_dialog(&mut on.context, response);
         }
         leg.rseq = rseq.unwrap_or(leg.rseq);
-        let call = self.call_of(Side::Callee(handle)).and_then(|call| self.calls.get(call));
-        // Once the caller has an answer it is told of no other one before the 2xx.
-        if call.is_some_and(|call| [0, identity].contains(&call.answered_by)) {
-            // What cannot be taken of it is not heard; the callee says it again in its answer.
-            let _ = self.hear(on, Side::Callee(handle), response);
-        }
         Progress::Now
     }
 
@@ -186,26 +181,35 @@ impl Calls {
         status: Status,
     ) {
         let rseq = rseq_of(response).filter(|_| !response.to_tag().is_empty());
-        let has_body = !response.body().is_empty();
+        let describes = !response.body().is_empty();
         let identity = self.legs.get(leg).map_or(0, |leg| leg.dialog.identity);
         let Some(call) = self.calls.get(call_handle) else { return };
         let reliably = match call.reliability {
             Reliability::Required => true,
-            Reliability::Supported => rseq.is_some() && has_body,
+            Reliability::Supported => rseq.is_some() && describes,
             Reliability::Unknown => false,
         };
         // RFC 3261 §13.2.1: the caller has an answer, and ignores another.
         let told_otherwise = call.answered_by != 0 && call.answered_by != identity;
-        let body = if told_otherwise { Body::Without } else { Body::Same };
-        let has_body = has_body && !told_otherwise;
+        let is_heard = describes && !told_otherwise;
         let late_offer = call.late_offer;
-        let spoken = match has_body {
+        let (told, believed) = (call.anchor.told(), call.anchor.believed());
+        if is_heard {
+            // What cannot be taken of it is not heard; the callee says it again in its answer.
+            let _ = self.hear(on, (Side::Callee(leg), Round::Invite), response);
+        }
+        let spoken = match is_heard {
             true => self.speak(on, Side::Caller(call_handle), response),
             false => Ok(Spoken::SAME),
         };
         // Without ports the callee's offer goes nowhere; it comes again.
         let (Ok(spoken), Some(call)) = (spoken, self.calls.get_mut(call_handle)) else { return };
         let response = &spoken.in_place(response);
+        // It keeps the first description, and its port is the same; what it is owed it is offered after its ACK
+        // (SIP_RULES 15).
+        let is_other = !late_offer && believed.is_some() && believed != call.anchor.told();
+        let has_body = is_heard && !is_other;
+        let body = if has_body || !describes { Body::Same } else { Body::Without };
         call.is_early = true;
         let own_rseq = reliably.then(|| call.next_rseq(&mut on.context));
         let record = &*call;
@@ -215,8 +219,12 @@ impl Calls {
         if !(reliably && sent) {
             call.rseq -= u32::from(reliably && call.rseq > 1);
         }
-        if sent && has_body && !late_offer {
-            self.agree(on, leg, false);
+        match sent && has_body {
+            true => call.anchor.believe_first(),
+            false => call.anchor.unsay(told),
+        }
+        if sent && is_heard && !late_offer {
+            self.agree(on, leg, (Round::Invite, false));
         }
         if !(reliably && sent) {
             return;
@@ -281,13 +289,18 @@ impl Calls {
         }
         let offers = !answers && !message.body().is_empty();
         // An answer cannot be refused: what cannot be taken of it is not heard.
-        let is_taken = self.hear_request(on, side, request).is_ok() || !offers;
+        let round = if offers { Round::Later } else { Round::Invite };
+        let asked = [Some(side), waits.map(|(leg, _)| Side::Callee(leg))];
+        if offers {
+            self.begin_offer(on, asked);
+        }
+        let is_taken = self.hear_request(on, (side, round), request).is_ok() || !offers;
         let passed = waits.is_some_and(|waits| match is_taken {
             true => self.pass_prack(on, (call, waits), (request, key), offers),
             false => self.prack_without(on, waits),
         });
         if offers && !passed {
-            self.disagree(on, [Some(side), None]);
+            self.disagree(on, asked);
         }
         // Whoever offers next gets the same answer, though the one that it was for has gone.
         if answers && !message.body().is_empty() {
@@ -298,7 +311,7 @@ impl Calls {
             }
         }
         if let (true, Some((leg, _))) = (answers && passed, waits) {
-            self.agree(on, leg, false);
+            self.agree(on, leg, (Round::Invite, false));
         }
         match passed {
             true => {}
@@ -327,7 +340,8 @@ impl Calls {
         match self.relay(on, way, (request, key), Some(rack)) {
             Ok(handle) => {
                 if offers {
-                    self.open_offer(handle, Negotiation::Received, Negotiation::Sent);
+                    let negotiation = (Negotiation::Received, Negotiation::Sent);
+                    self.open_offer(on, handle, negotiation, [Some(way.from), Some(to)]);
                 }
                 true
             }
