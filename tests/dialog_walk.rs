@@ -225,9 +225,16 @@ fn repeat(lab: &mut Lab, agent: &Agent, dice: &mut Dice) {
     }
 }
 
-fn walk(seed: u64, steps: usize, loses: usize) {
+/// With the media anchored or not.
+fn walk(seed: u64, (steps, loses): (usize, usize), is_anchored: bool) {
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    let mut lab = Lab::new();
+    let mut lab = Lab::with(|setup| {
+        if is_anchored {
+            setup.anchor();
+            // Enough for the call, and for a stream or two that come and go.
+            setup.media_pairs = 4;
+        }
+    });
     let allow = "Allow: INVITE, ACK, BYE, CANCEL, UPDATE";
     let timers = ["Supported: timer", "Session-Expires: 90;refresher=uas", allow];
     let callee = ["Session-Expires: 90;refresher=uac", allow];
@@ -242,6 +249,7 @@ fn walk(seed: u64, steps: usize, loses: usize) {
             _ => agents[dice.roll(2)].act(&mut lab, &mut dice),
         }
         wire.deliver(&mut lab, &mut agents, &mut dice);
+        lab.probe_media();
     }
     finish(lab, agents, wire, &mut dice);
 }
@@ -279,23 +287,29 @@ fn finish(mut lab: Lab, mut agents: [Agent; 2], mut wire: Wire, dice: &mut Dice)
 #[test]
 fn short_walks_end_with_nothing_left() {
     for seed in 1..=150 {
-        eprintln!("seed {seed}");
-        walk(seed, 25, 0);
+        for is_anchored in [false, true] {
+            eprintln!("seed {seed}, anchored {is_anchored}");
+            walk(seed, (25, 0), is_anchored);
+        }
     }
 }
 
 #[test]
 fn long_walks_end_with_nothing_left() {
     for seed in 1_001..=1_020 {
-        eprintln!("seed {seed}");
-        walk(seed, 250, 0);
+        for is_anchored in [false, true] {
+            eprintln!("seed {seed}, anchored {is_anchored}");
+            walk(seed, (250, 0), is_anchored);
+        }
     }
 }
 
 #[test]
 fn walks_on_a_wire_that_loses_messages_end_with_nothing_left() {
     for seed in 2_001..=2_080 {
-        eprintln!("seed {seed}");
-        walk(seed, 40, 5);
+        for is_anchored in [false, true] {
+            eprintln!("seed {seed}, anchored {is_anchored}");
+            walk(seed, (40, 5), is_anchored);
+        }
     }
 }

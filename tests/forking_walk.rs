@@ -201,8 +201,13 @@ struct World {
 }
 
 impl World {
-    fn new(dice: &mut Dice) -> World {
+    fn new(dice: &mut Dice, is_anchored: bool) -> World {
         let mut lab = Lab::with(|setup: &mut Setup| {
+            if is_anchored {
+                setup.anchor();
+                // Now and then there are not enough.
+                setup.media_pairs = [3, 6, 100, 100][dice.roll(4)];
+            }
             if dice.roll(2) == 0 {
                 setup.only_registers(B);
             }
@@ -400,11 +405,12 @@ fn with_contact(sip: &Sip) -> Sip {
     }
 }
 
-fn walk(seed: u64, steps: usize) {
+fn walk(seed: u64, steps: usize, is_anchored: bool) {
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    let mut world = World::new(&mut dice);
+    let mut world = World::new(&mut dice, is_anchored);
     for _ in 0..steps {
         world.deliver(&mut dice);
+        world.lab.probe_media();
         match dice.roll(5) {
             0 => world.lab.advance([1, 40, 300, 1_000, 4_000][dice.roll(5)]),
             1 => world.caller_acts(&mut dice),
@@ -421,15 +427,19 @@ fn walk(seed: u64, steps: usize) {
 #[test]
 fn short_walks_end_with_nothing_left() {
     for seed in 1..=200 {
-        eprintln!("seed {seed}");
-        walk(seed, 30);
+        for is_anchored in [false, true] {
+            eprintln!("seed {seed}, anchored {is_anchored}");
+            walk(seed, 30, is_anchored);
+        }
     }
 }
 
 #[test]
 fn long_walks_end_with_nothing_left() {
     for seed in 1_001..=1_080 {
-        eprintln!("seed {seed}");
-        walk(seed, 150);
+        for is_anchored in [false, true] {
+            eprintln!("seed {seed}, anchored {is_anchored}");
+            walk(seed, 150, is_anchored);
+        }
     }
 }
