@@ -242,14 +242,16 @@ fn walk(seed: u64, (steps, loses): (usize, usize), is_anchored: bool) {
     let (a, c) = if with_timers { talk(&mut lab, &timers, &callee) } else { talk(&mut lab, &[], &[]) };
     let mut agents = [Agent::new(a), Agent::new(c)];
     let mut wire = Wire { seen: lab.trace.len(), taken: HashSet::new(), loses };
-    for _ in 0..steps {
+    for step in 0..steps {
         match dice.roll(6) {
             0 => lab.advance([1, 40, 300, 600, 3_000][dice.roll(5)]),
             1 if dice.roll(3) == 0 => repeat(&mut lab, &agents[dice.roll(2)], &mut dice),
             _ => agents[dice.roll(2)].act(&mut lab, &mut dice),
         }
         wire.deliver(&mut lab, &mut agents, &mut dice);
-        lab.probe_media();
+        if is_anchored && step % 8 == 0 {
+            lab.probe_media();
+        }
     }
     finish(lab, agents, wire, &mut dice);
 }

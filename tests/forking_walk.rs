@@ -408,9 +408,11 @@ fn with_contact(sip: &Sip) -> Sip {
 fn walk(seed: u64, steps: usize, is_anchored: bool) {
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut world = World::new(&mut dice, is_anchored);
-    for _ in 0..steps {
+    for step in 0..steps {
         world.deliver(&mut dice);
-        world.lab.probe_media();
+        if is_anchored && step % 8 == 0 {
+            world.lab.probe_media();
+        }
         match dice.roll(5) {
             0 => world.lab.advance([1, 40, 300, 1_000, 4_000][dice.roll(5)]),
             1 => world.caller_acts(&mut dice),

@@ -71,9 +71,6 @@ impl Lab {
     /// The same with other settings.
     pub fn with(change: impl FnOnce(&mut Setup)) -> Lab {
         let mut setup = Setup::reference();
-        if std::env::var_os("LAB_ANCHOR").is_some() {
-            setup.anchor();
-        }
         change(&mut setup);
         let settings = Arc::new(setup.settings.clone());
         let keeper = Keeper::new(setup.entries(), &settings);

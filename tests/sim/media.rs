@@ -8,7 +8,7 @@ use ringway::clock::{Moment, Now};
 use ringway::media::{Component, Hop, Media, Slot, Verdict as Fate};
 use ringway::settings::{self, MediaMode};
 use ringway::shard::Shard;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The server's own addresses for media.
@@ -67,13 +67,15 @@ pub struct Desk {
     told: BTreeMap<SocketAddr, Who>,
     /// The port that each party was told last.
     of: BTreeMap<(u32, u8), SocketAddr>,
+    known: BTreeSet<(u32, u8, SocketAddr)>,
     pub relayed: u64,
     sequence: u16,
 }
 
 impl Desk {
     pub fn new(pairs: u16) -> Desk {
-        Desk { pairs, told: BTreeMap::new(), of: BTreeMap::new(), relayed: 0, sequence: 0 }
+        let (told, of, known) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Desk { pairs, told, of, known, relayed: 0, sequence: 0 }
     }
 
     /// The server has sent a party this body: it names a port of the server's, the party's own.
@@ -91,7 +93,10 @@ impl Desk {
         let before = self.of.insert((who.call, who.place), port).unwrap_or(port);
         // A callee's phone may be tried twice.
         is(before == port || who.place != CALLER, "the caller's port is another than before")?;
-        self.told.insert(port, who);
+        // What is repeated may be of a port that is somebody else's by now.
+        if self.known.insert((who.call, who.place, port)) {
+            self.told.insert(port, who);
+        }
         Ok(())
     }
 
