@@ -51,6 +51,9 @@
 //! - **A feature code is a call without legs** (`call::feature`): the keeper changes what is set, as it does
 //!   for the API, and the machine that ends every call ends it too.
 //! - **A record of a leg is posted when the leg goes** (`call::ended`); its thread (`cdr`) makes text of it.
+//! - **What an rtpengine is asked about waits at the calls' door** (`call::engine`): an INVITE, an answer or
+//!   an offer within a call goes on when the mail with the other side's description is there, as if it had
+//!   come so. The thread that asks (`rtpengine`) knows each call by two parties, whoever the callee is.
 //! - **A nonce is good on the shard that gave it**: each shard knows how far its own were used, and a phone
 //!   that comes to another is asked again without its user.
 //! - **A session timer, a reliable response, an answer and a call's limit share one timer** of their record:
@@ -62,10 +65,9 @@
 //! - **A shard naps on its sockets** between batches (`net::nap`): a park of glommio's executor costs
 //!   eleven system calls, a nap one. **One thread watches the shards' heartbeats** (`net::watch`): a tick
 //!   alone does not bound glommio 0.9.0's stall when the task that it loses is the tick.
-//!
-//! - **A description is heard on one side and spoken on the other** (`call::media`): what a party says of its
-//!   streams is noted when it comes and counts once both sides have agreed; what the other one is told is
-//!   written when it goes out, with ports of that side's own. So what is kept and said again is told right.
+//! - **A description is heard on one side and spoken on the other** (`call::media`): what a party says of
+//!   its streams is noted when it comes and counts once both sides have agreed; what the other one is told
+//!   is written when it goes out, with ports of that side's own. So what is kept and said again is told right.
 //! - **The shell binds media ports ahead of need** and hands them to [`media`], which gives them out; a call's
 //!   setup waits for no system call, and the core can be tested without one.
 //! - **Media moves in turns of a millisecond** (`net::rtp`), never because a packet has come: fifty packets
@@ -94,6 +96,8 @@ pub mod metrics;
 pub mod net;
 pub mod outbox;
 pub mod registrar;
+#[cfg(feature = "server")]
+pub mod rtpengine;
 pub mod sdp;
 pub mod service;
 pub mod settings;

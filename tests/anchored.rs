@@ -8,6 +8,8 @@
 
 mod media;
 
+#[path = "anchored/dialogs.rs"]
+mod dialogs;
 #[path = "anchored/forwarding.rs"]
 mod forwarding;
 #[path = "anchored/limits.rs"]
@@ -18,3 +20,5 @@ mod offers;
 mod packets;
 #[path = "anchored/sources.rs"]
 mod sources;
+#[path = "anchored/wider.rs"]
+mod wider;

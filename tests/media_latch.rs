@@ -295,13 +295,10 @@ fn what_is_no_rtp_or_rtcp_is_dropped_from_the_right_source_too() {
         with(0x40, 0, &[]),
         with(0xC0, 0, &[]),
         with(0x10, 0, &[]),
-        // A CSRC, an extension, padding without room.
+        // A CSRC, an extension without room.
         with(0x81, 0, &[0; 3]),
         with(0x90, 0, &[0; 3]),
         with(0x90, 0, &[0, 0, 0, 1, 0, 0, 0]),
-        with(0xA0, 0, &[]),
-        with(0xA0, 0, &[0, 0]),
-        with(0xA0, 0, &[0, 3]),
         // RTCP's types, and RTCP on a port that it does not share.
         with(0x80, 72, &[]),
         with(0x80, 76, &[]),

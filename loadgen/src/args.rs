@@ -127,7 +127,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Write each latency's percentiles in HdrHistogram's text form: FILE.invite_180.hgrm,
-    /// FILE.register_200.hgrm and so on.
+    /// FILE.register_200.hgrm and so on; of packets' delays: FILE.rtp.hgrm.
     #[arg(long, value_name = "FILE")]
     pub hgrm: Option<PathBuf>,
     /// The server's process: report its CPU time per call.
@@ -152,7 +152,7 @@ pub struct Options {
 #[command(next_help_heading = "Sound")]
 pub struct SoundOptions {
     /// Answered calls have sound: caller and answerer send each other G.711, a packet each 20 ms for the time
-    /// of --hold, from a port of their own each to where the server's SDP says, then BYE follows 200 ms later.
+    /// of --hold, from a port of their own each to where the server's SDP says; BYE follows 200 ms later.
     /// Each packet says of which call it is and when it left. Calls at a time: rate × hold; 1,500 of them:
     /// --rate 500 --calls 1500 --hold 30s, or --rate 50 --hold 30s for as long as --duration says.
     ///
@@ -172,7 +172,8 @@ pub struct SoundOptions {
     /// RTP ports, and sockets, of the callers, and as many of who answers: one for each call at a time, and
     /// for 2 s after it, in which packets that come too late are counted. By default what rate, --ring,
     /// --target-ring and --hold need.
-    #[arg(long, value_name = "N", requires = "rtp", value_parser = clap::value_parser!(u16).range(1..=13_000))]
+    #[arg(long, value_name = "N", requires = "rtp")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=13_000))]
     pub rtp_ports: Option<u16>,
     /// How long both sides go on sending when their call is over, at most 1.5s. Through a server that relays
     /// media none of it may arrive; phones whose media goes past the server hear all of it.

@@ -111,7 +111,7 @@ impl Media {
             tail_packets: (tail_ns / INTERVAL_NS) as u32,
             free: [(0..first).collect(), (first..all).collect()],
             ending: VecDeque::with_capacity(sides.len()),
-            beats: vec![Vec::with_capacity(sides.len().div_ceil(BEATS) + 8); BEATS],
+            beats: (0..BEATS).map(|_| Vec::with_capacity(sides.len().div_ceil(BEATS) + 8)).collect(),
             sides,
             sending: 0,
             next_beat: 0,

@@ -37,7 +37,8 @@ const EMPTY_BODY: &[u8] = b"Content-Length: 0\r\n\r\n";
 /// Where an RTP port stands; the command line takes none of fewer digits.
 const PORT_MARK: Mark<'static> = ("{port}", 5);
 
-/// What the holes of a caller's messages are: its call's [`Id`], its own number, the called one, its RTP port.
+/// What the holes of a caller's messages are: its call's [`Id`], its own number, the called one, its RTP
+/// port.
 fn marks(plan: &Plan) -> [Mark<'static>; 4] {
     [("{id}", ID_LENGTH), ("{caller}", plan.callers.length()), ("{callee}", plan.callees.length()), PORT_MARK]
 }

@@ -38,7 +38,7 @@ impl Calls {
     }
 
     /// Whether the request belongs to the dialog that its To tag names, and nothing has ended that.
-    fn is_in_dialog(&self, on: &Signalling, side: Side, message: &Message<'_>) -> bool {
+    pub(super) fn is_in_dialog(&self, on: &Signalling, side: Side, message: &Message<'_>) -> bool {
         let lives = match message.method() {
             // Both may hang up at once: each BYE is answered (RFC 3261 §15.1.2).
             Method::Bye => self.is_confirmed(side),

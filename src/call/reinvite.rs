@@ -40,7 +40,7 @@ pub(super) struct Reinvite {
     /// Its CSeq number.
     own_cseq: u32,
     /// The INVITE had no body: the offer comes in the 2xx and the answer in the ACK.
-    late_offer: bool,
+    pub late_offer: bool,
     /// The other side's 2xx has had its ACK.
     acknowledged: bool,
     /// The Reason lines of the asker's CANCEL.
@@ -136,7 +136,7 @@ impl Calls {
     }
 
     /// Whether a re-INVITE may pass now (RFC 3261 §14.2).
-    fn may_reinvite(&self, side: Side) -> Result<Way, Status> {
+    pub(super) fn may_reinvite(&self, side: Side) -> Result<Way, Status> {
         let call = self.call_of(side).ok_or(Status::CALL_DOES_NOT_EXIST)?;
         let record = self.calls.get(call).ok_or(Status::CALL_DOES_NOT_EXIST)?;
         if let Some(relay) = record.reinvite.and_then(|relay| self.relays.get(relay)) {
@@ -482,7 +482,12 @@ impl Calls {
     }
 
     /// ACK to the other side's 2xx, with the body of the asker's ACK if it has one.
-    fn acknowledge_reinvite(&mut self, on: &mut Signalling, handle: Handle, ack: Option<&Message<'_>>) {
+    pub(super) fn acknowledge_reinvite(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        ack: Option<&Message<'_>>,
+    ) {
         let Some(relay) = self.relays.get_mut(handle) else { return };
         let (relay_from, to) = (relay.from, relay.to);
         let Some(reinvite) = relay.reinvite.as_mut() else { return };
@@ -541,7 +546,7 @@ impl Calls {
         }
     }
 
-    fn end_reinvite(&mut self, on: &mut Signalling, handle: Handle) {
+    pub(super) fn end_reinvite(&mut self, on: &mut Signalling, handle: Handle) {
         self.close_offer(handle);
         self.remove_relay(on, handle);
     }

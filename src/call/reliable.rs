@@ -427,7 +427,7 @@ impl Calls {
 }
 
 /// The sequence number of a reliable provisional response (RFC 3262 §7.1).
-fn rseq_of(response: &Message<'_>) -> Option<u32> {
+pub(super) fn rseq_of(response: &Message<'_>) -> Option<u32> {
     let rseq = response.header(HeaderName::RSeq).and_then(whole_number).filter(|&rseq| rseq > 0)?;
     lists(response, HeaderName::Require, b"100rel").then_some(rseq)
 }

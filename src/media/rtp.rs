@@ -73,8 +73,8 @@ fn rtp(packet: &[u8]) -> Kind {
     if matches!(header[1] & 0x7F, 72..=76) {
         return Kind::Malformed;
     }
-    // Padding, extension or CSRCs are there.
-    if header[0] & 0x3F != 0 && !has_sound_lengths(header[0], rest) {
+    // Extension or CSRCs are there.
+    if header[0] & 0x1F != 0 && !has_sound_lengths(header[0], rest) {
         return Kind::Malformed;
     }
     Kind::Rtp(Header {
@@ -84,18 +84,16 @@ fn rtp(packet: &[u8]) -> Kind {
     })
 }
 
-/// Whether CSRCs, extension and padding have room behind the fixed header (RFC 3550 §5.1, §5.3.1).
+/// Whether CSRCs and extension have room behind the fixed header (RFC 3550 §5.1, §5.3.1). How long padding is
+/// stands in the payload's last byte, which SRTP encrypts (RFC 3711 §3.1).
 fn has_sound_lengths(first: u8, rest: &[u8]) -> bool {
-    let Some(mut rest) = rest.get(usize::from(first & 0x0F) * 4..) else { return false };
-    if first & 0x10 != 0 {
-        let Some(extension) = rest.first_chunk::<EXTENSION_BYTES>() else { return false };
-        let words = usize::from(u16::from_be_bytes([extension[2], extension[3]]));
-        match rest.get(EXTENSION_BYTES + words * 4..) {
-            Some(behind) => rest = behind,
-            None => return false,
-        }
+    let Some(rest) = rest.get(usize::from(first & 0x0F) * 4..) else { return false };
+    if first & 0x10 == 0 {
+        return true;
     }
-    first & 0x20 == 0 || rest.last().is_some_and(|padding| (1..=rest.len()).contains(&usize::from(*padding)))
+    let Some(extension) = rest.first_chunk::<EXTENSION_BYTES>() else { return false };
+    let words = usize::from(u16::from_be_bytes([extension[2], extension[3]]));
+    rest.len() >= EXTENSION_BYTES + words * 4
 }
 
 /// The last report about a source in a compound RTCP packet (RFC 3550 §6.1). What is cut off or has a wrong

@@ -1,19 +1,23 @@
 //! What ends: ports that run out and come back, silence, and the figures that a call leaves.
 
+use crate::media::rtp;
 use crate::media::{Call, Dialog, Line, PATIENCE, Scene, sdp, wait_until};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// The least that `--media-timeout` takes, in seconds.
 const TIMEOUT_S: u64 = 5;
 /// A silent call may live so much longer: what was said last counts, and timers have their own tick.
 const LONGER: Duration = Duration::from_secs(3);
-/// How long ports rest after a call, and a little.
-const QUARANTINE: Duration = Duration::from_millis(5_500);
+/// How long ports rest after a call, in milliseconds.
+const QUARANTINE: &str = "1000";
+/// When they do no more.
+const RESTED: Duration = Duration::from_millis(1_200);
 
 #[test]
 fn without_a_free_port_new_calls_get_503_and_new_streams_488_and_nothing_leaks() {
     // Two pairs: one call with one stream.
-    let scene = Scene::new(&["--rtp-ports", "30000-30003"]);
+    let scene = Scene::new(&["--rtp-ports", "30000-30003", "--rtp-quarantine", QUARANTINE]);
     let mut call = Call::new(&scene);
     call.assert_talk();
     let offer = sdp::of(scene.b.host(), 1, &[sdp::audio(40_000)]);
@@ -57,7 +61,7 @@ fn call_when_ports_are_back(scene: &Scene) -> Call {
     let line = Line::new(scene.a.host());
     let offer = sdp::of(scene.a.host(), 1, &[sdp::audio(line.port())]);
     let mut found = None;
-    wait_until("the ports come back", 2 * QUARANTINE, || {
+    wait_until("the ports come back", PATIENCE, || {
         let dialog = scene.a.dial("1005", &offer);
         let invite = scene.c.find(Duration::from_millis(200), |message| message.method() == Some("INVITE"));
         found = invite.map(|invite| (dialog, invite));
@@ -139,6 +143,11 @@ fn records_say_what_was_received_sent_and_lost_on_each_side() {
     a.talk(call.a_told, 20);
     c.talk(call.c_told, 25);
     assert_eq!((c.drain().len(), a.drain().len()), (40, 25));
+    // C reports that it missed five of what it was sent, and a jitter of 80 ticks: 10 ms.
+    let report = rtp::receiver_report(c.ssrc, a.ssrc, 5, 80);
+    let rtcp = |place: SocketAddr| SocketAddr::new(place.ip(), place.port() + 1);
+    c.rtcp.send_to(&report, rtcp(call.c_told)).expect("sent");
+    assert_eq!(rtp::receive(&a.rtcp, PATIENCE), Some((report, rtcp(call.a_told))));
     // A stranger's are counted as dropped.
     let stranger = Line::new(scene.c.host());
     for _ in 0..4 {
@@ -158,6 +167,9 @@ fn records_say_what_was_received_sent_and_lost_on_each_side() {
         assert_eq!(media["sent"]["packets"], sent, "{record}");
         assert_eq!(media["sent"]["bytes"], sent * 172, "{record}");
         assert_eq!(media["dropped"], dropped, "{record}");
+        let (missed, jitter_ms) = if is_caller { (0, 0.0) } else { (5, 10.0) };
+        assert_eq!(media["sent"]["lost"], missed, "{record}");
+        assert_eq!(media["sent"]["jitter_ms"], jitter_ms, "{record}");
         let jitter_ms = media["received"]["jitter_ms"].as_f64().expect("a number");
         // Sent 20 ms apart by a thread that sleeps, on a machine that does other things too.
         assert!((0.0..15.0).contains(&jitter_ms), "{record}");
@@ -167,11 +179,11 @@ fn records_say_what_was_received_sent_and_lost_on_each_side() {
 #[test]
 fn ports_of_a_leg_that_was_cancelled_come_back() {
     // Three pairs: A's, B's and C's.
-    let scene = Scene::new(&["--rtp-ports", "30000-30005"]);
+    let scene = Scene::new(&["--rtp-ports", "30000-30005", "--rtp-quarantine", QUARANTINE]);
     let (a, b, c) = (&scene.a, &scene.b, &scene.c);
     for round in 0..2 {
         if round > 0 {
-            std::thread::sleep(QUARANTINE);
+            std::thread::sleep(RESTED);
         }
         let line = Line::new(a.host());
         let mut dialog = a.dial("1004", &sdp::of(a.host(), 1, &[sdp::audio(line.port())]));

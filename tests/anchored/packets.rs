@@ -46,13 +46,10 @@ fn what_is_no_rtp_is_dropped_and_the_call_goes_on() {
     let good = call.a_line.packet();
     let mut of_version_1 = good.clone();
     of_version_1[0] = 0x40;
-    // An extension beyond the end; padding that is longer than the packet.
+    // An extension beyond the end. Padding is not looked at: SRTP encrypts its length.
     let mut broken = good[..16].to_vec();
     broken[0] = 0x90;
-    let mut padded = good.clone();
-    padded[0] = 0xA0;
-    *padded.last_mut().expect("a byte") = 255;
-    let bad = [&b""[..], b"x", b"\r\n\r\n", &good[..11], &of_version_1, &broken, &padded];
+    let bad = [&b""[..], b"x", b"\r\n\r\n", &good[..11], &of_version_1, &broken];
     for packet in bad {
         call.a_line.rtp.send_to(packet, call.a_told).expect("sent");
     }

@@ -9,7 +9,8 @@ import time
 from tone import write_tone
 
 CONTROL_PORT = 4444
-MODULES = ["account", "contact", "g711", "aufile", "sndfile", "menu", "ctrl_tcp"]
+# Accounts name what other modules bring: they come last.
+MODULES = ["g711", "aufile", "sndfile", "srtp", "menu", "ctrl_tcp", "contact", "account"]
 TONE_S = 60
 
 
@@ -41,7 +42,7 @@ class Baresip:
         )
         (self.folder / "accounts").write_text(
             f"<sip:{number}@{server};transport=udp>;auth_user={number};auth_pass={password};"
-            f"regint=300;answermode=auto;audio_codecs=PCMA/8000/1,PCMU/8000/1\n"
+            f"regint=300;answermode=auto;mediaenc=srtp;audio_codecs=PCMA/8000/1,PCMU/8000/1\n"
         )
         (self.folder / "contacts").write_text("")
         self.log = (self.folder / "log").open("w")

@@ -8,15 +8,17 @@ import subprocess
 import sys
 import time
 
+import pjsua2 as pj
 from baresip import Baresip
 from pjsip import Endpoint, Phone
 from tone import heard
 
-SERVER = "127.0.0.60"
+# The addresses of the reference flow: clients take none of 127.0.0.0/8 for ICE.
+SERVER = "192.168.11.60"
 # The server's ports; the clients' own lie elsewhere.
 RTP_PORTS = range(30000, 30100)
 # Who has which number, address and tone. A calls; B never answers; C takes what B does not.
-A, B, C = ("1003", "127.0.0.137", 440), ("1004", "127.0.0.136", 700), ("1005", "127.0.0.138", 1000)
+A, B, C = ("1003", "192.168.11.137", 440), ("1004", "192.168.11.136", 700), ("1005", "192.168.11.138", 1000)
 TONES = {number: tone_hz for number, _, tone_hz in (A, B, C)}
 NO_ANSWER_S = 5
 TALK_S = 2.0
@@ -47,7 +49,7 @@ def start_server(binary, media, folder):
             subscribers += f'no-answer = "{C[0]}"\nafter = {NO_ANSWER_S}\n'
     # baresip 1.0 gives up at a challenge with SHA-256.
     options = f'listen = ["udp:{SERVER}:5060"]\nmedia = "{media}"\nauth = "required"\n'
-    options += 'auth-algorithms = "md5"\n'
+    options += 'auth-algorithms = "md5"\nstore = "memory"\n'
     if media == "anchor":
         options += f'rtp-ports = "{RTP_PORTS[0]}-{RTP_PORTS[-1]}"\n'
     (folder / "ringway.toml").write_text(options + subscribers)
@@ -134,6 +136,8 @@ def direct(stage):
     stage.check_places(call)
     stage.end(call)
     stage.check_talk()
+    if stage.media == "anchor":
+        check("a=candidate" not in stage.c.text(), "C was told of A's candidates for ICE")
 
 
 def called(stage):
@@ -166,6 +170,19 @@ def forwarded(stage):
     check(stage.b.calls[-1].is_over(), "B still rings")
     stage.check_heard(A, stage.a.recordings[-2], B, NO_ANSWER_S)
     stage.check_heard(B, stage.b.recordings[-1], A, NO_ANSWER_S)
+    stage.check_talk()
+
+
+def encrypted(stage):
+    """A calls C with SRTP, whose keys and packets the server passes on unopened."""
+    stage.a.secure(pj.PJMEDIA_SRTP_MANDATORY)
+    call = stage.a.dial(C[0])
+    stage.until("C answers", 5, call.is_confirmed)
+    stage.talk(call)
+    check("SRTP is Enabled" in stage.c.text(), "C has no SRTP")
+    stage.check_places(call)
+    stage.end(call)
+    stage.a.secure(pj.PJMEDIA_SRTP_DISABLED)
     stage.check_talk()
 
 
@@ -205,22 +222,21 @@ def hold_alike(stage):
     stage.check_heard(B, stage.b.recordings[-1], A, 2 * TALK_S)
 
 
-SCENARIOS = [direct, called, forwarded, hold, hold_alike]
+SCENARIOS = [direct, called, forwarded, encrypted, hold, hold_alike]
 
 
 def main():
     binary, media, folder = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    for _, address, _ in (A, B, C):
-        # baresip takes only addresses that an interface is seen to have.
-        subprocess.run(["ip", "address", "add", f"{address}/8", "dev", "lo"], check=True)
+    for address in (SERVER, A[1], B[1], C[1]):
+        subprocess.run(["ip", "address", "add", f"{address}/24", "dev", "lo"], check=True)
     for address in (SERVER, A[1]):
-        # Its RTP sockets are bound to no address: this is where the kernel lets them send from.
+        # baresip's RTP sockets are bound to no address: this is where the kernel lets them send from.
         route = ["ip", "route", "replace", "local", address, "dev", "lo", "table", "local", "src", C[1]]
         subprocess.run(route, check=True)
-    server = start_server(binary, media, folder)
-    stage, failed = None, 0
+    server, stage, failed = None, None, 0
     try:
+        server = start_server(binary, media, folder)
         stage = Stage(media, folder)
         for name, phone in (("A", stage.a), ("B", stage.b)):
             stage.until(f"{name} registers", 5, lambda phone=phone: phone.is_registered)
@@ -230,21 +246,22 @@ def main():
             try:
                 scenario(stage)
                 print(f"ok {scenario.__name__}", flush=True)
-            except Fault as fault:
+            except (Fault, pj.Error) as fault:
                 failed += 1
                 print(f"FAILED {scenario.__name__}: {fault}", flush=True)
-    except Fault as fault:
+    except (Fault, pj.Error) as fault:
         failed += 1
         print(f"FAILED: {fault}", flush=True)
     finally:
         if stage is not None:
             stage.c.stop()
             stage.endpoint.stop()
-        server.terminate()
-        try:
-            server.wait(5)
-        except subprocess.TimeoutExpired:
-            server.kill()
+        if server is not None:
+            server.terminate()
+            try:
+                server.wait(5)
+            except subprocess.TimeoutExpired:
+                server.kill()
     well = len(SCENARIOS) - failed
     print(f"real clients, --media {media}: {well} of {len(SCENARIOS)} calls went well", flush=True)
     return 1 if failed else 0

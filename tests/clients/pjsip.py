@@ -94,8 +94,19 @@ class Phone(pj.Account):
         account.regConfig.registrarUri = f"sip:{server}"
         account.regConfig.timeoutSec = 300
         media = account.mediaConfig.transportConfig
+        # What many phones offer, and a relay has to take out or to pass on.
+        account.natConfig.iceEnabled = True
+        account.mediaConfig.rtcpMuxEnabled = True
         media.port, media.boundAddress, media.publicAddress = 40000, address, address
+        # Over UDP the keys are as safe as the signalling; here it is the relay that is tried.
+        account.mediaConfig.srtpSecureSignaling = 0
+        self.config = account
         self.create(account)
+
+    def secure(self, use):
+        """Whether its calls have to be encrypted (SRTP with keys in SDP)."""
+        self.config.mediaConfig.srtpUse = use
+        self.modify(self.config)
 
     def say(self, text):
         self.endpoint.say(f"{self.number}: {text}")

@@ -15,7 +15,7 @@ pub use rtp::Line;
 pub use server::Scene;
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Nothing that should happen takes this long.
@@ -23,13 +23,14 @@ pub const PATIENCE: Duration = Duration::from_secs(8);
 /// What should not happen has not happened after this: on loopback a packet takes microseconds.
 pub const QUIET: Duration = Duration::from_millis(150);
 
-/// An address that nobody else has, in this process or another.
+/// An address that nobody else has, in this process or another of its time.
 pub fn host() -> IpAddr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    let last = NEXT.fetch_add(1, Ordering::Relaxed);
-    assert!(last < 255, "addresses for 254 phones and servers are not enough");
-    let [_, _, high, low] = std::process::id().to_be_bytes();
-    IpAddr::V4(Ipv4Addr::new(127, 128 | high, low, last))
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    assert!(next < 1_023, "addresses for 1,022 phones and servers are not enough");
+    // 127.128.0.0/9: 13 bits are the process's, 10 count.
+    let process = std::process::id() & 0x1FFF;
+    IpAddr::V4(Ipv4Addr::from_bits(0x7F80_0000 | process << 10 | next))
 }
 
 /// Waits until something holds.

@@ -21,6 +21,8 @@ pub struct Phone {
 #[derive(Debug)]
 pub struct Dialog {
     pub call_id: String,
+    /// The Via of the last request, which its CANCEL repeats.
+    via: RefCell<String>,
     /// The values of From and To in our requests.
     local: String,
     remote: String,
@@ -34,6 +36,7 @@ impl Dialog {
     pub fn called(invite: &Message) -> Dialog {
         Dialog {
             call_id: invite.header("Call-ID").to_owned(),
+            via: RefCell::default(),
             local: tagged(invite.header("To")),
             remote: invite.header("From").to_owned(),
             target: invite.contact().to_owned(),
@@ -122,8 +125,13 @@ impl Phone {
         self.expect(method, is_it)
     }
 
-    /// Answers a request; a body is a session description.
+    /// Answers a request; a body is a session description, or has parts with `--part` before each.
     pub fn respond(&self, request: &Message, status: &str, body: &str) {
+        self.respond_with(request, status, "", body);
+    }
+
+    /// The same with further header fields.
+    pub fn respond_with(&self, request: &Message, status: &str, fields: &str, body: &str) {
         let mut text = format!("SIP/2.0 {status}\r\n");
         for line in request.lines() {
             match line.split(':').next().unwrap_or_default() {
@@ -132,46 +140,79 @@ impl Phone {
                 _ => {}
             }
         }
-        self.send(&(text + &self.end(body)));
+        self.send(&(text + fields + &self.end(body)));
     }
 
     /// Contact and what follows it.
     fn end(&self, body: &str) -> String {
         let contact = format!("Contact: <sip:{}@{}>\r\n", self.number, self.address);
-        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        let kind = match body {
+            "" => "",
+            _ if body.starts_with("--part") => "Content-Type: multipart/mixed; boundary=part\r\n",
+            _ => "Content-Type: application/sdp\r\n",
+        };
         format!("{contact}{kind}Content-Length: {}\r\n\r\n{body}", body.len())
+    }
+
+    /// Registers its address for its number.
+    #[track_caller]
+    pub fn register(&self) {
+        let dialog = self.new_dialog(&self.number);
+        self.send_in(&dialog, "REGISTER", "");
+        self.response(&dialog, "REGISTER", 200);
     }
 
     /// Calls a number; an empty body makes no offer.
     pub fn dial(&self, number: &str, body: &str) -> Dialog {
+        self.dial_with(number, "", body)
+    }
+
+    /// The same with further header fields.
+    pub fn dial_with(&self, number: &str, fields: &str, body: &str) -> Dialog {
+        let dialog = self.new_dialog(number);
+        dialog.cseq.set(1);
+        self.write(&dialog, "INVITE", 1, fields, body);
+        dialog
+    }
+
+    fn new_dialog(&self, number: &str) -> Dialog {
         self.count.set(self.count.get() + 1);
-        let dialog = Dialog {
+        Dialog {
             call_id: format!("{}-{}@{}", self.number, self.count.get(), self.address),
+            via: RefCell::default(),
             local: format!("<sip:{}@{}>;tag=calling", self.number, self.server),
             remote: format!("<sip:{number}@{}>", self.server),
             target: format!("sip:{number}@{}", self.server),
             cseq: Cell::new(0),
-        };
-        self.send_in(&dialog, "INVITE", body);
-        dialog
+        }
     }
 
     /// Sends a request in a dialog, with the next CSeq number.
     pub fn send_in(&self, dialog: &Dialog, method: &str, body: &str) {
         dialog.cseq.set(dialog.cseq.get() + 1);
-        self.write(dialog, method, dialog.cseq.get(), body);
+        self.write(dialog, method, dialog.cseq.get(), "", body);
     }
 
-    fn write(&self, dialog: &Dialog, method: &str, cseq: u32, body: &str) {
+    fn write(&self, dialog: &Dialog, method: &str, cseq: u32, fields: &str, body: &str) {
         let Dialog { call_id, local, remote, target, .. } = dialog;
-        self.count.set(self.count.get() + 1);
-        let branch = format!("z9hG4bK{}x{}", self.count.get(), self.number);
+        if method != "CANCEL" {
+            self.count.set(self.count.get() + 1);
+            let branch = format!("z9hG4bK{}x{}", self.count.get(), self.number);
+            dialog.via.replace(format!("SIP/2.0/UDP {};rport;branch={branch}", self.address));
+        }
         let text = format!(
-            "{method} {target} SIP/2.0\r\nVia: SIP/2.0/UDP {};rport;branch={branch}\r\nMax-Forwards: 70\r\n\
-             From: {local}\r\nTo: {remote}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n",
-            self.address
+            "{method} {target} SIP/2.0\r\nVia: {}\r\nMax-Forwards: 70\r\nFrom: {local}\r\nTo: {remote}\r\n\
+             Call-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n",
+            dialog.via.borrow()
         );
-        self.send(&(text + &self.end(body)));
+        self.send(&(text + fields + &self.end(body)));
+    }
+
+    /// Gives up the call that it has just begun, and waits for the 200.
+    #[track_caller]
+    pub fn cancel(&self, dialog: &Dialog) {
+        self.write(dialog, "CANCEL", dialog.cseq.get(), "", "");
+        self.response(dialog, "CANCEL", 200);
     }
 
     /// The response with this status to the dialog's last request with this method.
@@ -188,7 +229,30 @@ impl Phone {
     #[track_caller]
     pub fn answered(&self, dialog: &mut Dialog) -> Message {
         let response = self.taken(dialog);
-        self.write(dialog, "ACK", dialog.cseq.get(), "");
+        self.write(dialog, "ACK", dialog.cseq.get(), "", "");
+        response
+    }
+
+    /// Sends a PRACK for a reliable provisional response (RFC 3262).
+    #[track_caller]
+    pub fn confirm_early(&self, dialog: &mut Dialog, response: &Message) {
+        dialog.remote = response.header("To").to_owned();
+        dialog.target = response.contact().to_owned();
+        let (invite, _) = response.cseq();
+        let rack = format!("RAck: {} {invite} INVITE\r\n", response.header("RSeq"));
+        dialog.cseq.set(invite + 1);
+        self.write(dialog, "PRACK", invite + 1, &rack, "");
+    }
+
+    /// Waits for the 200 to an INVITE that other requests have followed, and acknowledges it.
+    #[track_caller]
+    pub fn answered_after(&self, dialog: &Dialog) -> Message {
+        let response = self.expect("200 to INVITE", |message| {
+            message.status() == Some(200)
+                && message.field("Call-ID") == Some(&dialog.call_id)
+                && message.cseq().1 == "INVITE"
+        });
+        self.write(dialog, "ACK", response.cseq().0, "", "");
         response
     }
 
@@ -203,7 +267,7 @@ impl Phone {
 
     /// Acknowledges a 200, with an answer in a body.
     pub fn acknowledge(&self, dialog: &Dialog, body: &str) {
-        self.write(dialog, "ACK", dialog.cseq.get(), body);
+        self.write(dialog, "ACK", dialog.cseq.get(), "", body);
     }
 
     /// Waits for a refusal of the dialog's INVITE. Its ACK would belong to the transaction: the server gives

@@ -122,6 +122,16 @@ pub fn sender_report(ssrc: u32) -> Vec<u8> {
     report
 }
 
+/// A receiver report with one block (RFC 3550 §6.4.2): what `ssrc` says of the stream `of`.
+pub fn receiver_report(ssrc: u32, of: u32, lost: u32, jitter: u32) -> Vec<u8> {
+    let mut report = vec![0x81, 201, 0, 7];
+    // Fraction and count of what was lost; highest sequence number; jitter; the last sender report's times.
+    for word in [ssrc, of, lost, 0, jitter, 0, 0] {
+        report.extend(word.to_be_bytes());
+    }
+    report
+}
+
 /// What one sends to the place that it was told comes to the other, byte for byte and in order, from the place
 /// that the other was told.
 #[track_caller]

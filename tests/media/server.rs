@@ -66,7 +66,10 @@ impl Server {
                 command.env_remove(name);
             }
         }
-        command.args(["--listen", &format!("udp:{address}"), "--shards", "1", "--admin", "127.0.0.1:0"]);
+        command.args(["--listen", &format!("udp:{address}"), "--admin", "127.0.0.1:0"]);
+        if !options.contains(&"--shards") {
+            command.args(["--shards", "1"]);
+        }
         command.args(["--max-calls", "100", "--max-transactions", "1000", "--media", "anchor", "--cdr-dir"]);
         command.arg(records.path());
         if !options.contains(&"--rtp-ports") {

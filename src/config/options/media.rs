@@ -28,6 +28,19 @@ pub const ROWS: &[Setting] = &[
         ..ROW
     },
     Setting {
+        key: Key::RtpQuarantine,
+        name: "rtp-quarantine",
+        form: "MILLISECONDS",
+        kind: number(0, 60_000),
+        default: "5000",
+        unit: "milliseconds",
+        example: "5000",
+        topic: MEDIA,
+        help: "How long a pair of ports rests between two calls, so that the last packets of one do not \
+               reach the other",
+        ..ROW
+    },
+    Setting {
         key: Key::RtpAddress,
         name: "rtp-address",
         form: "ADDRESS[/ADVERTISED]",

@@ -149,6 +149,7 @@ pub enum Key {
     AlertInfo,
     Media,
     RtpPorts,
+    RtpQuarantine,
     RtpAddress,
     MediaLearning,
     MediaTimeout,

@@ -21,14 +21,11 @@ const PAIRS_TRIED: usize = 16;
 /// One line with its cure.
 pub fn check(settings: &RtpSettings, shards: usize) -> Result<usize, ServerError> {
     let RtpSettings { first_port, last_port, .. } = *settings;
-    if !first_port.is_multiple_of(2)
-        || last_port.is_multiple_of(2)
-        || first_port > last_port
-        || first_port == 0
-    {
+    let is_range = first_port > 0 && first_port < last_port;
+    if !is_range || !first_port.is_multiple_of(2) || last_port.is_multiple_of(2) {
         return Err(ServerError(format!(
-            "{first_port}-{last_port} is no range of RTP ports; choose an even first port and an odd last one \
-             for --rtp-ports"
+            "{first_port}-{last_port} is no range of RTP ports; choose an even first port and an odd last \
+             one for --rtp-ports"
         )));
     }
     settings.addresses.iter().try_for_each(|address| check_address(address, settings))?;
@@ -46,8 +43,8 @@ fn check_address(address: &RtpAddress, settings: &RtpSettings) -> Result<(), Ser
         }
     }
     Err(ServerError(format!(
-        "the first RTP ports from {} on are in use; stop the other server (`ss -lunp` shows it) or choose other \
-         --rtp-ports",
+        "the first RTP ports from {} on are in use; stop the other server (`ss -lunp` shows it) or choose \
+         other --rtp-ports",
         SocketAddr::new(address.local, first_port)
     )))
 }
@@ -101,7 +98,7 @@ fn share(wanted: usize, shards: usize, open_files: usize) -> Result<usize, Serve
     );
     if possible < PAIRS_MIN {
         return Err(ServerError(format!(
-            "the limit of open files is {open_files}, too low for the two sockets of each media stream; {cure}"
+            "the limit of open files is {open_files}, too low for two sockets per media stream; {cure}"
         )));
     }
     tracing::warn!(

@@ -2,7 +2,7 @@
 //! and takes its slots from one common ring of free ones, and what a turn sends goes in with one call.
 //!
 //! It is there for its price. Two sockets per call, each with one packet in 20 ms, make epoll cost 1.4 to 1.6
-//! times what an echo on one socket costs per packet; this costs 1.1 to 1.2 times (measured at 500 calls).
+//! times what an echo on one socket costs per packet; this costs 1.2 times (`benches/relay`, 500 calls).
 //! Linux 6.1 has all that it needs; `poll` serves where something is missing.
 
 use super::{Arrived, BATCH, PACKET_BYTES_MAX};
@@ -10,6 +10,7 @@ use crate::net::arena::Arena;
 use crate::net::name::Name;
 use io_uring::types::{BufRingEntry, CancelBuilder, Fixed};
 use io_uring::{IoUring, cqueue, opcode, squeue};
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
@@ -35,10 +36,13 @@ const STRIDE_BYTES: usize = 35 * 64;
 const _: () = assert!(HEAD_BYTES + PACKET_BYTES_MAX <= STRIDE_BYTES);
 const _: () = assert!(SOURCE_BYTES >= Name::BYTES as usize);
 
-/// The ring of free slots lies before the slots.
-const FREE_BYTES: usize = BATCH * size_of::<BufRingEntry>();
+/// Slots: what comes while a turn's packets are judged has room besides them.
+const SLOTS: usize = 2 * BATCH;
 
-const _: () = assert!(BATCH.is_power_of_two() && BATCH <= 1 << 15);
+const _: () = assert!(SLOTS.is_power_of_two() && SLOTS <= 1 << 15);
+
+/// The ring of free slots lies before the slots.
+const FREE_BYTES: usize = SLOTS * size_of::<BufRingEntry>();
 
 /// The only group of slots.
 const GROUP: u16 = 0;
@@ -64,7 +68,7 @@ pub(super) struct Ring {
     /// Where each of `packets` goes.
     destinations: Box<[Name]>,
     /// Sockets whose receive has ended and must be begun anew.
-    ended: Vec<u32>,
+    ended: VecDeque<u32>,
     refused: u64,
 }
 
@@ -89,10 +93,10 @@ impl Ring {
             .setup_taskrun_flag()
             .build(SUBMISSIONS)?;
         ring.submitter().register_files_sparse(sockets_max)?;
-        let arena = Arena::new(FREE_BYTES + BATCH * STRIDE_BYTES)?;
+        let arena = Arena::new(FREE_BYTES + SLOTS * STRIDE_BYTES)?;
         let free = arena.pointer(0, FREE_BYTES);
-        // SAFETY: page-aligned memory for BATCH entries, which lives until the ring has gone (see `drop`).
-        unsafe { ring.submitter().register_buf_ring_with_flags(free as u64, BATCH as u16, GROUP, 0) }?;
+        // SAFETY: page-aligned memory for SLOTS entries, which lives until the ring has gone (see `drop`).
+        unsafe { ring.submitter().register_buf_ring_with_flags(free as u64, SLOTS as u16, GROUP, 0) }?;
         // SAFETY: a header is plain data and all zeroes are a valid, empty one.
         let mut header: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
         header.msg_namelen = SOURCE_BYTES as libc::socklen_t;
@@ -103,10 +107,10 @@ impl Ring {
             given: 0,
             packets: Vec::with_capacity(BATCH),
             destinations: vec![Name::EMPTY; BATCH].into_boxed_slice(),
-            ended: Vec::new(),
+            ended: VecDeque::new(),
             refused: 0,
         };
-        (0..BATCH).for_each(|slot| ring.give(slot as u16));
+        (0..SLOTS).for_each(|slot| ring.give(slot as u16));
         ring.publish_given();
         Ok(ring)
     }
@@ -118,8 +122,7 @@ impl Ring {
         self.submit()
     }
 
-    /// Takes what has come, at most [`BATCH`] packets: there are no more slots. No system call is made when
-    /// nothing has.
+    /// Takes what has come, at most [`BATCH`] packets. No system call is made when nothing has.
     pub(super) fn receive(&mut self) -> io::Result<usize> {
         if !self.packets.is_empty() {
             // The last turn's could not be sent.
@@ -156,14 +159,17 @@ impl Ring {
     }
 
     fn harvest(&mut self) {
-        for entry in self.ring.completion() {
+        let mut completion = self.ring.completion();
+        while self.packets.len() < BATCH
+            && let Some(entry) = completion.next()
+        {
             if entry.user_data() == SEND {
                 self.refused += 1;
                 continue;
             }
             let socket = entry.user_data() as u32;
             if !cqueue::more(entry.flags()) {
-                self.ended.push(socket);
+                self.ended.push_back(socket);
             }
             if let Some(slot) = cqueue::buffer_select(entry.flags()) {
                 let written = usize::try_from(entry.result()).unwrap_or(0);
@@ -222,9 +228,11 @@ impl Ring {
         std::mem::take(&mut self.refused)
     }
 
-    /// Begins the receives that have ended: for want of slots mostly, or of an error.
+    /// Begins receives that have ended, for want of slots mostly: no more than there may be slots for, or all
+    /// the others would end again at once, and a backlog would cost its square.
     fn begin_anew(&mut self) -> io::Result<()> {
-        while let Some(socket) = self.ended.pop() {
+        for _ in 0..BATCH {
+            let Some(socket) = self.ended.pop_front() else { break };
             self.begin(socket)?;
         }
         self.submit()
@@ -267,7 +275,7 @@ impl Ring {
 
     /// Puts a slot at the end of the free ones.
     fn give(&mut self, slot: u16) {
-        let index = usize::from(self.given) % BATCH;
+        let index = usize::from(self.given) % SLOTS;
         let base = self.arena.pointer(place(slot), STRIDE_BYTES) as u64;
         let offset = index * size_of::<BufRingEntry>();
         let entry = self.arena.pointer(offset, size_of::<BufRingEntry>()).cast::<BufRingEntry>();

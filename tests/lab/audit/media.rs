@@ -1,6 +1,7 @@
 //! Anchored media: what each side is told of the session (RFC 3264 §8, SIP_RULES 15).
 
 use super::{Message, Way};
+use crate::lab::engine;
 use crate::lab::peer::{MEDIA, MEDIA_V6};
 use std::collections::HashMap;
 
@@ -12,7 +13,7 @@ pub fn is_anchored(body: &str) -> bool {
 
 /// Whether what was sent on says what came, addresses and ports aside.
 pub fn is_same_session(sent: &str, came: &str) -> bool {
-    sent == came || (is_anchored(sent) && shape(sent) == shape(came))
+    sent == came || (is_anchored(sent) || engine::is_anchored(sent)) && shape(sent) == shape(came)
 }
 
 /// A description without what belongs to one side of the call.
