@@ -79,8 +79,8 @@ const STRANGER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0,
 
 impl Lab {
     /// Everybody who was told a port sends there from where it has said, and a stranger does: nothing of the
-    /// stranger's leaves, and what leaves goes to a place of whom the port was told that it leaves by. How many
-    /// packets did.
+    /// stranger's leaves, and what leaves goes to a place of the party that the port was told which it leaves
+    /// by. How many packets did.
     #[track_caller]
     pub fn probe_media(&mut self) -> usize {
         let mut told: BTreeMap<SocketAddr, SocketAddr> = BTreeMap::new();
