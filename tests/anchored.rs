@@ -12,6 +12,8 @@ mod media;
 mod dialogs;
 #[path = "anchored/forwarding.rs"]
 mod forwarding;
+#[path = "anchored/hardships.rs"]
+mod hardships;
 #[path = "anchored/limits.rs"]
 mod limits;
 #[path = "anchored/offers.rs"]

@@ -244,10 +244,7 @@ fn the_api_shows_the_figures_of_a_call_that_lives() {
     assert_eq!((call.c_line.drain().len(), call.a_line.drain().len()), (7, 3));
     let mut seen = String::new();
     wait_until("seven packets of A and three of C", PATIENCE, || {
-        let list = scene.server.get("/v1/calls");
-        let list: serde_json::Value = serde_json::from_str(list.split_once("\r\n\r\n").expect("a body").1)
-            .unwrap_or_else(|error| panic!("{error}: {list}"));
-        let id = list["calls"][0]["id"].as_str().unwrap_or_else(|| panic!("{list}")).to_owned();
+        let id = scene.server.calls().remove(0);
         seen = scene.server.get(&format!("/v1/calls/{id}"));
         let text: String = seen.split_whitespace().collect();
         text.contains("\"received\":{\"packets\":7,") && text.contains("\"received\":{\"packets\":3,")
