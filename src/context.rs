@@ -24,6 +24,8 @@ pub enum Due {
     /// The watch for silence in a call's media.
     Silence(Handle),
     Relay(Handle),
+    /// The wait for a media engine.
+    Engine(Handle),
     Registration(Handle),
 }
 

@@ -51,6 +51,9 @@
 //! - **A feature code is a call without legs** (`call::feature`): the keeper changes what is set, as it does
 //!   for the API, and the machine that ends every call ends it too.
 //! - **A record of a leg is posted when the leg goes** (`call::ended`); its thread (`cdr`) makes text of it.
+//! - **What an rtpengine is asked about waits at the calls' door** (`call::engine`): an INVITE, an answer or
+//!   an offer within a call goes on when the mail with the other side's description is there, as if it had
+//!   come so. The thread that asks (`rtpengine`) knows each call by two parties, whoever the callee is.
 //! - **A nonce is good on the shard that gave it**: each shard knows how far its own were used, and a phone
 //!   that comes to another is asked again without its user.
 //! - **A session timer, a reliable response, an answer and a call's limit share one timer** of their record:
@@ -94,6 +97,8 @@ pub mod metrics;
 pub mod net;
 pub mod outbox;
 pub mod registrar;
+#[cfg(feature = "server")]
+pub mod rtpengine;
 pub mod sdp;
 pub mod service;
 pub mod settings;

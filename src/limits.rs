@@ -74,6 +74,12 @@ pub const TIMERS_PER_STEP_MAX: usize = 128;
 /// re-INVITE. Each keeps two transactions and what it takes to answer it.
 pub const RELAYS_PER_CALL_MAX: usize = 8;
 
+/// Messages of one call that may wait for a media engine at once: each phone that rings has its early media.
+pub const PARKED_PER_CALL_MAX: usize = FORKS_MAX + RELAYS_PER_CALL_MAX;
+
+/// Messages of all calls together that may, for each call that there is room for.
+pub const PARKED_SHARE: u32 = 2;
+
 /// Contacts in one REGISTER, for each binding that the number may have: a phone that moved takes the old
 /// address out and puts the new one in.
 pub const CONTACTS_PER_BINDING: usize = 2;
@@ -122,12 +128,13 @@ pub fn registrations_pending_max(settings: &Settings, shards: u16) -> u32 {
 }
 
 /// Timers of one shard: one per transaction, one per REGISTER that waits for the store, one per call, one for
-/// its search, one for its re-INVITE, one for silence in it, and one per leg, of which there is room for one
-/// and one for every diversion.
+/// its search, one for its re-INVITE, one for silence in it, one for each message that may wait for a media
+/// engine, and one per leg, of which there is room for one and one for every diversion.
 #[must_use]
 pub fn timers_max(settings: &Settings, shards: u16) -> usize {
     let shards = usize::from(shards.max(1));
-    let per_call = usize::from(settings.max_diversions) + 5;
+    let engine = if settings.media.mode == MediaMode::Engine { PARKED_SHARE as usize } else { 0 };
+    let per_call = usize::from(settings.max_diversions) + 5 + engine;
     let registrations = settings.registration.pending_max as usize;
     (settings.max_transactions as usize + registrations + per_call * settings.max_calls as usize) / shards
         + 64

@@ -9,7 +9,7 @@ use crate::registrar::{Change, Refusal};
 use crate::service::change::{Change as ForwardingChange, NotSet};
 use crate::slab::Handle;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// From a shard to the services.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,45 @@ pub enum Letter {
     Call { ticket: u64, call: Option<Box<LiveCall>> },
     /// What came of a [`Mail::HangUp`]: whether there was such a call to end.
     HungUp { ticket: u64, found: bool },
+    /// Have a media engine take a description in; answered by [`Mail::Engine`] with the same ticket. Those of
+    /// one session are taken one after another.
+    Engine { ticket: Handle, session: Box<str>, described: Described },
+    /// The engine may forget the session.
+    EngineOver { session: Box<str> },
+}
+
+/// A description of media, for an engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    pub role: Role,
+    /// Whose it is.
+    pub party: Party,
+    /// Where that party's signalling comes from.
+    pub source: IpAddr,
+    pub sdp: Box<[u8]>,
+}
+
+/// RFC 3264.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Offer,
+    Answer,
+}
+
+/// A side of a call, as an engine knows it: whoever the callee is at the time has the same media ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Party {
+    Caller,
+    Callee,
+}
+
+/// Why an engine did not take a description in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineFailed {
+    /// None answered in time.
+    Unavailable,
+    /// It has no use for the description.
+    Refused,
 }
 
 /// From the services to a shard.
@@ -41,6 +80,8 @@ pub enum Mail {
     Call { ticket: u64, call: Handle },
     /// End one call, whatever it is doing.
     HangUp { ticket: u64, call: Handle },
+    /// What came of a [`Letter::Engine`]: the description for the other side.
+    Engine { ticket: Handle, outcome: Result<Box<[u8]>, EngineFailed> },
 }
 
 /// One side of a call, for the records of what was done (CDR).

@@ -7,6 +7,7 @@ use ringway::directory::Subscriber;
 use ringway::metrics::Metrics;
 use ringway::net::Server;
 use ringway::net::post::Post;
+use ringway::rtpengine::Engines;
 use ringway::store::keeper::{self, Keeper, Rules};
 use ringway::store::{self, Place, StoreError, lines};
 use std::io::Write;
@@ -86,6 +87,10 @@ fn serve(config: Config) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let directory = Arc::clone(keeper.handle().directory());
     let realm = config.settings.auth.realm.clone();
     let recorder = config.cdr.map(|cdr| Recorder::start(&cdr, Arc::clone(&post))).transpose()?;
+    let wait_ms = config.settings.media.wait_ms;
+    let engines =
+        (!config.engines.is_empty()).then(|| Engines::start(&config.engines, wait_ms, Arc::clone(&post)));
+    let engines = engines.transpose()?;
     let server = Server::start(Arc::new(config.settings), directory, config.net, Arc::clone(&post))?;
     let backend = Backend::new(keeper.handle(), &server, post, &realm);
     let admin = config.admin.map(|settings| Admin::start(settings, backend)).transpose()?;
@@ -116,7 +121,7 @@ fn serve(config: Config) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let metrics = server.metrics();
     let ended = server.join();
     drop(admin);
-    close(keeper, recorder, (&signals, is_draining), &metrics);
+    close(keeper, (recorder, engines), (&signals, is_draining), &metrics);
     say(&totals(&metrics));
     ended?;
     Ok(ExitCode::SUCCESS)
@@ -126,7 +131,7 @@ fn serve(config: Config) -> Result<ExitCode, Box<dyn std::error::Error>> {
 /// signal from ending the process; `is_asked`: there was one already.
 fn close(
     keeper: Keeper,
-    recorder: Option<Recorder>,
+    (recorder, engines): (Option<Recorder>, Option<Engines>),
     (signals, mut is_asked): (&signals::Blocked, bool),
     metrics: &Metrics,
 ) {
@@ -134,7 +139,13 @@ fn close(
     if let Some(recorder) = &recorder {
         recorder.end();
     }
-    while !keeper.is_finished() || !recorder.as_ref().is_none_or(Recorder::is_finished) {
+    if let Some(engines) = &engines {
+        engines.end();
+    }
+    while !keeper.is_finished()
+        || !recorder.as_ref().is_none_or(Recorder::is_finished)
+        || !engines.as_ref().is_none_or(Engines::is_finished)
+    {
         let Some(signal) = signals.wait(POLL_LAST) else { continue };
         let name = signals::name(signal);
         if is_asked {
@@ -148,6 +159,9 @@ fn close(
     keeper.stop();
     if let Some(recorder) = recorder {
         recorder.stop();
+    }
+    if let Some(engines) = engines {
+        engines.stop();
     }
 }
 

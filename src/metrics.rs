@@ -139,6 +139,8 @@ counters! {
     /// Bodies that went on unchanged though media is anchored: no session description, or one that cannot be
     /// read.
     media_bodies_passed;
+    /// Descriptions that no media engine took, or not in time.
+    media_engine_failures;
     /// RTP and RTCP packets relayed.
     media_packets_relayed;
     /// Packets of tones sent.

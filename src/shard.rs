@@ -160,6 +160,7 @@ impl Shard {
             Mail::Calls { ticket, from, limit } => calls.name(on, ticket, (from, limit)),
             Mail::Call { ticket, call } => calls.describe(on, ticket, call),
             Mail::HangUp { ticket, call } => calls.end(on, ticket, call),
+            Mail::Engine { ticket, outcome } => calls.engine_said(on, ticket, outcome),
         }
     }
 

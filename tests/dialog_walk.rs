@@ -5,10 +5,13 @@
 #[expect(dead_code, reason = "each test file uses its part of the laboratory")]
 mod lab;
 
+use lab::engine::Mood;
 use lab::party::{Party, sdp, talk};
 use lab::sip::Sip;
 use lab::trace::{Entry, Way};
 use lab::{Lab, T1X64_MS};
+use ringway::metrics::Metrics;
+use ringway::settings::MediaMode;
 use std::collections::HashSet;
 
 /// Numbers that look random and are the same each time (xorshift64).
@@ -226,8 +229,11 @@ fn repeat(lab: &mut Lab, agent: &Agent, dice: &mut Dice) {
 }
 
 fn walk(seed: u64, steps: usize, loses: usize) {
+    walk_in(Lab::new(), seed, steps, loses);
+}
+
+fn walk_in(mut lab: Lab, seed: u64, steps: usize, loses: usize) -> Metrics {
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    let mut lab = Lab::new();
     let allow = "Allow: INVITE, ACK, BYE, CANCEL, UPDATE";
     let timers = ["Supported: timer", "Session-Expires: 90;refresher=uas", allow];
     let callee = ["Session-Expires: 90;refresher=uac", allow];
@@ -235,7 +241,15 @@ fn walk(seed: u64, steps: usize, loses: usize) {
     let (a, c) = if with_timers { talk(&mut lab, &timers, &callee) } else { talk(&mut lab, &[], &[]) };
     let mut agents = [Agent::new(a), Agent::new(c)];
     let mut wire = Wire { seen: lab.trace.len(), taken: HashSet::new(), loses };
+    let is_slow = !lab.audits;
+    if is_slow {
+        lab.engine.mood = Mood::Holds;
+    }
     for _ in 0..steps {
+        if is_slow && dice.roll(2) == 0 {
+            let count = dice.roll(lab.engine.held.len() + 1);
+            lab.release_engine(count);
+        }
         match dice.roll(6) {
             0 => lab.advance([1, 40, 300, 600, 3_000][dice.roll(5)]),
             1 if dice.roll(3) == 0 => repeat(&mut lab, &agents[dice.roll(2)], &mut dice),
@@ -243,12 +257,14 @@ fn walk(seed: u64, steps: usize, loses: usize) {
         }
         wire.deliver(&mut lab, &mut agents, &mut dice);
     }
-    finish(lab, agents, wire, &mut dice);
+    finish(lab, agents, wire, &mut dice)
 }
 
 /// Both come to an end: everything is answered and acknowledged, and one hangs up.
-fn finish(mut lab: Lab, mut agents: [Agent; 2], mut wire: Wire, dice: &mut Dice) {
+fn finish(mut lab: Lab, mut agents: [Agent; 2], mut wire: Wire, dice: &mut Dice) -> Metrics {
     let last = dice.roll(2);
+    lab.engine.mood = Mood::Works;
+    lab.release_engine(lab.engine.held.len());
     for round in 0..400 {
         wire.deliver(&mut lab, &mut agents, dice);
         for agent in &mut agents {
@@ -273,7 +289,9 @@ fn finish(mut lab: Lab, mut agents: [Agent; 2], mut wire: Wire, dice: &mut Dice)
             agent.asked.iter().filter(|asked| !asked.refused && asked.accepted.is_none()).count();
         assert_eq!(unanswered, 0, "INVITEs that were never answered");
     }
+    let metrics = lab.metrics();
     lab.finish();
+    metrics
 }
 
 #[test]
@@ -290,6 +308,21 @@ fn long_walks_end_with_nothing_left() {
         eprintln!("seed {seed}");
         walk(seed, 250, 0);
     }
+}
+
+#[test]
+fn walks_with_an_engine_that_takes_its_time_end_with_nothing_left() {
+    let mut sum = Metrics::default();
+    for (seeds, steps) in [(3_001..=3_150, 25), (4_001..=4_020, 250)] {
+        for seed in seeds {
+            eprintln!("seed {seed}");
+            let mut lab = Lab::with(|setup| setup.settings.media.mode = MediaMode::Engine);
+            // What was sent and what came count when the engine has taken them.
+            lab.audits = false;
+            sum.add(&walk_in(lab, seed, steps, 0));
+        }
+    }
+    assert!(sum.requests_relayed > 500 && sum.media_engine_failures > 20 && sum.late_mail > 20, "{sum:?}");
 }
 
 #[test]

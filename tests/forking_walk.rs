@@ -7,13 +7,14 @@ mod lab;
 
 use lab::callee::Leg;
 use lab::caller::{Caller, Invite};
+use lab::engine::Mood;
 use lab::group::{self, C1, C2, binding, phone};
 use lab::party::{Party, sdp};
 use lab::peer::{A, B, C, Peer, Setup};
 use lab::sip::Sip;
 use lab::trace::{Entry, Way};
 use lab::{Lab, T1X64_MS};
-use ringway::settings::{AckPolicy, LateAnswer};
+use ringway::settings::{AckPolicy, LateAnswer, MediaMode};
 use std::collections::HashSet;
 
 /// Numbers that look random and are the same each time (xorshift64).
@@ -201,7 +202,7 @@ struct World {
 }
 
 impl World {
-    fn new(dice: &mut Dice) -> World {
+    fn new(dice: &mut Dice, engine: bool) -> World {
         let mut lab = Lab::with(|setup: &mut Setup| {
             if dice.roll(2) == 0 {
                 setup.only_registers(B);
@@ -227,7 +228,15 @@ impl World {
             if dice.roll(3) == 0 {
                 setup.settings.ack = AckPolicy::Immediate;
             }
+            if engine {
+                setup.settings.media.mode = MediaMode::Engine;
+            }
         });
+        if engine {
+            lab.engine.mood = Mood::Holds;
+            // What was sent and what came count when the engine has taken them.
+            lab.audits = false;
+        }
         let mut invite = Invite::new(&mut lab, A, B.number);
         let lines: &[&str] = match dice.roll(3) {
             0 => &["Supported: 100rel", "Allow: INVITE, ACK, CANCEL, BYE, PRACK, UPDATE"],
@@ -349,6 +358,8 @@ impl World {
 
     /// Everybody comes to an end; the caller hangs up, or gives up.
     fn finish(mut self, dice: &mut Dice) {
+        self.lab.engine.mood = Mood::Works;
+        self.lab.release_engine(self.lab.engine.held.len());
         let cancels = dice.roll(3) == 0;
         for round in 0..500 {
             self.deliver(dice);
@@ -401,9 +412,17 @@ fn with_contact(sip: &Sip) -> Sip {
 }
 
 fn walk(seed: u64, steps: usize) {
+    walk_in(seed, steps, false);
+}
+
+fn walk_in(seed: u64, steps: usize, engine: bool) {
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    let mut world = World::new(&mut dice);
+    let mut world = World::new(&mut dice, engine);
     for _ in 0..steps {
+        if engine && dice.roll(2) == 0 {
+            let count = dice.roll(world.lab.engine.held.len() + 1);
+            world.lab.release_engine(count);
+        }
         world.deliver(&mut dice);
         match dice.roll(5) {
             0 => world.lab.advance([1, 40, 300, 1_000, 4_000][dice.roll(5)]),
@@ -423,6 +442,16 @@ fn short_walks_end_with_nothing_left() {
     for seed in 1..=200 {
         eprintln!("seed {seed}");
         walk(seed, 30);
+    }
+}
+
+#[test]
+fn walks_with_an_engine_that_takes_its_time_end_with_nothing_left() {
+    for (seeds, steps) in [(2_001..=2_150, 30), (3_001..=3_040, 150)] {
+        for seed in seeds {
+            eprintln!("seed {seed}");
+            walk_in(seed, steps, true);
+        }
     }
 }
 

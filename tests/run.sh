@@ -112,6 +112,7 @@ note_tests() {
 check_tools
 install sipp sip-tester "SIPp scenarios"
 install redis-server redis-server "stores on a Redis server"
+install rtpengine rtpengine-daemon "media by an rtpengine"
 install baresip baresip-core "two real clients"
 install ip iproute2 "two real clients"
 python3 -c "import ensurepip, venv" 2>/dev/null || install python3-venv python3-venv "two real clients"

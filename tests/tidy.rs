@@ -36,7 +36,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
 ];
 
 /// The shell. Everything else under `src` is the core.
-const SHELL: [&str; 7] = ["net", "config", "main", "store", "admin", "ctl", "cdr"];
+const SHELL: [&str; 8] = ["net", "config", "main", "store", "admin", "ctl", "cdr", "rtpengine"];
 
 /// What the core must not name: clocks, threads, waiting, shared mutability, dynamic dispatch, sockets.
 const NOT_IN_THE_CORE: [&str; 13] = [

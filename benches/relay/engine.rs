@@ -1,7 +1,7 @@
 //! rtpengine in userspace, driven by its ng protocol: a cookie and a bencoded dictionary per datagram.
 
 use crate::generator::Flow;
-use crate::{LOCAL, Measured, parties, run_generator};
+use crate::{LOCAL, Measured, Taken, parties, run_generator};
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
@@ -67,10 +67,9 @@ pub fn measure(server: usize, generator: usize, calls: usize, length: Duration) 
     }
     // Its sockets learn where packets come from first.
     run_generator(generator, &parties, &flows, Duration::from_millis(200));
-    let before = cpu(engine.0.id())?;
+    let before = taken(engine.0.id())?;
     let report = run_generator(generator, &parties, &flows, length);
-    let cpu = cpu(engine.0.id())?.saturating_sub(before);
-    Ok(Measured { cpu, report })
+    Ok(Measured { server: taken(engine.0.id())?.since(&before), report })
 }
 
 fn sdp(place: SocketAddr) -> String {
@@ -101,12 +100,11 @@ fn port(answer: &str) -> Result<u16, String> {
     port.ok_or_else(|| format!("it answers {answer}"))
 }
 
-/// CPU time of all threads of a process, as its scheduler counts it.
-fn cpu(process: u32) -> Result<Duration, String> {
+/// The sum over all threads of a process.
+fn taken(process: u32) -> Result<Taken, String> {
     let tasks = fs::read_dir(format!("/proc/{process}/task")).map_err(|error| error.to_string())?;
-    let nanoseconds = tasks.flatten().filter_map(|task| {
-        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse::<u64>().ok()
-    });
-    Ok(Duration::from_nanos(nanoseconds.sum()))
+    let each =
+        tasks.flatten().filter_map(|task| Taken::read(&task.path().join("schedstat").to_string_lossy()));
+    Ok(each
+        .fold(Taken::default(), |sum, one| Taken { cpu: sum.cpu + one.cpu, waited: sum.waited + one.waited }))
 }

@@ -7,7 +7,9 @@
 //! same packets on one socket with `recvmmsg` and `sendmmsg` of up to 64, and wakes up once a millisecond as
 //! the relay does, which is the best that it can do. The figure is CPU time per packet moved, received and
 //! sent, as the kernel counts it for the thread (softirqs of what it sends included). Echo and relay take
-//! turns; the medians count. The relay is `net::rtp` with `media`, without a shard's SIP around it.
+//! turns; the medians count. `kept` is how long other processes kept server and generator from their CPUs:
+//! on a machine that is not idle it is in the delays. The relay is `net::rtp` with `media`, without a
+//! shard's SIP around it.
 //!
 //! If `rtpengine` can be started it gets the same calls by its ng protocol, on the server's CPU.
 
@@ -30,20 +32,21 @@ use std::time::{Duration, Instant};
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const CALLS: usize = 500;
 const CALLS_AIM: usize = 1_500;
-const ROUNDS: usize = 3;
-const ROUND: Duration = Duration::from_millis(1_000);
+const ROUNDS: usize = 5;
+const ROUND: Duration = Duration::from_millis(600);
 const ROUND_AIM: Duration = Duration::from_millis(3_000);
 const NAP: Duration = Duration::from_millis(1);
 
 /// What one side of a comparison took.
 struct Measured {
-    cpu: Duration,
+    /// CPU time, and how long it was kept from the CPU by others: delays of an idle machine have none.
+    server: Taken,
     report: Report,
 }
 
 impl Measured {
     fn nanoseconds(&self) -> f64 {
-        self.cpu.as_nanos() as f64 / self.report.received.max(1) as f64
+        self.server.cpu.as_nanos() as f64 / self.report.received.max(1) as f64
     }
 
     fn line(&self, name: &str, calls: usize, echo: f64) {
@@ -51,14 +54,15 @@ impl Measured {
         let nanoseconds = self.nanoseconds();
         println!(
             "{name:<10} {calls:>6} {:>10.0} {nanoseconds:>10.0} {:>8.1} % {:>8.1} % {:>6} {:>8.2} {:>8.2} \
-             {:>8.2}",
+             {:>8.2} {:>8.1}",
             *received as f64 / elapsed.as_secs_f64(),
-            100.0 * self.cpu.as_secs_f64() / elapsed.as_secs_f64(),
+            100.0 * self.server.cpu.as_secs_f64() / elapsed.as_secs_f64(),
             100.0 * echo / nanoseconds,
             sent - received,
             self.report.delay_ms(0.5),
             self.report.delay_ms(0.99),
             self.report.delay_ms(1.0),
+            1e3 * (self.server.waited + self.report.waited).as_secs_f64(),
         );
     }
 }
@@ -74,8 +78,18 @@ fn main() {
         return;
     };
     println!(
-        "{:<10} {:>6} {:>10} {:>10} {:>10} {:>10} {:>6} {:>8} {:>8} {:>8}",
-        "", "calls", "packets/s", "ns/packet", "of a core", "of echo", "lost", "p50 ms", "p99 ms", "max ms"
+        "{:<10} {:>6} {:>10} {:>10} {:>10} {:>10} {:>6} {:>8} {:>8} {:>8} {:>8}",
+        "",
+        "calls",
+        "packets/s",
+        "ns/packet",
+        "of a core",
+        "of echo",
+        "lost",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+        "kept ms"
     );
     let (mut echoes, mut relays) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
@@ -113,18 +127,18 @@ fn echo(server: usize, generator: usize) -> Measured {
         let echo = scope.spawn(|| {
             pin(server);
             let mut batch = generator::Batch::new();
-            let cpu = thread_cpu();
+            let before = Taken::now();
             while !stop.load(Relaxed) {
                 thread::sleep(NAP);
                 while batch.receive(socket.as_raw_fd()) > 0 {
                     batch.send_back(socket.as_raw_fd());
                 }
             }
-            thread_cpu().saturating_sub(cpu)
+            Taken::now().since(&before)
         });
         let report = run_generator(generator, &parties, &flows, ROUND);
         stop.store(true, Relaxed);
-        Measured { cpu: echo.join().expect("the echo"), report }
+        Measured { server: echo.join().expect("the echo"), report }
     })
 }
 
@@ -133,7 +147,10 @@ fn run_generator(cpu: usize, parties: &[UdpSocket; 2], flows: &[Flow], length: D
     thread::scope(|scope| {
         let generator = scope.spawn(|| {
             pin(cpu);
-            generate(parties, flows, length)
+            let before = Taken::now();
+            let mut report = generate(parties, flows, length);
+            report.waited = Taken::now().since(&before).waited;
+            report
         });
         generator.join().expect("the generator")
     })
@@ -150,18 +167,18 @@ fn relay(server: usize, generator: usize, calls: usize, length: Duration) -> Mea
             pin(server);
             let (mut relay, mut media, flows) = open(calls, remotes);
             send_flows.send(flows).expect("the generator waits");
-            let (started, cpu) = (Instant::now(), thread_cpu());
+            let (started, before) = (Instant::now(), Taken::now());
             let moment = || Moment::from_us(started.elapsed().as_micros() as u64);
             while !stop.load(Relaxed) {
                 relay.turn(moment(), &mut media).expect("a turn");
                 thread::sleep(relay.pause(moment()));
             }
-            thread_cpu().saturating_sub(cpu)
+            Taken::now().since(&before)
         });
         let flows = receive_flows.recv().expect("the relay is ready");
         let report = run_generator(generator, &parties, &flows, length);
         stop.store(true, Relaxed);
-        Measured { cpu: relay.join().expect("the relay"), report }
+        Measured { server: relay.join().expect("the relay"), report }
     })
 }
 
@@ -222,10 +239,26 @@ fn pin(cpu: usize) {
     assert_eq!(result, 0, "CPU {cpu} is ours");
 }
 
-/// CPU time of this thread.
-fn thread_cpu() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel writes one `timespec`.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+/// What the scheduler says of a thread.
+#[derive(Default)]
+pub struct Taken {
+    pub cpu: Duration,
+    /// Ready to run while something else ran.
+    pub waited: Duration,
+}
+
+impl Taken {
+    fn now() -> Taken {
+        Taken::read("/proc/thread-self/schedstat").expect("a kernel with schedstat")
+    }
+
+    fn read(path: &str) -> Option<Taken> {
+        let text = std::fs::read_to_string(path).ok()?;
+        let mut numbers = text.split(' ').map(|number| number.parse().ok().map(Duration::from_nanos));
+        Some(Taken { cpu: numbers.next()??, waited: numbers.next()?? })
+    }
+
+    fn since(&self, before: &Taken) -> Taken {
+        Taken { cpu: self.cpu - before.cpu, waited: self.waited - before.waited }
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use crate::mail::{Letter, Mail};
-use crate::net::post::{Post, Records};
+use crate::net::post::{EngineTally, Post, Records};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::atomic::AtomicU64;
@@ -36,6 +36,11 @@ impl Desk {
     /// Mail of whatever service that no shard had room for.
     pub fn undelivered(&self) -> u64 {
         self.post.undelivered()
+    }
+
+    /// What has become of what rtpengines were asked.
+    pub fn engines(&self) -> EngineTally {
+        self.post.engines.tally()
     }
 
     /// What has become of the records of legs.
@@ -79,7 +84,11 @@ impl Desk {
                 ticket
             }
             // The keeper's, and the record writer's.
-            Letter::Register { .. } | Letter::Forwarding { .. } | Letter::Ended(_) => return,
+            Letter::Register { .. }
+            | Letter::Forwarding { .. }
+            | Letter::Ended(_)
+            | Letter::Engine { .. }
+            | Letter::EngineOver { .. } => return,
         };
         // Whoever asked may have gone.
         if let Some(sender) = self.waiting().remove(&ticket) {

@@ -27,8 +27,13 @@ pub async fn metrics(State(backend): State<Backend>) -> impl IntoResponse {
     }
     let help = "Mail to shards that was dropped because too much waited there.";
     counter(&mut text, "mail_undelivered", help, backend.desk.undelivered());
-    let records = backend.desk.records();
+    let (records, engines) = (backend.desk.records(), backend.desk.engines());
     for (name, help, value) in [
+        ("media_engine_requests", "What rtpengines were asked for, pings aside.", engines.requests),
+        ("media_engine_retransmissions", "Requests to rtpengines sent once more.", engines.retransmissions),
+        ("media_engine_timeouts", "Requests that an rtpengine did not answer.", engines.timeouts),
+        ("media_engine_refusals", "Requests that an rtpengine refused.", engines.refused),
+        ("media_engine_moves", "Offers that went on to another rtpengine.", engines.moved),
         ("cdr_written", "Call detail records in a file.", records.written()),
         ("cdr_lost", "Call detail records that there was no room for.", records.lost()),
         ("cdr_errors", "Times that a file of records could not be written or turned over.", records.errors()),
@@ -37,12 +42,14 @@ pub async fn metrics(State(backend): State<Backend>) -> impl IntoResponse {
     }
     let bindings = bindings(&backend).await;
     let is_up = backend.keeper.health() == Health::Up;
-    let gauges: [(&str, &str, u64); 8] = [
+    let gauges: [(&str, &str, u64); 10] = [
         ("calls", "Calls that live.", backend.vitals.calls() as u64),
         ("subscribers", "Numbers that are served.", backend.directory().len() as u64),
         ("bindings", "Contacts that are registered and have not expired.", bindings),
         ("shards", "Executors that calls are spread over.", backend.desk.shards().into()),
         ("draining", "1 while the server stops and takes no new calls.", backend.vitals.is_draining().into()),
+        ("media_engines", "The rtpengines that anchor media.", engines.nodes),
+        ("media_engines_up", "Those of them that answer.", engines.nodes_up),
         ("store_up", "1 while the store takes writes.", is_up.into()),
         ("start_time_seconds", "When the server was started, since 1970 in UTC.", backend.started.0),
         ("uptime_seconds", "How long the server has run.", now().0.saturating_sub(backend.started.0)),

@@ -17,8 +17,11 @@ pub(super) struct Anchor {
     streams: Vec<Option<Handle>>,
     /// One bit for each stream: those that both sides have agreed on.
     agreed: u32,
-    /// Those that the side's last description refuses.
+    /// Those that the side refuses, by the description that counts, and by the one that was heard since.
     refused: u32,
+    refused_next: Option<u32>,
+    /// Where its signalling came from last; `None`: from where it did at first.
+    pub host: Option<IpAddr>,
     /// What went through ports that were given back.
     closed: Figures,
 }
@@ -32,6 +35,15 @@ pub(super) enum NotTaken {
     NoPorts,
     /// It is no session description, or one that cannot be read.
     Unreadable,
+}
+
+/// What becomes of a stream that no port is free for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lack {
+    /// Nothing is said at all.
+    Fails,
+    /// It is refused: what is said cannot be taken back any more.
+    Refuses,
 }
 
 /// A body and its Content-Type.
@@ -61,7 +73,7 @@ impl Anchor {
     /// signalling comes from.
     ///
     /// # Errors
-    /// [`NotTaken`]; then what was described before counts on.
+    /// [`NotTaken`]; then nothing has changed.
     pub fn hear(
         &mut self,
         context: &mut Context,
@@ -71,17 +83,15 @@ impl Anchor {
         let description = read(content).ok_or(NotTaken::Unreadable)?.1;
         let named = description.streams().iter().find_map(|stream| stream.address);
         self.choose_family(context, named.unwrap_or(host));
-        // Streams that it does not speak of any more are none of its (RFC 3264 §8).
-        let mut refused = u32::MAX;
+        let places = wanted(&description);
+        self.open(context, places).ok_or(NotTaken::NoPorts)?;
         for (place, stream) in description.streams().iter().enumerate() {
-            if stream.port == 0 || !stream.is_udp {
-                continue;
+            if let Some(endpoint) = self.stream(place).filter(|_| places & 1 << place != 0) {
+                context.media.describe(endpoint, stream.remote(host));
             }
-            let endpoint = self.endpoint(context, place).ok_or(NotTaken::NoPorts)?;
-            context.media.describe(endpoint, stream.remote(host));
-            refused &= !(1 << place);
         }
-        self.refused = refused;
+        // Streams that it does not speak of any more are none of its (RFC 3264 §8).
+        self.refused_next = Some(!places);
         Ok(())
     }
 
@@ -102,17 +112,18 @@ impl Anchor {
         &mut self,
         context: &mut Context,
         host: IpAddr,
-        content: Content<'_>,
+        (content, lack): (Content<'_>, Lack),
     ) -> Result<Vec<u8>, NotTaken> {
         let (part, description) = read(content).ok_or(NotTaken::Unreadable)?;
         self.choose_family(context, host);
         let own = own_address(context, self.family);
+        let asked = wanted(&description);
+        if self.open(context, asked).is_none() && lack == Lack::Fails {
+            return Err(NotTaken::NoPorts);
+        }
         let mut places = [None; STREAMS_MAX];
-        for (number, stream) in description.streams().iter().enumerate() {
-            if stream.port > 0 && stream.is_udp {
-                let endpoint = self.endpoint(context, number).ok_or(NotTaken::NoPorts)?;
-                places[number] = context.media.local(endpoint);
-            }
+        for (number, place) in places.iter_mut().enumerate().filter(|(number, _)| asked & 1 << number != 0) {
+            *place = self.stream(number).and_then(|endpoint| context.media.local(endpoint));
         }
         if !self.told.has_id() {
             // As NTP timestamps are, and within what every phone can read.
@@ -130,15 +141,18 @@ impl Anchor {
     /// either refuses give their ports back.
     pub fn agree(context: &mut Context, sides: [&mut Anchor; 2], is_final: bool) {
         let [one, other] = sides;
-        let refused = one.refused | other.refused;
+        let refused = one.refuses() | other.refuses();
         let now = context.now;
         for place in 0..one.streams.len().max(other.streams.len()) {
             let bit = 1 << place;
             let pair = one.stream(place).zip(other.stream(place)).filter(|_| refused & bit == 0);
             match pair {
                 Some((here, there)) => {
-                    context.media.settle(now, here);
-                    context.media.settle(now, there);
+                    let changes = [here, there].map(|endpoint| context.media.settle(now, endpoint));
+                    if changes.contains(&true) {
+                        // Neither had to send before: silence counts from now on.
+                        [here, there].into_iter().for_each(|endpoint| context.media.wake(now, endpoint));
+                    }
                     context.media.join(here, there);
                     one.agreed |= bit;
                     other.agreed |= bit;
@@ -152,21 +166,31 @@ impl Anchor {
         }
     }
 
-    /// An offer of either side's came to nothing: what was agreed before counts on (RFC 3264 §8).
-    pub fn disagree(&mut self, context: &mut Context) {
+    /// An offer of either side's came to nothing: what was agreed before counts on (RFC 3264 §8). `is_final`:
+    /// what was never agreed on gives its ports back; before, another callee may agree.
+    pub fn disagree(&mut self, context: &mut Context, is_final: bool) {
         for place in 0..self.streams.len() {
             match self.stream(place) {
                 Some(endpoint) if self.agreed & (1 << place) != 0 => context.media.forget(endpoint),
-                _ => self.close_stream(context, place),
+                _ if is_final => self.close_stream(context, place),
+                _ => {}
             }
         }
-        self.refused = !self.agreed;
+        self.refused_next = None;
+    }
+
+    /// The streams that it refuses; what it described last counts.
+    fn refuses(&mut self) -> u32 {
+        self.refused = self.refused_next.take().unwrap_or(self.refused);
+        self.refused
     }
 
     /// What the side describes counts, though there is nobody on the other side.
     pub fn settle(&mut self, context: &mut Context) {
         let now = context.now;
-        self.streams.iter().flatten().for_each(|&endpoint| context.media.settle(now, endpoint));
+        for &endpoint in self.streams.iter().flatten() {
+            context.media.settle(now, endpoint);
+        }
     }
 
     /// Nobody hears the side, and it hears nobody.
@@ -199,6 +223,21 @@ impl Anchor {
     /// How many streams there are or were.
     pub fn len(&self) -> usize {
         self.streams.len()
+    }
+
+    /// Ports for these streams, one bit for each, where there are none yet; `None`: there are not enough, and
+    /// then no more are taken than before.
+    fn open(&mut self, context: &mut Context, places: u32) -> Option<()> {
+        let mut opened = Vec::new();
+        for place in (0..STREAMS_MAX).filter(|place| places & 1 << place != 0) {
+            let is_new = self.stream(place).is_none();
+            if self.endpoint(context, place).is_none() {
+                opened.into_iter().for_each(|place| self.close_stream(context, place));
+                return None;
+            }
+            opened.extend(is_new.then_some(place));
+        }
+        Some(())
     }
 
     fn endpoint(&mut self, context: &mut Context, place: usize) -> Option<Handle> {
@@ -235,6 +274,13 @@ fn read(content: Content<'_>) -> Option<(std::ops::Range<usize>, Description<'_>
     let part = sdp::find(content.kind, content.body)?;
     let description = Description::read(&content.body[part.clone()]).ok()?;
     Some((part, description))
+}
+
+/// The streams of a description that want ports, one bit for each.
+fn wanted(description: &Description<'_>) -> u32 {
+    let streams = description.streams().iter().enumerate().take(STREAMS_MAX);
+    let wanted = streams.filter(|(_, stream)| stream.port > 0 && stream.is_udp);
+    wanted.fold(0, |places, (place, _)| places | 1 << place)
 }
 
 /// What descriptions name as the server.

@@ -211,6 +211,7 @@ impl Calls {
             }
             if let Some(call) = self.calls.get(handle) {
                 post_call(on, call);
+                self.leave_engine(on, handle, &call.asked);
             }
         }
     }

@@ -159,7 +159,10 @@ impl Calls {
 
     /// What came of a change; nobody waits for it where the call was given up.
     pub fn forwarding_changed(&mut self, on: &mut Signalling, ticket: Handle, outcome: Result<(), NotSet>) {
-        if !self.awaits_store(ticket) {
+        let feature = self.calls.get(ticket).and_then(|call| call.feature.as_deref());
+        // The caller may be hearing already that it is refused.
+        let is_refused = feature.is_some_and(|feature| feature.refused.is_some());
+        if is_refused || !self.awaits_store(ticket) {
             on.context.metrics.late_mail += 1;
             return;
         }

@@ -109,6 +109,10 @@ impl Calls {
         let leg = winner.and_then(|winner| self.legs.get_mut(winner));
         let early = leg.map_or(Description::NONE, |leg| leg.early_answer.take());
         let is_early = early.is_some() && answer.body().is_empty();
+        if let Some(winner) = winner.filter(|_| is_early) {
+            // Another phone behind the leg may have been heard since.
+            self.hear_kept(on, Side::Callee(winner), &early);
+        }
         let spoken = match is_early {
             true => Ok(self.speak_kept(on, side, &early)),
             false => self.speak(on, side, answer),
@@ -395,6 +399,7 @@ impl Calls {
 
     /// BYE to a callee, with the Reason of what caused it.
     pub(super) fn bye_leg(&mut self, on: &mut Signalling, handle: Handle, cause: Cause<'_>) {
+        self.silence_leg(on, handle);
         let Some(leg) = self.legs.get_mut(handle) else { return };
         on.context.disarm(&mut leg.timer);
         let call = self.calls.get(leg.call);

@@ -38,7 +38,7 @@ impl Calls {
     }
 
     /// Whether the request belongs to the dialog that its To tag names, and nothing has ended that.
-    fn is_in_dialog(&self, on: &Signalling, side: Side, message: &Message<'_>) -> bool {
+    pub(super) fn is_in_dialog(&self, on: &Signalling, side: Side, message: &Message<'_>) -> bool {
         let lives = match message.method() {
             // Both may hang up at once: each BYE is answered (RFC 3261 §15.1.2).
             Method::Bye => self.is_confirmed(side),
@@ -80,7 +80,7 @@ impl Calls {
         }
         let way = self.way_from(side)?;
         self.may_offer(way)?;
-        self.hear(on, side, &request.message).map_err(within_call)?;
+        self.hear_request(on, side, request).map_err(within_call)?;
         let sent = self.relay(on, way, (request, key), None);
         let handle = sent.inspect_err(|_| self.disagree(on, [Some(side), Some(way.to)]))?;
         if let Some(dialog) = self.dialog_mut(side) {

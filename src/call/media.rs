@@ -4,11 +4,11 @@
 //! that goes out is spoken ([`Calls::speak`]): it names the server's own ports on that side. Where media
 //! passes unanchored none of this does anything.
 
-use super::anchor::{Anchor, Content, NotTaken};
+use super::anchor::{Anchor, Content, Lack, NotTaken};
 use super::description::Description;
 use super::side::Side;
 use super::state::{CallEvent, CallState};
-use super::{Calls, Signalling};
+use super::{Calls, Request, Signalling};
 use crate::clock::Now;
 use crate::context::{Context, Due};
 use crate::media::{Remote, Tone};
@@ -80,6 +80,35 @@ impl Calls {
         }
     }
 
+    /// The same of a request in its dialog: it may come from elsewhere than before.
+    ///
+    /// # Errors
+    /// As [`Calls::hear`].
+    pub(super) fn hear_request(
+        &mut self,
+        on: &mut Signalling,
+        side: Side,
+        request: &Request<'_>,
+    ) -> Result<(), Status> {
+        if let Some((anchor, _)) = self.anchor_of(side) {
+            anchor.host = Some(request.source.ip());
+        }
+        self.hear(on, side, &request.message)
+    }
+
+    /// The same of a description that was kept.
+    pub(super) fn hear_kept(&mut self, on: &mut Signalling, side: Side, kept: &Description) {
+        if !is_anchored(&on.context) || !kept.is_some() {
+            return;
+        }
+        let (kind, body) = kept.content(&on.context);
+        let (kind, body) = (kind.to_vec(), body.to_vec());
+        if let Some((anchor, host)) = self.anchor_of(side) {
+            // It was heard before, or could not be: nobody can be told of it now.
+            let _ = anchor.hear(&mut on.context, host, Content { kind: &kind, body: &body });
+        }
+    }
+
     /// The body of a message as a side is told it.
     ///
     /// # Errors
@@ -94,7 +123,22 @@ impl Calls {
             return Ok(Spoken::SAME);
         }
         let Some((anchor, host)) = self.anchor_of(side) else { return Ok(Spoken::SAME) };
-        anchor.speak_message(&mut on.context, host, message)
+        anchor.speak_message(&mut on.context, host, (message, Lack::Fails))
+    }
+
+    /// The same where it is too late to refuse anything but the streams that there are no ports for.
+    pub(super) fn speak_in_any_case(
+        &mut self,
+        on: &mut Signalling,
+        side: Side,
+        message: &Message<'_>,
+    ) -> Spoken {
+        if !is_anchored(&on.context) {
+            return Spoken::SAME;
+        }
+        let Some((anchor, host)) = self.anchor_of(side) else { return Spoken::SAME };
+        // It does not fail for want of ports, and what cannot be read is no error.
+        anchor.speak_message(&mut on.context, host, (message, Lack::Refuses)).unwrap_or_default()
     }
 
     /// The same for a description that was kept.
@@ -106,7 +150,8 @@ impl Calls {
         // It is spoken with the context at hand.
         let (kind, body) = (kind.to_vec(), body.to_vec());
         let Some((anchor, host)) = self.anchor_of(side) else { return Spoken::SAME };
-        let spoken = anchor.speak(&mut on.context, host, Content { kind: &kind, body: &body });
+        let content = Content { kind: &kind, body: &body };
+        let spoken = anchor.speak(&mut on.context, host, (content, Lack::Refuses));
         Spoken(spoken.ok())
     }
 
@@ -116,8 +161,14 @@ impl Calls {
         if !is_anchored(&on.context) {
             return;
         }
-        let Some(leg) = self.legs.get_mut(leg) else { return };
-        let Some(call) = self.calls.get_mut(leg.call) else { return };
+        let is_open = self.is_open(Side::Callee(leg));
+        let Some(record) = self.legs.get_mut(leg) else { return };
+        let Some(call) = self.calls.get_mut(record.call) else { return };
+        if !is_open || call.winner.is_some_and(|winner| winner != leg) {
+            // The answer of the caller's counts, but who asked has been given up meanwhile.
+            return call.anchor.settle(&mut on.context);
+        }
+        let leg = record;
         Anchor::agree(&mut on.context, [&mut call.anchor, &mut leg.anchor], is_final);
     }
 
@@ -146,8 +197,10 @@ impl Calls {
             return;
         }
         for side in sides.into_iter().flatten() {
+            let call = self.call_of(side).and_then(|call| self.calls.get(call));
+            let is_final = call.is_some_and(|call| call.winner.is_some());
             if let Some((anchor, _)) = self.anchor_of(side) {
-                anchor.disagree(&mut on.context);
+                anchor.disagree(&mut on.context, is_final);
             }
         }
     }
@@ -169,7 +222,7 @@ impl Calls {
     ) -> Spoken {
         // An ACK cannot be refused: what cannot be taken of it is not heard.
         let _ = self.hear(on, from, ack);
-        let spoken = self.speak(on, to, ack).unwrap_or_default();
+        let spoken = self.speak_in_any_case(on, to, ack);
         self.agree_between(on, [Some(from), Some(to)]);
         spoken
     }
@@ -222,16 +275,18 @@ impl Calls {
     }
 
     fn anchor_of(&mut self, side: Side) -> Option<(&mut Anchor, IpAddr)> {
-        match side {
+        let (anchor, host) = match side {
             Side::Caller(call) => {
                 let call = self.calls.get_mut(call)?;
-                Some((&mut call.anchor, call.reply_to.destination.ip()))
+                (&mut call.anchor, call.reply_to.destination.ip())
             }
             Side::Callee(leg) => {
                 let leg = self.legs.get_mut(leg)?;
-                Some((&mut leg.anchor, leg.answer_to.destination.ip()))
+                (&mut leg.anchor, leg.answer_to.destination.ip())
             }
-        }
+        };
+        let host = anchor.host.unwrap_or(host);
+        Some((anchor, host))
     }
 }
 
@@ -244,12 +299,12 @@ impl Anchor {
         &mut self,
         context: &mut Context,
         host: IpAddr,
-        message: &Message<'_>,
+        (message, lack): (&Message<'_>, Lack),
     ) -> Result<Spoken, Status> {
         let Some(content) = Content::of(message).filter(|_| is_anchored(context)) else {
             return Ok(Spoken::SAME);
         };
-        match self.speak(context, host, content) {
+        match self.speak(context, host, (content, lack)) {
             Ok(body) => Ok(Spoken(Some(body))),
             Err(NotTaken::Unreadable) => {
                 context.metrics.media_bodies_passed += 1;

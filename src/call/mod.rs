@@ -14,6 +14,8 @@ mod chain;
 mod description;
 mod dialog;
 mod ended;
+mod engine;
+mod engine_role;
 mod feature;
 mod forward;
 mod hangup;
@@ -43,6 +45,7 @@ use crate::sip::{Index, Message, scan};
 use crate::slab::{Handle, Slab};
 use crate::transaction::{AnswerTo, Exchange, Report, User, Verdict};
 use ended::post_call;
+use engine::Gate;
 use record::{Call, Leg};
 use relay::Relay;
 use side::Side;
@@ -55,6 +58,7 @@ pub struct Calls {
     calls: Slab<Call>,
     legs: Slab<Leg>,
     relays: Slab<Relay>,
+    gate: Gate,
     /// For reading a kept INVITE again; taken while it is in use.
     reread: Option<Box<Reread>>,
     /// Room for the URIs of a diversion while it is recorded.
@@ -85,6 +89,7 @@ impl Calls {
             calls: Slab::new(capacity),
             legs: Slab::new(legs),
             relays: Slab::new(capacity),
+            gate: Gate::new(settings, capacity),
             reread: Some(Box::new(Reread { buffer: Vec::new(), index: Index::new() })),
             uris: Vec::new(),
             orphans: [0; ORPHANS],
@@ -105,11 +110,22 @@ impl Calls {
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.calls.is_empty() && self.legs.is_empty() && self.relays.is_empty()
+        self.calls.is_empty() && self.legs.is_empty() && self.relays.is_empty() && self.gate.is_empty()
     }
 
     /// A response came, and its transaction says what it is.
     pub fn handle_response(
+        &mut self,
+        on: &mut Signalling,
+        verdict: Verdict,
+        (response, from): (&Message<'_>, AnswerTo),
+    ) {
+        if !self.parks_response(on, verdict, (response, from)) {
+            self.take_response(on, verdict, (response, from));
+        }
+    }
+
+    fn take_response(
         &mut self,
         on: &mut Signalling,
         verdict: Verdict,
@@ -172,6 +188,7 @@ impl Calls {
             Due::Leg(leg) => self.leg_event(on, leg, LegEvent::Timer, None),
             Due::Relay(relay) => self.reinvite_timer(on, relay),
             Due::Search(call) => self.rang_out(on, call),
+            Due::Engine(ticket) => self.engine_silent(on, ticket),
             Due::Silence(call) => self.silence_due(on, call),
             Due::Transaction(_) | Due::Registration(_) => on.context.metrics.impossible_events += 1,
         }
@@ -218,6 +235,7 @@ impl Calls {
         });
         if over && let Some(call) = self.calls.remove(handle) {
             post_call(on, &call);
+            self.leave_engine(on, handle, &call.asked);
             call.release(&mut on.context);
             on.context.metrics.calls_ended += 1;
         }

@@ -138,8 +138,10 @@ impl Calls {
         if heard == Heard::EarlyMedia && !response.body().is_empty() {
             call.media = Some(leg);
         }
+        let is_heard = call.media == Some(leg);
         self.send_provisional(on, (call_handle, leg), response, status);
-        if heard == Heard::Ringing {
+        // Its own early media says more than a tone.
+        if heard == Heard::Ringing && !is_heard {
             self.ring_back(on, call_handle);
         }
     }
@@ -150,17 +152,19 @@ impl Calls {
         self.make_dialog(on, handle, answer);
         let heard = self.hear(on, Side::Callee(handle), answer);
         let Some(leg) = self.legs.get(handle) else { return };
-        let Some(call) = self.calls.get_mut(leg.call) else { return };
-        if !leg.dialog.is_some() || heard == Err(Status::SERVICE_UNAVAILABLE) {
-            // No memory to speak in the dialog with, not even an ACK, or no ports for what it offers.
-            let call = leg.call;
-            self.give_legs_up(on, call);
-            self.refuse(on, call, (Status::SERVICE_UNAVAILABLE, mail::Cause::Failed));
-            return self.remove_leg(on, handle);
+        let (call_handle, has_dialog) = (leg.call, leg.dialog.is_some());
+        let Some(call) = self.calls.get_mut(call_handle) else { return };
+        call.winner = Some(handle).filter(|_| has_dialog);
+        if !has_dialog || heard == Err(Status::SERVICE_UNAVAILABLE) {
+            // No memory to speak in the dialog with, not even an ACK; or no ports for what it offers, and then
+            // it gets ACK and BYE.
+            self.give_legs_up(on, call_handle);
+            self.refuse(on, call_handle, (Status::SERVICE_UNAVAILABLE, mail::Cause::Failed));
+            return if !has_dialog {
+                self.remove_leg(on, handle)
+            };
         }
-        call.winner = Some(handle);
-        let (call_handle, immediate) =
-            (leg.call, on.context.settings.ack == AckPolicy::Immediate && !call.late_offer);
+        let immediate = on.context.settings.ack == AckPolicy::Immediate && !call.late_offer;
         if self.has_others(call_handle, handle) {
             self.complete_elsewhere(on, call_handle);
         }

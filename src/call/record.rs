@@ -5,6 +5,7 @@ use super::chain::Chain;
 use super::description::Description;
 use super::dialog::Dialog;
 use super::ended::Story;
+use super::engine::Asked;
 use super::feature::Feature;
 use super::identity::Identity;
 use super::negotiation::Negotiation;
@@ -122,6 +123,8 @@ pub(super) struct Call {
     pub feature: Option<Box<Feature>>,
     /// The INVITE had no body: the offer comes in the 200 and the answer in the ACK.
     pub late_offer: bool,
+    /// What a media engine is asked for it.
+    pub asked: Asked,
     /// Legs that were started.
     pub legs: u16,
     /// What the record of its end is made of.

@@ -40,7 +40,7 @@ pub(super) struct Reinvite {
     /// Its CSeq number.
     own_cseq: u32,
     /// The INVITE had no body: the offer comes in the 2xx and the answer in the ACK.
-    late_offer: bool,
+    pub late_offer: bool,
     /// The other side's 2xx has had its ACK.
     acknowledged: bool,
     /// The Reason lines of the asker's CANCEL.
@@ -101,7 +101,7 @@ impl Calls {
         key: ServerKey,
     ) -> Result<(), Status> {
         let way = self.may_reinvite(side)?;
-        self.hear(on, side, &request.message).map_err(within_call)?;
+        self.hear_request(on, side, request).map_err(within_call)?;
         let sides = [Some(side), Some(way.to)];
         let spoken = self.speak(on, way.to, &request.message).map_err(within_call);
         let spoken = spoken.inspect_err(|_| self.disagree(on, sides))?;
@@ -136,7 +136,7 @@ impl Calls {
     }
 
     /// Whether a re-INVITE may pass now (RFC 3261 §14.2).
-    fn may_reinvite(&self, side: Side) -> Result<Way, Status> {
+    pub(super) fn may_reinvite(&self, side: Side) -> Result<Way, Status> {
         let call = self.call_of(side).ok_or(Status::CALL_DOES_NOT_EXIST)?;
         let record = self.calls.get(call).ok_or(Status::CALL_DOES_NOT_EXIST)?;
         if let Some(relay) = record.reinvite.and_then(|relay| self.relays.get(relay)) {
@@ -325,6 +325,7 @@ impl Calls {
                     false => Status::REQUEST_TERMINATED,
                 };
                 self.abandon_reinvite(on, handle);
+                self.disagree(on, [relay_from, Some(relay_to)]);
                 self.respond_relay(on, handle, status, None);
                 self.end_reinvite(on, handle);
                 if relay_from.is_none() {
@@ -481,11 +482,17 @@ impl Calls {
     }
 
     /// ACK to the other side's 2xx, with the body of the asker's ACK if it has one.
-    fn acknowledge_reinvite(&mut self, on: &mut Signalling, handle: Handle, ack: Option<&Message<'_>>) {
+    pub(super) fn acknowledge_reinvite(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        ack: Option<&Message<'_>>,
+    ) {
         let Some(relay) = self.relays.get_mut(handle) else { return };
         let (relay_from, to) = (relay.from, relay.to);
         let Some(reinvite) = relay.reinvite.as_mut() else { return };
         let (client, cseq, sent_to) = (reinvite.client, reinvite.own_cseq, reinvite.sent_to);
+        let late_offer = reinvite.late_offer;
         if std::mem::replace(&mut reinvite.acknowledged, true) {
             return;
         }
@@ -494,6 +501,11 @@ impl Calls {
         let Some(client) = client else { return };
         let spoken = match (ack, relay_from) {
             (Some(ack), Some(from)) => self.take_late_answer_of(on, (from, to), ack),
+            // The offer in the 2xx has no answer.
+            (None, Some(from)) if late_offer => {
+                self.disagree(on, [Some(from), Some(to)]);
+                Spoken::SAME
+            }
             _ => Spoken::SAME,
         };
         let ack = ack.map(|ack| spoken.in_place(ack));
@@ -534,7 +546,7 @@ impl Calls {
         }
     }
 
-    fn end_reinvite(&mut self, on: &mut Signalling, handle: Handle) {
+    pub(super) fn end_reinvite(&mut self, on: &mut Signalling, handle: Handle) {
         self.close_offer(handle);
         self.remove_relay(on, handle);
     }

@@ -124,6 +124,9 @@ impl Calls {
         });
         if sent.is_err() {
             // Longer than a datagram with our header fields in it.
+            if negotiates {
+                self.disagree(on, [Some(way.from), Some(way.to)]);
+            }
             self.respond_relay(on, handle, Status::MESSAGE_TOO_LARGE, None);
             self.remove_relay(on, handle);
         }
@@ -302,7 +305,7 @@ impl Calls {
         let Some(relay) = self.relays.get(handle) else { return false };
         let from = relay.from.filter(|_| negotiates_extensions(relay.method));
         let spoken = match (from, response) {
-            (Some(from), Some(response)) => self.speak(on, from, response).unwrap_or(Spoken::SAME),
+            (Some(from), Some(response)) => self.speak_in_any_case(on, from, response),
             _ => Spoken::SAME,
         };
         let response = response.map(|response| spoken.in_place(response));
@@ -331,6 +334,7 @@ impl Calls {
         for handle in relays {
             let relay = self.relays.get(handle).filter(|relay| relay.to == Side::Callee(leg));
             let relay = relay.filter(|relay| relay.dialogs[1] != winner);
+            let asker = relay.filter(|relay| relay.negotiates).and_then(|relay| relay.from);
             let status = match relay.map(|relay| (relay.method, relay.negotiates)) {
                 None => continue,
                 Some((Method::Prack, false)) => Status::OK,
@@ -338,6 +342,7 @@ impl Calls {
                 Some(_) => Status::SERVER_INTERNAL_ERROR,
             };
             self.close_offer(handle);
+            self.disagree(on, [asker, None]);
             self.respond_relay(on, handle, status, None);
             self.remove_relay(on, handle);
         }

@@ -3,7 +3,7 @@
 
 use super::description::Description;
 use super::dialog::{Dialog, RequestLine};
-use super::media::{Spoken, within_call};
+use super::media::Spoken;
 use super::negotiation::Negotiation;
 use super::record::Heard;
 use super::relay::Way;
@@ -109,8 +109,12 @@ impl Calls {
             leg.adopt_dialog(&mut on.context, response);
         }
         leg.rseq = rseq.unwrap_or(leg.rseq);
-        // What cannot be taken of it is not heard; the callee says it again in its answer.
-        let _ = self.hear(on, Side::Callee(handle), response);
+        let call = self.call_of(Side::Callee(handle)).and_then(|call| self.calls.get(call));
+        // Once the caller has an answer it is told of no other one before the 2xx.
+        if call.is_some_and(|call| [0, identity].contains(&call.answered_by)) {
+            // What cannot be taken of it is not heard; the callee says it again in its answer.
+            let _ = self.hear(on, Side::Callee(handle), response);
+        }
         Progress::Now
     }
 
@@ -184,14 +188,12 @@ impl Calls {
         let rseq = rseq_of(response).filter(|_| !response.to_tag().is_empty());
         let has_body = !response.body().is_empty();
         let identity = self.legs.get(leg).map_or(0, |leg| leg.dialog.identity);
-        let Some(call) = self.calls.get_mut(call_handle) else { return };
+        let Some(call) = self.calls.get(call_handle) else { return };
         let reliably = match call.reliability {
             Reliability::Required => true,
             Reliability::Supported => rseq.is_some() && has_body,
             Reliability::Unknown => false,
         };
-        call.is_early = true;
-        let own_rseq = reliably.then(|| call.next_rseq(&mut on.context));
         // RFC 3261 §13.2.1: the caller has an answer, and ignores another.
         let told_otherwise = call.answered_by != 0 && call.answered_by != identity;
         let body = if told_otherwise { Body::Without } else { Body::Same };
@@ -204,6 +206,8 @@ impl Calls {
         // Without ports the callee's offer goes nowhere; it comes again.
         let (Ok(spoken), Some(call)) = (spoken, self.calls.get_mut(call_handle)) else { return };
         let response = &spoken.in_place(response);
+        call.is_early = true;
+        let own_rseq = reliably.then(|| call.next_rseq(&mut on.context));
         let record = &*call;
         let sent = on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
             relayed_response(context, out, record, response, (status, own_rseq, body));
@@ -276,8 +280,15 @@ impl Calls {
             }
         }
         let offers = !answers && !message.body().is_empty();
-        self.hear(on, side, message).map_err(within_call)?;
-        let passed = waits.is_some_and(|waits| self.pass_prack(on, (call, waits), (request, key), offers));
+        // An answer cannot be refused: what cannot be taken of it is not heard.
+        let is_taken = self.hear_request(on, side, request).is_ok() || !offers;
+        let passed = waits.is_some_and(|waits| match is_taken {
+            true => self.pass_prack(on, (call, waits), (request, key), offers),
+            false => self.prack_without(on, waits),
+        });
+        if offers && !passed {
+            self.disagree(on, [Some(side), None]);
+        }
         // Whoever offers next gets the same answer, though the one that it was for has gone.
         if answers && !message.body().is_empty() {
             let told = Description::of(&mut on.context, message);
@@ -320,11 +331,16 @@ impl Calls {
                 }
                 true
             }
-            Err(_) => {
-                self.send_prack(on, leg, rack.0, false);
-                false
-            }
+            Err(_) => self.prack_without(on, (leg, rack)),
         }
+    }
+
+    /// PRACK of our own where the caller's cannot be passed on, which is said by `false`.
+    fn prack_without(&mut self, on: &mut Signalling, (leg, rack): (Handle, (u32, u32))) -> bool {
+        if self.is_open(Side::Callee(leg)) && self.dialog(Side::Callee(leg)).is_some() {
+            self.send_prack(on, leg, rack.0, false);
+        }
+        false
     }
 
     /// Ends the wait for the PRACK that is named; `None`: nothing waits for it. Else the leg that waits too,
@@ -411,7 +427,7 @@ impl Calls {
 }
 
 /// The sequence number of a reliable provisional response (RFC 3262 §7.1).
-fn rseq_of(response: &Message<'_>) -> Option<u32> {
+pub(super) fn rseq_of(response: &Message<'_>) -> Option<u32> {
     let rseq = response.header(HeaderName::RSeq).and_then(whole_number).filter(|&rseq| rseq > 0)?;
     lists(response, HeaderName::Require, b"100rel").then_some(rseq)
 }

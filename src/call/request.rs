@@ -23,7 +23,10 @@ impl Calls {
     ) {
         let method = request.message.method();
         if !request.message.to_tag().is_empty() {
-            return self.handle_in_dialog(on, request, key);
+            if !self.parks_request(on, request, key) {
+                self.handle_in_dialog(on, request, key);
+            }
+            return;
         }
         match method {
             Method::Ack => on.context.metrics.stray_acks += 1,
@@ -52,6 +55,9 @@ impl Calls {
     pub fn handle_cancel(&mut self, on: &mut Signalling, request: &Request<'_>) {
         let key = ServerKey::of(&on.context.mint, &request.message, Method::Invite);
         let Some(cancelled) = key.and_then(|key| on.transactions.find_invite(key)) else {
+            if self.cancels_parked(on, request) {
+                return;
+            }
             on.context.metrics.stray_cancels += 1;
             return on.refuse(request, Status::CALL_DOES_NOT_EXIST);
         };

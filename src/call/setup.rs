@@ -1,10 +1,11 @@
 //! How a call begins, and how a leg to a callee is started.
 
-use super::anchor::Anchor;
+use super::anchor::{Anchor, Lack};
 use super::chain::Chain;
 use super::description::Description;
 use super::dialog::Dialog;
 use super::ended::Story;
+use super::engine::Asked;
 use super::forward::Next;
 use super::identity::Identity;
 use super::negotiation::Negotiation;
@@ -70,14 +71,27 @@ impl Calls {
             self.refuse(on, handle, (status, Cause::Failed));
             return Ok(());
         }
-        match self.call_subscriber(on, handle, called, &request.message) {
+        if !self.awaits_engine(on, handle, &request.message) {
+            self.call_first(on, handle, called, &request.message);
+        }
+        Ok(())
+    }
+
+    /// Calls whom the caller dialled.
+    pub(super) fn call_first(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        called: &Entry,
+        invite: &Message<'_>,
+    ) {
+        match self.call_subscriber(on, handle, called, invite) {
             Next::Tried => {}
             Next::Refuse(status, cause) => self.refuse(on, handle, (status, cause)),
             Next::Relay => {
                 self.refuse(on, handle, (own_status(&Failure::NotRegistered), Cause::NotRegistered));
             }
         }
-        Ok(())
     }
 
     /// The record of a call and its server transaction; 100 to the caller.
@@ -257,7 +271,8 @@ fn send_invite(
     location: &Location<'_>,
     invite: &Message<'_>,
 ) -> Result<Handle, Status> {
-    let spoken = leg.anchor.speak_message(&mut on.context, leg.answer_to.destination.ip(), invite)?;
+    let host = leg.answer_to.destination.ip();
+    let spoken = leg.anchor.speak_message(&mut on.context, host, (invite, Lack::Fails))?;
     let (leg, invite) = (&*leg, &spoken.in_place(invite));
     let tag = on.context.mint.tag(Kind::Leg, handle);
     let to = (leg.answer_to, leg.invite_cseq);
@@ -299,8 +314,7 @@ fn new_call(
     let tag = context.mint.tag(Kind::Call, handle);
     let (invite, (head, contact, record_route)) = keep_invite(context, request, &tag)?;
     let caller = identity.name_of(user_of(message.header(HeaderName::From).unwrap_or_default()));
-    let late_offer = message.body().is_empty();
-    let reliability = Reliability::of(message);
+    let (late_offer, reliability) = (message.body().is_empty(), Reliability::of(message));
     let dialog = caller_dialog(context, request, &tag, (late_offer, reliability));
     if !dialog.is_some() {
         context.keep.release(invite);
@@ -355,6 +369,7 @@ fn new_call(
         identity,
         feature: None,
         late_offer,
+        asked: Asked::default(),
         legs: 0,
         story: Story::NONE,
     })

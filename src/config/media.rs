@@ -6,19 +6,12 @@ use super::options::Key;
 use super::value::{self, Advertised, Reason};
 use crate::net::{RtpAddress, RtpSettings};
 use crate::settings::{Learning, Listener, Media, MediaMode, Silence, TonePlan};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
+
+pub use crate::rtpengine::Node;
 
 /// The most that one node may weigh.
 const WEIGHT_MAX: u32 = 1_000;
-
-/// An rtpengine that may be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Node {
-    /// Where its ng protocol is spoken.
-    pub address: SocketAddr,
-    /// How many of the calls it gets, in proportion to the others' weights; at least 1.
-    pub weight: u32,
-}
 
 /// What the options of media amount to.
 #[derive(Clone, Debug, PartialEq, Eq)]

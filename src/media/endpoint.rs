@@ -72,11 +72,12 @@ impl Endpoint {
         }
     }
 
-    /// What was described last counts.
-    pub fn settle(&mut self, now: Now) {
-        let Some(remote) = self.next.take() else { return };
+    /// What was described last counts. Whether it is a change.
+    pub fn settle(&mut self, now: Now) -> bool {
+        let Some(remote) = self.next.take() else { return false };
+        let is_change = self.current != Some(remote);
         // Describing a change is a sign of life: after a hold nothing has come for long.
-        if self.current != Some(remote) {
+        if is_change {
             self.heard = Some(now);
         }
         self.current = Some(remote);
@@ -85,6 +86,7 @@ impl Endpoint {
         let reachable = |place: Option<SocketAddr>| place.filter(|place| Family::of(place) == family);
         self.rtp.describe(now, reachable(remote.rtp));
         self.rtcp.describe(now, reachable(remote.rtcp));
+        is_change
     }
 
     /// Takes a packet that came by one of its sockets, and counts it; or says why not.

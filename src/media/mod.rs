@@ -321,10 +321,16 @@ impl Media {
         }
     }
 
-    /// What was described last counts from now on. Another place than before is learned anew.
-    pub fn settle(&mut self, now: Now, endpoint: Handle) {
+    /// What was described last counts from now on. Another place than before is learned anew. Whether
+    /// anything is another than before.
+    pub fn settle(&mut self, now: Now, endpoint: Handle) -> bool {
+        self.endpoints.get_mut(endpoint).is_some_and(|endpoint| endpoint.settle(now))
+    }
+
+    /// Silence counts from now on ([`Media::heard_at`]).
+    pub fn wake(&mut self, now: Now, endpoint: Handle) {
         if let Some(endpoint) = self.endpoints.get_mut(endpoint) {
-            endpoint.settle(now);
+            endpoint.heard = Some(now);
         }
     }
 

@@ -2,9 +2,10 @@
 
 use super::inbox::Inbox;
 use super::tray::Tray;
-use crate::mail::{EndedLeg, Letter, Mail};
+use crate::mail::{EndedLeg, EngineFailed, Letter, Mail};
 use crate::registrar::Refusal;
 use crate::service::change::NotSet;
+use crossbeam::atomic::AtomicCell;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
@@ -19,6 +20,9 @@ pub const ANSWERS_MAX: usize = 1_024;
 
 /// Records of legs that may wait to be written: a second of 30,000 calls a second.
 pub const RECORDS_MAX: usize = 65_536;
+
+/// Descriptions that may wait for the media engines' client: a second of 8,000 calls a second.
+pub const DESCRIPTIONS_MAX: usize = 16_384;
 
 /// How long a shard that ends waits for room for its last records.
 const LAST_RECORDS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -76,6 +80,41 @@ impl Records {
     }
 }
 
+/// What the media engines' client reads, and how it fares.
+#[derive(Debug)]
+pub struct Engines {
+    pub tray: Tray<Envelope>,
+    tally: AtomicCell<EngineTally>,
+}
+
+/// What has become of what media engines were asked; pings are not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineTally {
+    pub nodes: u64,
+    pub nodes_up: u64,
+    pub requests: u64,
+    /// Times that a request was sent once more.
+    pub retransmissions: u64,
+    /// Times that a node did not answer a request.
+    pub timeouts: u64,
+    /// Requests that a node had no use for.
+    pub refused: u64,
+    /// Offers that another node got than the one that was meant first.
+    pub moved: u64,
+}
+
+impl Engines {
+    /// Figures as they stood a moment ago.
+    #[must_use]
+    pub fn tally(&self) -> EngineTally {
+        self.tally.load()
+    }
+
+    pub fn publish(&self, tally: EngineTally) {
+        self.tally.store(tally);
+    }
+}
+
 /// Shared by the shards and the services. Nothing waits: what there is no room for comes back at once.
 #[derive(Debug)]
 pub struct Post {
@@ -85,6 +124,8 @@ pub struct Post {
     pub answers: Tray<Envelope>,
     /// Legs that have ended.
     pub records: Records,
+    /// Descriptions of media for the engines.
+    pub engines: Engines,
     /// The shards', once the server has started.
     inboxes: OnceLock<Arc<[Inbox]>>,
     undelivered: AtomicU64,
@@ -97,6 +138,7 @@ impl Default for Post {
             letters: Tray::new(LETTERS_MAX),
             answers: Tray::new(ANSWERS_MAX),
             records: Records::new(),
+            engines: Engines { tray: Tray::new(DESCRIPTIONS_MAX), tally: AtomicCell::default() },
             inboxes: OnceLock::new(),
             undelivered: AtomicU64::new(0),
         }
@@ -121,6 +163,9 @@ impl Post {
             }
             Letter::Calls { .. } | Letter::Call { .. } | Letter::HungUp { .. } => {
                 self.answers.put(Envelope { shard, letter })
+            }
+            Letter::Engine { .. } | Letter::EngineOver { .. } => {
+                self.engines.tray.put(Envelope { shard, letter })
             }
         };
         sent.map_err(|envelope| refusal(&envelope.letter))
@@ -183,7 +228,14 @@ fn refusal(letter: &Letter) -> Option<Mail> {
         Letter::Forwarding { ticket, .. } => {
             Some(Mail::Forwarding { ticket, outcome: Err(NotSet::Unavailable) })
         }
-        // The shard has no use for an answer to its answer.
-        Letter::Ended(_) | Letter::Calls { .. } | Letter::Call { .. } | Letter::HungUp { .. } => None,
+        Letter::Engine { ticket, .. } => {
+            Some(Mail::Engine { ticket, outcome: Err(EngineFailed::Unavailable) })
+        }
+        // The shard has no use for an answer to its answer, and a session that nobody uses ends by itself.
+        Letter::Ended(_)
+        | Letter::Calls { .. }
+        | Letter::Call { .. }
+        | Letter::HungUp { .. }
+        | Letter::EngineOver { .. } => None,
     }
 }

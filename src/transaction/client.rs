@@ -101,6 +101,10 @@ impl Transactions {
     pub fn send_cancel(&mut self, context: &mut Context, invite: Handle, reason: &Kept) {
         let Some(record) = self.records.get_mut(invite) else { return };
         let Side::Client { to_end, cseq, .. } = record.side else { return };
+        if record.machine == Machine::InviteClient(invite_client::State::Accepted) {
+            // Its answer waits for a media engine: there is nothing to cancel any more.
+            return;
+        }
         let answer_to = AnswerTo { listener: record.listener, destination: record.peer.into() };
         let kept = record.kept.take();
         let user = (User::None, Exchange::Cancel);

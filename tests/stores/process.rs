@@ -46,7 +46,10 @@ impl Server {
         let address = free.expect("a free port");
         let mut command = ringway(&["--listen", &format!("udp:{address}"), "--shards", "1"]);
         command.args(["--max-calls", "1000", "--max-transactions", "100000", "--auth-failures", "0"]);
-        command.args(["--admin", "127.0.0.1:0", "--media", "pass"]).args(store).stdout(Stdio::piped());
+        command.args(["--admin", "127.0.0.1:0"]).args(store).stdout(Stdio::piped());
+        if !store.contains(&"--media") {
+            command.args(["--media", "pass"]);
+        }
         // SAFETY: what is prepared calls the kernel alone.
         unsafe {
             command.pre_exec(move || {

@@ -70,7 +70,7 @@ impl Mover {
     fn new(sockets_max: u32) -> io::Result<Mover> {
         Ring::new(sockets_max).map(Mover::Ring).or_else(|error| {
             tracing::warn!(
-                "media is moved by epoll, at about 1.3 times the CPU time: this kernel has no io_uring with \
+                "media is moved by epoll, at about 1.2 times the CPU time: this kernel has no io_uring with \
                  multishot receives ({error}); Linux 6.1 has"
             );
             Poll::new().map(Mover::Poll)
@@ -213,7 +213,7 @@ impl Relay {
             return false;
         }
         let Place { address, plan, .. } = &mut self.places[place];
-        let Some(port) = plan.next() else { return false };
+        let Some(port) = plan.take() else { return false };
         let pair = socket::bind_pair(address.local, port, self.dscp);
         let watched = pair.and_then(|pair| {
             let first = self.sockets.len();

@@ -50,7 +50,7 @@ impl Plan {
     }
 
     /// The next pair's RTP port.
-    pub fn next(&mut self) -> Option<u16> {
+    pub fn take(&mut self) -> Option<u16> {
         self.ports.pop()
     }
 
@@ -84,7 +84,7 @@ mod tests {
 
     fn ports(range: (u16, u16), share: (u16, u16), secret: u64) -> Vec<u16> {
         let mut plan = Plan::new(range, share, secret);
-        std::iter::from_fn(|| plan.next()).collect()
+        std::iter::from_fn(|| plan.take()).collect()
     }
 
     proptest! {
@@ -120,8 +120,8 @@ mod tests {
     #[test]
     fn what_is_put_back_comes_next() {
         let mut plan = Plan::new((30_000, 30_099), (0, 1), 7);
-        let port = plan.next().expect("a port");
+        let port = plan.take().expect("a port");
         plan.put_back(port);
-        assert_eq!((plan.next(), plan.len()), (Some(port), 49));
+        assert_eq!((plan.take(), plan.len()), (Some(port), 49));
     }
 }

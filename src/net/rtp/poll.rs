@@ -1,5 +1,5 @@
 //! The packet loop's sockets by epoll, one call per packet: where the kernel has no ring of the kind that
-//! `ring` needs. It moves about three quarters of what the ring moves.
+//! `ring` needs. It moves about four fifths of what the ring moves.
 
 use super::{Arrived, BATCH, PACKET_BYTES_MAX, socket};
 use crate::net::arena::Arena;

@@ -215,7 +215,7 @@ fn a_pair_that_something_else_has_is_passed_over_and_counted() {
 #[test]
 fn as_many_pairs_are_bound_as_are_wanted_and_allowed() {
     let mut share = share(rtp(17, 20_000, 20_999));
-    share.pairs_max = 70;
+    share.pairs_max = 300;
     let (mut media, mut relay) = (media(), Relay::new(&share).expect("a relay"));
     let mut last = usize::MAX;
     while relay.pairs() != last {
@@ -226,7 +226,7 @@ fn as_many_pairs_are_bound_as_are_wanted_and_allowed() {
     assert_eq!(media.wanted(Now::from_ms(0), Family::V4), 0);
     while media.open(Now::from_ms(0), Family::V4).is_some() {}
     (0..9).for_each(|_| relay.bind_wanted(Now::from_ms(0), &mut media));
-    assert_eq!(relay.pairs(), 70);
+    assert_eq!(relay.pairs(), 300);
 }
 
 #[test]

@@ -116,7 +116,12 @@ impl Job {
             Letter::Forwarding { ticket, number, change } => {
                 Some(Job::new(What::Forwarding { shard, ticket, number, change }))
             }
-            Letter::Ended(_) | Letter::Calls { .. } | Letter::Call { .. } | Letter::HungUp { .. } => None,
+            Letter::Ended(_)
+            | Letter::Calls { .. }
+            | Letter::Call { .. }
+            | Letter::HungUp { .. }
+            | Letter::Engine { .. }
+            | Letter::EngineOver { .. } => None,
         }
     }
 }
