@@ -1,7 +1,7 @@
 //! What a server meets: large packets, phones that are gone, a stop in the midst of calls, an operator.
 
-use crate::media::rtp::{self, HEADER_LENGTH, PCMA, QUIET, assert_hears};
-use crate::media::{Call, Line, PATIENCE, Scene, sdp, wait_until};
+use crate::media::rtp::{self, HEADER_LENGTH, PCMA, assert_hears};
+use crate::media::{Call, Line, PATIENCE, QUIET, Scene, sdp, wait_until};
 use std::time::Duration;
 
 #[test]
@@ -46,7 +46,8 @@ fn a_stopping_server_relays_until_its_last_call_ends() {
     let call = Call::new(&scene);
     call.assert_talk();
     scene.server.terminate();
-    // It refuses new calls by now.
+    let is_ready = || scene.server.ask("GET", "/health/ready").starts_with("HTTP/1.1 200 ");
+    wait_until("it is no longer ready", PATIENCE, || !is_ready());
     let refused = scene.b.dial("1005", "");
     scene.b.refused(&refused, 503);
     for _ in 0..10 {
