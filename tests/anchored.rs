@@ -3,8 +3,6 @@
 //! The server is its own process; the phones are sockets of this one. Time is real and everything is on
 //! loopback, so what was relayed is there within microseconds.
 #![cfg(feature = "server")]
-// Each test program uses another part of what is shared.
-#![allow(dead_code)]
 
 mod media;
 

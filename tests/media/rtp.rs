@@ -28,7 +28,7 @@ impl Line {
         for _ in 0..100 {
             let rtp = UdpSocket::bind((host, 0)).expect("a socket");
             let port = rtp.local_addr().expect("bound").port();
-            if port % 2 == 0
+            if port.is_multiple_of(2)
                 && let Ok(rtcp) = UdpSocket::bind((host, port + 1))
             {
                 // Two streams of a call must not look alike.
