@@ -277,13 +277,6 @@ impl Phone {
         self.response(dialog, "INVITE", status)
     }
 
-    /// Hangs up, and waits for the 200.
-    #[track_caller]
-    pub fn hang_up(&self, dialog: &Dialog) {
-        self.send_in(dialog, "BYE", "");
-        self.response(dialog, "BYE", 200);
-    }
-
     /// Is hung up on.
     #[track_caller]
     pub fn hung_up(&self, dialog: &Dialog) -> Message {
