@@ -78,11 +78,12 @@ impl Calls {
         if call.answered_by == 0 {
             call.dialog.negotiation = if is_offer { Negotiation::Sent } else { Negotiation::Stable };
         }
-        if call.owes_description((told_otherwise, believed)) {
+        let owes = call.owes_description((told_otherwise, believed), is_offer);
+        if owes {
             call.owed = Description::of(&mut on.context, answer);
         }
         if let Some(leg) = leg {
-            if call.owes_description((told_otherwise, believed)) && !call.owed.is_some() {
+            if owes && !call.owed.is_some() {
                 call.owed = leg.early_answer.take();
             }
             leg.dialog.negotiation = if is_offer { Negotiation::Received } else { Negotiation::Stable };
@@ -95,7 +96,22 @@ impl Calls {
             self.agree(on, winner, (Round::Invite, true));
         }
         self.remember_description(on, Side::Caller(handle), &said);
+        if is_early && !told_otherwise {
+            self.remember_early_answer(on, handle);
+        }
         self.await_ack(on, handle);
+    }
+
+    /// The caller was told what the winner had said before: it is what a refresh repeats.
+    fn remember_early_answer(&mut self, on: &mut Signalling, handle: Handle) {
+        let Some(call) = self.calls.get_mut(handle).filter(|call| call.dialog.needs_description()) else {
+            return;
+        };
+        if let Some(leg) = call.winner.and_then(|winner| self.legs.get_mut(winner))
+            && leg.early_answer.is_some()
+        {
+            call.dialog.description.replace(&mut on.context, leg.early_answer.take());
+        }
     }
 
     /// What the 200 says of the session, as the caller is told it; and whether the callee has said it before,

@@ -4,7 +4,7 @@
 use super::anchor::Round;
 use super::dialog::{RequestLine, contact_uri};
 use super::identity::Passage;
-use super::media::{Spoken, within_call};
+use super::media::{Spoken, is_anchored, within_call};
 use super::negotiation::Negotiation;
 use super::reinvite::Reinvite;
 use super::reliable::write_rack;
@@ -249,7 +249,12 @@ impl Calls {
             // What the answer has no ports for the asker is told all the same.
             let _ = self.hear(on, (to, Round::Later), answer);
         }
+        // Whoever asked may have gone meanwhile, with its ports: the answer is none of its business.
+        let is_gone = from.is_some_and(|from| self.call_of(from).is_none());
         match (status, server) {
+            (Some(_), _) if is_gone && answer.is_some() && is_anchored(&on.context) => {
+                self.respond_relay(on, handle, Status::CALL_DOES_NOT_EXIST, None);
+            }
             (Some(status), _) => {
                 self.respond_relay(on, handle, passed_status(status), response);
             }
@@ -261,6 +266,10 @@ impl Calls {
             self.forget_early_answers(on, [from, Some(to)]);
         }
         if method == Method::Update {
+            if let Some(dialog) = self.dialog_mut(to).filter(|_| is_same && is_answered) {
+                // Whoever takes one is refreshed by one: no description has to be kept for it.
+                dialog.takes_update = true;
+            }
             self.settle_session(on, handle, response);
             if is_same && matches!(status, None | Some(Status::CALL_DOES_NOT_EXIST)) {
                 self.dialog_lost(on, to);
