@@ -102,8 +102,8 @@ impl Anchor {
         self.later = Some(0);
     }
 
-    /// Takes the side's own description, which counts once both sides have agreed in this round. `host`: where
-    /// its signalling comes from.
+    /// Takes the side's own description, which counts once both sides have agreed in this round. `host`:
+    /// where its signalling comes from.
     ///
     /// # Errors
     /// [`NotTaken`]; then nothing has changed.
@@ -175,8 +175,8 @@ impl Anchor {
         Ok(text)
     }
 
-    /// Both sides have described their streams in this round, or had before: from now on each hears the other,
-    /// in no other streams. `is_final`: streams that either refuses give their ports back.
+    /// Both sides have described their streams in this round, or had before: from now on each hears the
+    /// other, in no other streams. `is_final`: streams that either refuses give their ports back.
     pub fn agree(context: &mut Context, sides: [&mut Anchor; 2], (round, is_final): (Round, bool)) {
         let [one, other] = sides;
         let changes = one.settle(context, round) | other.settle(context, round);

@@ -2,8 +2,8 @@
 //!
 //! A description that comes is heard ([`Calls::hear`]) and counts once agreed on ([`Calls::agree`]); one
 //! that goes out is spoken ([`Calls::speak`]): it names the server's own ports on that side. What a later
-//! offer than the INVITE's brings is apart from everything else ([`Calls::begin_offer`]) until it is agreed on,
-//! or comes to nothing ([`Calls::disagree`]). Where media passes unanchored none of this does anything.
+//! offer than the INVITE's brings is apart from everything else ([`Calls::begin_offer`]) until it is agreed
+//! on, or comes to nothing ([`Calls::disagree`]). Where media passes unanchored none of this does anything.
 
 use super::anchor::{Anchor, Content, Lack, NotTaken, Round};
 use super::description::Description;
@@ -193,7 +193,7 @@ impl Calls {
         let is_open = self.is_open(Side::Callee(leg)) && self.is_open(Side::Caller(call));
         let (Some(record), Some(call)) = (self.legs.get_mut(leg), self.calls.get_mut(call)) else { return };
         if !is_open || call.winner.is_some_and(|winner| winner != leg) {
-            // The answer of the caller's counts, but who asked has been given up meanwhile, or the call is over.
+            // The answer of the caller's counts, but who asked has been given up, or the call is over.
             call.anchor.settle(&mut on.context, round);
             return;
         }
@@ -252,8 +252,8 @@ impl Calls {
         spoken
     }
 
-    /// The call is over: nobody hears anybody any more, and no tone. The ports are given back with the records,
-    /// which the figures go into.
+    /// The call is over: nobody hears anybody any more, and no tone. The ports are given back with the
+    /// records, which the figures go into.
     pub(super) fn silence_call(&mut self, on: &mut Signalling, call: Handle) {
         // Whoever is joined at all is joined to the caller.
         if let Some(call) = self.calls.get(call) {

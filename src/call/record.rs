@@ -218,8 +218,8 @@ impl Call {
     }
 
     /// Whether the caller has yet to be told what the 200 came with. `told_otherwise`: it has an answer, and
-    /// would ignore this one; `believed`: what it goes by. Where media is anchored it may well be the same; and
-    /// where it is another than what came with the first early media, phones ignore it too (RFC 3261
+    /// would ignore this one; `believed`: what it goes by. Where media is anchored it may well be the same;
+    /// and where it is another than what came with the first early media, phones ignore it too (RFC 3261
     /// §13.2.1). `is_offer`: the callee's waits for an answer, whatever the caller was told before.
     pub fn owes_description(&self, (told_otherwise, believed): (bool, Told), is_offer: bool) -> bool {
         let differs = believed.is_some() && believed != self.anchor.told();

@@ -209,8 +209,8 @@ impl Calls {
         }
     }
 
-    /// The offer that a relay opened is over. Without an answer to be agreed on (`is_answered`) what was agreed
-    /// before counts on.
+    /// The offer that a relay opened is over. Without an answer to be agreed on (`is_answered`) what was
+    /// agreed before counts on.
     pub(super) fn close_offer(&mut self, on: &mut Signalling, handle: Handle, is_answered: bool) {
         let Some(relay) = self.relays.get_mut(handle) else { return };
         if !std::mem::take(&mut relay.negotiates) {

@@ -205,8 +205,8 @@ impl Calls {
         // Without ports the callee's offer goes nowhere; it comes again.
         let (Ok(spoken), Some(call)) = (spoken, self.calls.get_mut(call_handle)) else { return };
         let response = &spoken.in_place(response);
-        // It keeps the first description, and its port is the same; what it is owed it is offered after its ACK
-        // (SIP_RULES 15).
+        // It keeps the first description, and its port is the same; what it is owed it is offered after its
+        // ACK (SIP_RULES 15).
         let is_other = !late_offer && believed.is_some() && believed != call.anchor.told();
         let has_body = is_heard && !is_other;
         let body = if has_body || !describes { Body::Same } else { Body::Without };
@@ -229,13 +229,27 @@ impl Calls {
         if !(reliably && sent) {
             return;
         }
-        let Some(call) = self.calls.get_mut(call_handle) else { return };
         let passes_to = rseq.filter(|_| has_body).map(|rseq| (leg, rseq));
+        self.sent_reliably(on, (call_handle, leg), passes_to, response);
+    }
+
+    /// The caller was sent a provisional response reliably. `passes_to`: its PRACK goes on to the callee, who
+    /// has described the session in it.
+    fn sent_reliably(
+        &mut self,
+        on: &mut Signalling,
+        (call_handle, leg): (Handle, Handle),
+        passes_to: Option<(Handle, u32)>,
+        response: &Message<'_>,
+    ) {
+        let identity = self.legs.get(leg).map_or(0, |leg| leg.dialog.identity);
+        let Some(call) = self.calls.get_mut(call_handle) else { return };
         // Once the offer has its answer, the same body again is neither.
         let is_first = call.answered_by == 0;
+        let late_offer = call.late_offer;
         let offers = late_offer && is_first && passes_to.is_some();
         self.await_prack(on, call_handle, Outstanding { passes_to, identity, offers });
-        if has_body && is_first && passes_to.is_some() {
+        if is_first && passes_to.is_some() {
             let (here, there) = match late_offer {
                 false => (Negotiation::Stable, Negotiation::Stable),
                 true => (Negotiation::Sent, Negotiation::Received),
