@@ -317,3 +317,85 @@ fn a_tone_ends_with_the_call_though_the_callee_answers_nothing() {
     assert_eq!(lab.played(10_000).len(), 0);
     lab.abandon();
 }
+
+/// A and C talk, and C has its session refreshed every 45 s.
+#[track_caller]
+fn talk(lab: &mut Lab) -> (Party, Party, SocketAddr) {
+    let mut caller = dial(lab, C, &[], &described(A, 4_000, "8"));
+    let leg = Leg::expect(lab, C);
+    leg.respond_with(lab, "200 OK", &REFRESHED, &described(C, 5_000, "8"));
+    let answer = caller.answered_and_acked(lab);
+    lab.expect(C, "ACK");
+    (Party::caller(&caller, &answer), Party::callee(&leg), place(&leg.invite.body))
+}
+
+const REFRESHED: [&str; 2] = ["Session-Expires: 90;refresher=uac", "Require: timer"];
+
+/// C's session is refreshed.
+#[track_caller]
+fn refresh(lab: &mut Lab, c: &Party) {
+    lab.advance(45_100);
+    let refresh = lab.expect(C, "INVITE");
+    c.respond(lab, &refresh, "200 OK", &REFRESHED, &described(C, 5_000, "8"));
+    lab.expect(C, "ACK");
+}
+
+#[test]
+fn a_refresh_brings_no_refused_offer_to_life() {
+    // One that there were not enough ports for.
+    let mut lab = Lab::with(|setup| {
+        setup.anchor();
+        setup.media_pairs = 3;
+    });
+    let (mut a, c, c_told) = talk(&mut lab);
+    let ports = lab.media_ports_used();
+    let body = described(A, 4_444, "8") + "m=video 7000 RTP/AVP 96\r\n";
+    let invite = a.invite(&mut lab, &body);
+    a.refused(&mut lab, &invite, 488);
+    assert_eq!(lab.media_ports_used(), ports);
+    refresh(&mut lab, &c);
+    assert_eq!(goes(&mut lab, (C, 5_000), c_told), Ok(at(A, 4_000)));
+    lab.abandon();
+
+    // One of C's in a 200 that A's ACK does not answer.
+    let mut lab = anchored();
+    let (mut a, c, c_told) = talk(&mut lab);
+    let invite = a.invite(&mut lab, "");
+    lab.expect(A, "100 INVITE");
+    let relayed = lab.expect(C, "INVITE");
+    let moved = described(C, 5_555, "8") + "m=video 7000 RTP/AVP 96\r\n";
+    c.respond(&mut lab, &relayed, "200 OK", &REFRESHED, &moved);
+    let answer = lab.expect(A, "200 INVITE");
+    assert_eq!(lab.media_ports_used(), 4);
+    a.ack(&mut lab, &invite, "");
+    assert!(lab.expect(C, "ACK").body.is_empty());
+    assert_eq!(lab.media_ports_used(), 2);
+    refresh(&mut lab, &c);
+    assert_eq!(goes(&mut lab, (A, 4_000), place(&answer.body)), Ok(at(C, 5_000)));
+    assert_eq!(goes(&mut lab, (C, 5_000), c_told), Ok(at(A, 4_000)));
+    lab.abandon();
+}
+
+#[test]
+fn a_re_invite_that_was_given_up_counts_for_nothing() {
+    let mut lab = anchored();
+    let (mut a, c, c_told) = talk(&mut lab);
+    let invite = a.invite(&mut lab, &described(A, 4_444, "8"));
+    lab.expect(A, "100 INVITE");
+    let relayed = lab.expect(C, "INVITE");
+    c.respond(&mut lab, &relayed, "180 Ringing", &[], "");
+    lab.expect(A, "180 INVITE");
+    a.cancel(&mut lab, &invite);
+    lab.expect(A, "200 CANCEL");
+    lab.expect(C, "CANCEL");
+    // C answers nothing any more but the refresh that comes then.
+    lab.advance(32_000);
+    let sent = lab.last_to(A);
+    a.ack_refusal(&mut lab, &invite, &sent);
+    lab.advance(13_100);
+    let refresh = lab.last_to(C);
+    assert_eq!(refresh.summary(), "INVITE");
+    c.respond(&mut lab, &refresh, "200 OK", &REFRESHED, &described(C, 5_000, "8"));
+    assert_eq!(goes(&mut lab, (C, 5_000), c_told), Ok(at(A, 4_000)));
+    lab.abandon();
+}
