@@ -12,6 +12,7 @@ use super::{Calls, Request, Signalling};
 use crate::clock::Now;
 use crate::context::{Context, Due};
 use crate::media::{Remote, Tone};
+use crate::sdp;
 use crate::settings::{MediaMode, Silence};
 use crate::sip::{HeaderName, Message, Status};
 use crate::slab::Handle;
@@ -68,14 +69,36 @@ impl Calls {
         side: Side,
         message: &Message<'_>,
     ) -> Result<(), Status> {
+        self.hear_with(on, side, (message, Lack::Fails))
+    }
+
+    /// The same of a message that cannot be refused: streams that there are no ports for are not heard.
+    ///
+    /// # Errors
+    /// 488: it is a session description that cannot be read, of which nothing is heard.
+    pub(super) fn hear_in_any_case(
+        &mut self,
+        on: &mut Signalling,
+        side: Side,
+        message: &Message<'_>,
+    ) -> Result<(), Status> {
+        self.hear_with(on, side, (message, Lack::Refuses))
+    }
+
+    fn hear_with(
+        &mut self,
+        on: &mut Signalling,
+        side: Side,
+        (message, lack): (&Message<'_>, Lack),
+    ) -> Result<(), Status> {
         if !is_anchored(&on.context) {
             return Ok(());
         }
         let Some(content) = Content::of(message) else { return Ok(()) };
         let Some((anchor, host)) = self.anchor_of(side) else { return Ok(()) };
-        match anchor.hear(&mut on.context, host, content) {
+        match anchor.hear(&mut on.context, host, (content, lack)) {
             Ok(()) => Ok(()),
-            Err(NotTaken::Unreadable) if !is_sdp(content.kind) => Ok(()),
+            Err(NotTaken::Unreadable) if !sdp::is_description(content.kind) => Ok(()),
             Err(not_taken) => Err(refusal(&mut on.context, not_taken)),
         }
     }
@@ -105,14 +128,15 @@ impl Calls {
         let (kind, body) = (kind.to_vec(), body.to_vec());
         if let Some((anchor, host)) = self.anchor_of(side) {
             // It was heard before, or could not be: nobody can be told of it now.
-            let _ = anchor.hear(&mut on.context, host, Content { kind: &kind, body: &body });
+            let content = Content { kind: &kind, body: &body };
+            let _ = anchor.hear(&mut on.context, host, (content, Lack::Refuses));
         }
     }
 
     /// The body of a message as a side is told it.
     ///
     /// # Errors
-    /// 503: no media port is free.
+    /// 503: no media port is free; 513: no datagram can hold it.
     pub(super) fn speak(
         &mut self,
         on: &mut Signalling,
@@ -208,7 +232,7 @@ impl Calls {
     /// What a side answered to an offer of ours.
     pub(super) fn take_own_answer(&mut self, on: &mut Signalling, side: Side, answer: &Message<'_>) {
         // An answer that cannot be taken leaves things as they are.
-        if !answer.body().is_empty() && self.hear(on, side, answer).is_ok() {
+        if !answer.body().is_empty() && self.hear_in_any_case(on, side, answer).is_ok() {
             self.agree_between(on, [Some(side), None]);
         }
     }
@@ -221,7 +245,7 @@ impl Calls {
         ack: &Message<'_>,
     ) -> Spoken {
         // An ACK cannot be refused: what cannot be taken of it is not heard.
-        let _ = self.hear(on, from, ack);
+        let _ = self.hear_in_any_case(on, from, ack);
         let spoken = self.speak_in_any_case(on, to, ack);
         self.agree_between(on, [Some(from), Some(to)]);
         spoken
@@ -333,10 +357,13 @@ fn heard_at(context: &Context, [caller, callee]: [&Anchor; 2]) -> Option<Now> {
     })
 }
 
-/// Whether a Content-Type promises a session description and nothing else.
-fn is_sdp(kind: &[u8]) -> bool {
-    let kind = kind.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
-    kind.eq_ignore_ascii_case(b"application/sdp")
+/// Whether a response's body goes no further: a refusal that describes what its sender could do (RFC 3261
+/// §21.4.26) names places that are not the server's, and there is nothing that it could be the answer to.
+pub(super) fn drops_body(context: &Context, response: &Message<'_>) -> bool {
+    let refuses = response.status().is_some_and(|status| status.code() >= 300);
+    refuses
+        && is_anchored(context)
+        && Content::of(response).is_some_and(|content| sdp::find(content.kind, content.body).is_some())
 }
 
 fn refusal(context: &mut Context, not_taken: NotTaken) -> Status {
@@ -346,6 +373,7 @@ fn refusal(context: &mut Context, not_taken: NotTaken) -> Status {
             Status::SERVICE_UNAVAILABLE
         }
         NotTaken::Unreadable => Status::NOT_ACCEPTABLE_HERE,
+        NotTaken::TooLong => Status::MESSAGE_TOO_LARGE,
     }
 }
 

@@ -235,7 +235,7 @@ impl Calls {
         self.close_offer(handle);
         let answer = response.filter(|_| negotiates && status.is_some_and(|status| status.is_success()));
         // What the answer has no ports for the asker is told all the same.
-        let heard = answer.map(|answer| self.hear(on, to, answer));
+        let heard = answer.map(|answer| self.hear_in_any_case(on, to, answer));
         match (status, server) {
             (Some(status), _) => {
                 self.respond_relay(on, handle, passed_status(status), response);
@@ -303,7 +303,9 @@ impl Calls {
         response: Option<&Message<'_>>,
     ) -> bool {
         let Some(relay) = self.relays.get(handle) else { return false };
-        let from = relay.from.filter(|_| negotiates_extensions(relay.method));
+        // What a refusal describes is no answer.
+        let speaks = negotiates_extensions(relay.method) && status.code() < 300;
+        let from = relay.from.filter(|_| speaks);
         let spoken = match (from, response) {
             (Some(from), Some(response)) => self.speak_in_any_case(on, from, response),
             _ => Spoken::SAME,
