@@ -1,8 +1,24 @@
 //! Anchored media in a call: what either side describes, what the other is told of it, who hears whom.
 //!
-//! A description that comes is heard ([`Calls::hear`]) and counts once agreed on ([`Calls::agree`]); one
-//! that goes out is spoken ([`Calls::speak`]): it names the server's own ports on that side. Where media
-//! passes unanchored none of this does anything.
+//! A side's description is heard ([`Calls::hear`]). It is spoken to the other side ([`Calls::speak`]) with
+//! ports of the server's own, which are that side's. It counts once both agree ([`Calls::agree`]); if they
+//! disagree ([`Calls::disagree`]) what was agreed on before counts on (RFC 3264 §8).
+//!
+//! | message                      | heard of it        | spoken to           | then                      |
+//! |------------------------------|--------------------|---------------------|---------------------------|
+//! | INVITE                       | the caller's offer | each callee         |                           |
+//! | 18x with a description       | answer or offer    | the caller          | an answer: agree for now  |
+//! | 200                          | answer or offer    | the caller          | an answer: agree for good |
+//! | ACK with a description       | the late answer    | the callee          | agree for good            |
+//! | PRACK                        | answer or offer    | the callee          | an answer: agree for now  |
+//! | UPDATE, re-INVITE            | the asker's offer  | the other side      |                           |
+//! | 2xx to those                 | answer or offer    | the asker           | an answer: agree          |
+//! | 3xx to 6xx to those, or none | nothing            | nobody: it goes     | disagree                  |
+//! | an offer of our own          | its answer         | whom it is sent to  | agree                     |
+//!
+//! Where ports are missing, what can be refused is; of what cannot be (answers, ACKs) the streams without
+//! ports are told as refused ([`Lack`]). Bodies that are no session description pass as they came. Where
+//! media passes unanchored none of this does anything.
 
 use super::anchor::{Anchor, Content, Lack, NotTaken};
 use super::description::Description;

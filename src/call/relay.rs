@@ -85,6 +85,8 @@ impl Calls {
     /// Passes a request on that is none of INVITE, ACK, BYE and CANCEL. `rack`: what a PRACK acknowledges on
     /// the other side.
     ///
+    /// The handle is gone where no datagram can hold what was to be sent: the asker has its 513 then.
+    ///
     /// # Errors
     /// The status to refuse it with; nothing was sent then.
     pub(super) fn relay(

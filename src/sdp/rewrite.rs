@@ -324,7 +324,7 @@ mod tests {
         assert_eq!(
             told(text, &[30_000, 30_002]),
             "v=0\no=- 7 7 IN IP4 192.0.2.1\nc=IN IP4 0.0.0.0\nm=audio 30000 RTP/AVP 0\nc=IN IP4 192.0.2.1\n\
-             a=rtcp:30001 IN IP4 192.0.2.1\na=x\nm=audio 30002 RTP/AVP 0\na=rtcp:30003 IN IP4 0.0.0.0\n\
+             a=rtcp:30001 IN IP4 192.0.2.1\na=x\nm=audio 30002 RTP/AVP 0\na=rtcp:30003 IN IP4 192.0.2.1\n\
              c=IN IP4 192.0.2.1"
         );
     }
@@ -334,7 +334,8 @@ mod tests {
         // As long as an address can be written, and a line of every section for each that becomes longer.
         let own = "2001:db8:1111:2222:3333:4444:5555:6666";
         let stream = "m=a 1 UDP\nc=\na=rtcp\nc=\na=rtcp\n".repeat(32);
-        for text in [format!("v=0\no=\nc=\nc=\n{stream}"), format!("v=0\nm=a 1 UDP{}", "\nm=a 1 UDP".repeat(31))]
+        for text in
+            [format!("v=0\no=\nc=\nc=\n{stream}"), format!("v=0\nm=a 1 UDP{}", "\nm=a 1 UDP".repeat(31))]
         {
             let mut session = Told::new(u64::MAX);
             let told = told_by(own, &mut session, &text, &[65_534; 32]);
