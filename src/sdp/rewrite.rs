@@ -54,9 +54,9 @@ impl Told {
 ///
 /// - `o=` is `- ID VERSION` and `own`, behind `v=` where there is none. The version is one more than last
 ///   time if anything but the `o=` and `s=` lines is another, else the same (RFC 3264 §8).
-/// - `c=` is `own`, wherever it stands, and of several in one section the first is left; a zero address is the zero address of `own`'s family, so that an old
-///   hold stays one (RFC 3264 §8.4). A stream that is not refused and has no `c=` line, in a session without,
-///   gets one.
+/// - `c=` is `own`, wherever it stands, and of several in one section the first is left; a zero address is
+///   the zero address of `own`'s family, so that an old hold stays one (RFC 3264 §8.4). A stream that is not
+///   refused and has no `c=` line, in a session without, gets one.
 /// - The port of `m=` is that of the place, without a count of ports; 0 stays 0, and is written where the
 ///   stream does not go over UDP.
 /// - `a=rtcp` names the port behind the place's, and `own` (RFC 3605); it goes where the stream is refused
