@@ -145,6 +145,32 @@ fn calls_go_by_another_engine_when_one_is_gone_or_stands_still() {
     assert_eq!(lab.server.figure("media_engine_failures_total"), 0);
 }
 
+/// rtpengine 10.5 ends with an assertion when it has to write a description of 100,000 bytes.
+#[test]
+fn an_offer_that_would_end_the_engine_is_refused() {
+    if !is_installed("an_offer_that_would_end_the_engine") {
+        return;
+    }
+    let directory = TempDir::new().expect("a directory");
+    let daemon = Daemon::start(directory.path());
+    let mut lab = Lab::new(&[daemon.address]);
+    let (address, server) = (lab.a.address(), lab.server.address);
+    let sdp = format!(
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n{}",
+        "m=audio 9 RTP/SAVP 0\r\n".repeat(80)
+    );
+    lab.a.send(&format!(
+        "INVITE sip:1005@{server} SIP/2.0\r\nVia: SIP/2.0/UDP {address};rport;branch=z9hG4bKlarge\r\n\
+         From: <sip:1003@{server}>;tag=large\r\nTo: <sip:1005@{server}>\r\nCall-ID: large@{address}\r\n\
+         CSeq: 1 INVITE\r\nMax-Forwards: 70\r\nContact: <sip:1003@{address}>\r\n\
+         Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}",
+        sdp.len()
+    ));
+    lab.a.expect("SIP/2.0 488 ", "INVITE");
+    lab.call("small");
+    wait_until("the call's end", || daemon.calls() == 0);
+}
+
 #[test]
 fn without_an_engine_calls_get_503_until_there_is_one() {
     let nobody = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");

@@ -48,7 +48,7 @@ impl Phone {
         )
     }
 
-    fn send(&self, text: &str) {
+    pub fn send(&self, text: &str) {
         self.socket.send_to(text.as_bytes(), self.server).expect("sent");
     }
 
