@@ -143,7 +143,9 @@ impl World {
             Act::Open => self.open(),
             Act::Close(of) => self.close(self.of(of)),
             Act::Describe(of, remote) => self.media.describe(self.of(of), *remote),
-            Act::Settle(of) => self.media.settle(now, self.of(of)),
+            Act::Settle(of) => {
+                self.media.settle(now, self.of(of));
+            }
             Act::Forget(of) => self.media.forget(self.of(of)),
             Act::Join(one, other) => self.media.join(self.of(one), self.of(other)),
             Act::Part(of) => self.media.part(self.of(of)),

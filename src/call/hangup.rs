@@ -77,11 +77,12 @@ impl Calls {
         if call.answered_by == 0 {
             call.dialog.negotiation = if is_offer { Negotiation::Sent } else { Negotiation::Stable };
         }
-        if call.owes_description((told_otherwise, told)) {
+        let owes = call.owes_description((told_otherwise, told), is_offer);
+        if owes {
             call.owed = Description::of(&mut on.context, answer);
         }
         if let Some(leg) = leg {
-            if call.owes_description((told_otherwise, told)) && !call.owed.is_some() {
+            if owes && !call.owed.is_some() {
                 call.owed = leg.early_answer.take();
             }
             leg.dialog.negotiation = if is_offer { Negotiation::Received } else { Negotiation::Stable };

@@ -156,8 +156,8 @@ impl Calls {
         let Some(call) = self.calls.get_mut(call_handle) else { return };
         call.winner = Some(handle).filter(|_| has_dialog);
         if !has_dialog || heard == Err(Status::SERVICE_UNAVAILABLE) {
-            // No memory to speak in the dialog with, not even an ACK; or no ports for what it offers, and then
-            // it gets ACK and BYE.
+            // No memory to speak in the dialog with, not even an ACK; or no ports for what it offers: then it
+            // gets ACK and BYE.
             self.give_legs_up(on, call_handle);
             self.refuse(on, call_handle, (Status::SERVICE_UNAVAILABLE, mail::Cause::Failed));
             return if !has_dialog {

@@ -3,7 +3,7 @@
 
 use super::dialog::{RequestLine, contact_uri};
 use super::identity::Passage;
-use super::media::{Spoken, within_call};
+use super::media::{Spoken, is_anchored, within_call};
 use super::negotiation::Negotiation;
 use super::reinvite::Reinvite;
 use super::reliable::write_rack;
@@ -236,7 +236,12 @@ impl Calls {
         let answer = response.filter(|_| negotiates && status.is_some_and(|status| status.is_success()));
         // What the answer has no ports for the asker is told all the same.
         let heard = answer.map(|answer| self.hear(on, to, answer));
+        // Whoever asked may have gone meanwhile, with its ports: the answer is none of its business.
+        let is_gone = from.is_some_and(|from| self.call_of(from).is_none());
         match (status, server) {
+            (Some(_), _) if is_gone && answer.is_some() && is_anchored(&on.context) => {
+                self.respond_relay(on, handle, Status::CALL_DOES_NOT_EXIST, None);
+            }
             (Some(status), _) => {
                 self.respond_relay(on, handle, passed_status(status), response);
             }

@@ -297,7 +297,7 @@ impl Calls {
                 None => told.release(&mut on.context),
             }
         }
-        if let (true, Some((leg, _))) = (answers && passed, waits) {
+        if let (true, Some((leg, _))) = (answers && passed && !message.body().is_empty(), waits) {
             self.agree(on, leg, false);
         }
         match passed {

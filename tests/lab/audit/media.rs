@@ -33,7 +33,7 @@ fn shape(body: &str) -> Vec<String> {
 
 /// Each side is told one session: its version steps by one and only with its text (RFC 3264 §8), and its
 /// ports are its own as long as the stream is not refused.
-pub fn obey(messages: &[Message<'_>]) {
+pub(super) fn obey(messages: &[Message<'_>]) {
     let mut told: HashMap<Side, Told> = HashMap::new();
     let mut ports: HashMap<(Side, usize), Port> = HashMap::new();
     for message in messages {
