@@ -95,6 +95,8 @@ fn a_forwarded_call_has_its_media_by_the_engine_from_the_first_183_to_the_bye() 
     a.is_heard_by(&c, &answer);
     c.is_heard_by(&a, &second);
     assert_eq!(daemon.calls(), 1);
+    // B knows that port, and is not heard there any more once the engine knows where C is.
+    b.is_unheard_by(&a, (&c, &second));
     // Hold and resume; ports stay.
     for (offered, answered) in [("sendonly", "recvonly"), ("sendrecv", "sendrecv")] {
         let cseq = a.ask("INVITE", &dialog, &a.sdp(offered));

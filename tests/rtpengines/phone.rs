@@ -144,6 +144,24 @@ impl Phone {
         }
     }
 
+    /// Speaks to where a message said, after the party that is heard there, until `other` does not hear it.
+    #[track_caller]
+    pub fn is_unheard_by(&self, other: &Phone, (heard, told): (&Phone, &str)) {
+        let begin = Instant::now();
+        loop {
+            heard.is_heard_by(other, told);
+            other.drain();
+            (0u16..5).for_each(|sequence| {
+                self.voice.send_to(&self.packet(sequence), place(told)).expect("sent");
+            });
+            if other.voice.recv(&mut [0; 2_048]).is_err() {
+                return;
+            }
+            assert!(begin.elapsed() < PATIENCE, "{} still hears {}", other.number, self.number);
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
     /// RTP with a payload that no other phone sends.
     fn packet(&self, sequence: u16) -> Vec<u8> {
         let ssrc: u32 = self.number.parse().expect("a number");
