@@ -45,6 +45,20 @@ impl Lab {
         Lab { a, b, c, server }
     }
 
+    /// A calls C with these streams.
+    fn offers(&self, own: &str, streams: &str) {
+        let (address, server) = (self.a.address(), self.server.address);
+        let sdp =
+            format!("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n{streams}");
+        self.a.send(&format!(
+            "INVITE sip:1005@{server} SIP/2.0\r\nVia: SIP/2.0/UDP {address};rport;branch=z9hG4bK{own}\r\n\
+             From: <sip:1003@{server}>;tag={own}\r\nTo: <sip:1005@{server}>\r\nCall-ID: {own}@{address}\r\n\
+             CSeq: 1 INVITE\r\nMax-Forwards: 70\r\nContact: <sip:1003@{address}>\r\n\
+             Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}",
+            sdp.len()
+        ));
+    }
+
     /// A calls C, who answers; both hear each other, and C hangs up.
     #[track_caller]
     fn call(&mut self, own: &str) {
@@ -147,6 +161,19 @@ fn calls_go_by_another_engine_when_one_is_gone_or_stands_still() {
     assert_eq!(lab.server.figure("media_engine_failures_total"), 0);
 }
 
+#[test]
+fn an_offer_that_the_engine_cannot_rewrite_leaves_no_ports_there() {
+    if !is_installed("an_offer_that_the_engine_cannot_rewrite") {
+        return;
+    }
+    let directory = TempDir::new().expect("a directory");
+    let daemon = Daemon::start(directory.path());
+    let lab = Lab::new(&[daemon.address]);
+    lab.offers("rewritten", &format!("\r\r{}", "m=audio 9 RTP/SAVP 0\n".repeat(20)));
+    lab.a.expect("SIP/2.0 488 ", "INVITE");
+    wait_until("the call's end", || daemon.calls() == 0);
+}
+
 /// rtpengine 10.5 ends with an assertion when it has to write a description of 100,000 bytes.
 #[test]
 fn an_offer_that_would_end_the_engine_is_refused() {
@@ -156,18 +183,7 @@ fn an_offer_that_would_end_the_engine_is_refused() {
     let directory = TempDir::new().expect("a directory");
     let daemon = Daemon::start(directory.path());
     let mut lab = Lab::new(&[daemon.address]);
-    let (address, server) = (lab.a.address(), lab.server.address);
-    let sdp = format!(
-        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n{}",
-        "m=audio 9 RTP/SAVP 0\r\n".repeat(80)
-    );
-    lab.a.send(&format!(
-        "INVITE sip:1005@{server} SIP/2.0\r\nVia: SIP/2.0/UDP {address};rport;branch=z9hG4bKlarge\r\n\
-         From: <sip:1003@{server}>;tag=large\r\nTo: <sip:1005@{server}>\r\nCall-ID: large@{address}\r\n\
-         CSeq: 1 INVITE\r\nMax-Forwards: 70\r\nContact: <sip:1003@{address}>\r\n\
-         Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}",
-        sdp.len()
-    ));
+    lab.offers("large", &"m=audio 9 RTP/SAVP 0\r\n".repeat(80));
     lab.a.expect("SIP/2.0 488 ", "INVITE");
     lab.call("small");
     wait_until("the call's end", || daemon.calls() == 0);

@@ -202,11 +202,10 @@ impl Client {
                     let (session, reason) = (&request.session, reason.escape_ascii());
                     tracing::warn!("rtpengine {address} refuses call {session}: {reason}");
                 }
+                // It may keep the call all the same, with ports: one whose offer it could read but not rewrite.
+                self.leave(node, &request.session);
                 match is_offer && !is_fault_of_sdp(reply) {
-                    true => {
-                        self.leave(node, &request.session);
-                        self.move_on(now_ms, request, node);
-                    }
+                    true => self.move_on(now_ms, request, node),
                     false => self.finish(now_ms, request, Err(EngineFailed::Refused)),
                 }
             }

@@ -236,6 +236,7 @@ fn a_description_that_no_node_reads_is_refused_and_a_full_node_is_passed_by() {
     let unread = "d12:error-reason19:Failed to parse SDP6:result5:errore";
     client.handle_datagram(1, node, &answer(&request, unread));
     assert_eq!(mail(&mut client), [(1, Err(EngineFailed::Refused))]);
+    assert_eq!(one(&mut client, "delete").0, node, "it may have made ports of it");
     client.handle_letter(2, 3, offer(2, "other"));
     let (full, request) = one(&mut client, "offer");
     client.handle_datagram(3, full, &answer(&request, "d6:result10:load limite"));
