@@ -202,7 +202,7 @@ impl Client {
                     let (session, reason) = (&request.session, reason.escape_ascii());
                     tracing::warn!("rtpengine {address} refuses call {session}: {reason}");
                 }
-                // It may keep the call all the same, with ports: one whose offer it could read but not rewrite.
+                // It keeps a call whose offer it could read but not rewrite.
                 self.leave(node, &request.session);
                 match is_offer && !is_fault_of_sdp(reply) {
                     true => self.move_on(now_ms, request, node),

@@ -69,8 +69,8 @@ pub fn request(cookie: &str, command: Command<'_>) -> Vec<u8> {
             let Described { role, party, source, sdp } = described;
             let source = source.to_canonical();
             let address = source.to_string();
-            // Once a party's place is learned, whoever else sends there is not heard: a phone that was cancelled,
-            // or anybody who finds the port.
+            // Once a party's place is learned nobody else is heard there: no phone that was cancelled, and
+            // nobody who finds the port.
             let mut flags = vec![text("port-latching"), text("strict-source")];
             if is_behind_nat(sdp, source) {
                 flags.push(text("SIP-source-address"));
@@ -173,8 +173,9 @@ mod tests {
         let offer = described(Role::Offer, Party::Caller, "v=0\r\n");
         assert_eq!(
             text(Command::Describe { session: "s", described: &offer, is_first: true }),
-            "7_1 d3:ICE6:remove7:call-id1:s7:command5:offer5:flagsl13:port-latching13:strict-sourcee8:from-tag1:a\
-             13:received-froml3:IP49:192.0.2.7e7:replacel6:origin18:session-connectione3:sdp5:v=0\r\ne"
+            "7_1 d3:ICE6:remove7:call-id1:s7:command5:offer5:flagsl13:port-latching\
+             13:strict-sourcee8:from-tag1:a13:received-froml3:IP49:192.0.2.7e\
+             7:replacel6:origin18:session-connectione3:sdp5:v=0\r\ne"
         );
     }
 
