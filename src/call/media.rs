@@ -1,10 +1,11 @@
 //! Anchored media in a call: what either side describes, what the other is told of it, who hears whom.
 //!
 //! A description that comes is heard ([`Calls::hear`]) and counts once agreed on ([`Calls::agree`]); one
-//! that goes out is spoken ([`Calls::speak`]): it names the server's own ports on that side. Where media
-//! passes unanchored none of this does anything.
+//! that goes out is spoken ([`Calls::speak`]): it names the server's own ports on that side. What a later
+//! offer than the INVITE's brings is apart from everything else ([`Calls::begin_offer`]) until it is agreed
+//! on, or comes to nothing ([`Calls::disagree`]). Where media passes unanchored none of this does anything.
 
-use super::anchor::{Anchor, Content, Lack, NotTaken};
+use super::anchor::{Anchor, Content, Lack, NotTaken, Round};
 use super::description::Description;
 use super::side::Side;
 use super::state::{CallEvent, CallState};
@@ -12,6 +13,7 @@ use super::{Calls, Request, Signalling};
 use crate::clock::Now;
 use crate::context::{Context, Due};
 use crate::media::{Remote, Tone};
+use crate::sdp::Told;
 use crate::settings::{MediaMode, Silence};
 use crate::sip::{HeaderName, Message, Status};
 use crate::slab::Handle;
@@ -65,7 +67,7 @@ impl Calls {
     pub(super) fn hear(
         &mut self,
         on: &mut Signalling,
-        side: Side,
+        (side, round): (Side, Round),
         message: &Message<'_>,
     ) -> Result<(), Status> {
         if !is_anchored(&on.context) {
@@ -73,7 +75,7 @@ impl Calls {
         }
         let Some(content) = Content::of(message) else { return Ok(()) };
         let Some((anchor, host)) = self.anchor_of(side) else { return Ok(()) };
-        match anchor.hear(&mut on.context, host, content) {
+        match anchor.hear(&mut on.context, host, (content, round)) {
             Ok(()) => Ok(()),
             Err(NotTaken::Unreadable) if !is_sdp(content.kind) => Ok(()),
             Err(not_taken) => Err(refusal(&mut on.context, not_taken)),
@@ -87,16 +89,41 @@ impl Calls {
     pub(super) fn hear_request(
         &mut self,
         on: &mut Signalling,
-        side: Side,
+        (side, round): (Side, Round),
         request: &Request<'_>,
     ) -> Result<(), Status> {
         if let Some((anchor, _)) = self.anchor_of(side) {
             anchor.host = Some(request.source.ip());
         }
-        self.hear(on, side, &request.message)
+        self.hear(on, (side, round), &request.message)
     }
 
-    /// The same of a description that was kept.
+    /// A later offer than the INVITE's begins between these sides. One that ends without an answer has to be
+    /// taken back ([`Calls::disagree`]), which the end of its relay does.
+    pub(super) fn begin_offer(&mut self, on: &mut Signalling, sides: [Option<Side>; 2]) {
+        if !is_anchored(&on.context) {
+            return;
+        }
+        for side in sides.into_iter().flatten() {
+            if let Some((anchor, _)) = self.anchor_of(side) {
+                anchor.begin(&mut on.context);
+            }
+        }
+    }
+
+    /// What a side was told last, for [`Calls::unsay`].
+    pub(super) fn told(&mut self, side: Side) -> Told {
+        self.anchor_of(side).map_or_else(Told::default, |(anchor, _)| anchor.told())
+    }
+
+    /// What was spoken to a side since was not sent: the next description goes by what was told before.
+    pub(super) fn unsay(&mut self, side: Side, told: Told) {
+        if let Some((anchor, _)) = self.anchor_of(side) {
+            anchor.unsay(told);
+        }
+    }
+
+    /// The same of a description that was kept; it answered the INVITE.
     pub(super) fn hear_kept(&mut self, on: &mut Signalling, side: Side, kept: &Description) {
         if !is_anchored(&on.context) || !kept.is_some() {
             return;
@@ -105,7 +132,8 @@ impl Calls {
         let (kind, body) = (kind.to_vec(), body.to_vec());
         if let Some((anchor, host)) = self.anchor_of(side) {
             // It was heard before, or could not be: nobody can be told of it now.
-            let _ = anchor.hear(&mut on.context, host, Content { kind: &kind, body: &body });
+            let content = Content { kind: &kind, body: &body };
+            let _ = anchor.hear(&mut on.context, host, (content, Round::Invite));
         }
     }
 
@@ -155,26 +183,26 @@ impl Calls {
         Spoken(spoken.ok())
     }
 
-    /// The caller and a callee have described their streams: from now on they hear each other and nobody
-    /// else. `is_final`: the callee is the one that won.
-    pub(super) fn agree(&mut self, on: &mut Signalling, leg: Handle, is_final: bool) {
+    /// The caller and a callee have described their streams in this round: from now on they hear each other
+    /// and nobody else. `is_final`: the callee is the one that won.
+    pub(super) fn agree(&mut self, on: &mut Signalling, leg: Handle, (round, is_final): (Round, bool)) {
         if !is_anchored(&on.context) {
             return;
         }
-        let is_open = self.is_open(Side::Callee(leg));
-        let Some(record) = self.legs.get_mut(leg) else { return };
-        let Some(call) = self.calls.get_mut(record.call) else { return };
+        let Some(call) = self.call_of(Side::Callee(leg)) else { return };
+        let is_open = self.is_open(Side::Callee(leg)) && self.is_open(Side::Caller(call));
+        let (Some(record), Some(call)) = (self.legs.get_mut(leg), self.calls.get_mut(call)) else { return };
         if !is_open || call.winner.is_some_and(|winner| winner != leg) {
-            // The answer of the caller's counts, but who asked has been given up meanwhile.
-            return call.anchor.settle(&mut on.context);
+            // The answer of the caller's counts, but who asked has been given up, or the call is over.
+            call.anchor.settle(&mut on.context, round);
+            return;
         }
-        let leg = record;
-        Anchor::agree(&mut on.context, [&mut call.anchor, &mut leg.anchor], is_final);
+        Anchor::agree(&mut on.context, [&mut call.anchor, &mut record.anchor], (round, is_final));
     }
 
     /// The same for the two sides of a request that was passed on; without a winner it was the caller's with
     /// an early dialog.
-    pub(super) fn agree_between(&mut self, on: &mut Signalling, sides: [Option<Side>; 2]) {
+    pub(super) fn agree_between(&mut self, on: &mut Signalling, sides: [Option<Side>; 2], round: Round) {
         let leg = sides.into_iter().flatten().find_map(|side| match side {
             Side::Callee(leg) => Some(leg),
             Side::Caller(_) => None,
@@ -187,20 +215,16 @@ impl Calls {
         if let Some(leg) = leg {
             let call = self.legs.get(leg).and_then(|leg| self.calls.get(leg.call));
             let is_final = call.is_some_and(|call| call.winner == Some(leg));
-            self.agree(on, leg, is_final);
+            self.agree(on, leg, (round, is_final));
         }
     }
 
-    /// An offer between these sides came to nothing.
+    /// A later offer between these sides came to nothing; where it was answered before, or none was made,
+    /// nothing changes.
     pub(super) fn disagree(&mut self, on: &mut Signalling, sides: [Option<Side>; 2]) {
-        if !is_anchored(&on.context) {
-            return;
-        }
         for side in sides.into_iter().flatten() {
-            let call = self.call_of(side).and_then(|call| self.calls.get(call));
-            let is_final = call.is_some_and(|call| call.winner.is_some());
             if let Some((anchor, _)) = self.anchor_of(side) {
-                anchor.disagree(&mut on.context, is_final);
+                anchor.disagree(&mut on.context);
             }
         }
     }
@@ -208,8 +232,9 @@ impl Calls {
     /// What a side answered to an offer of ours.
     pub(super) fn take_own_answer(&mut self, on: &mut Signalling, side: Side, answer: &Message<'_>) {
         // An answer that cannot be taken leaves things as they are.
-        if !answer.body().is_empty() && self.hear(on, side, answer).is_ok() {
-            self.agree_between(on, [Some(side), None]);
+        match !answer.body().is_empty() && self.hear(on, (side, Round::Later), answer).is_ok() {
+            true => self.agree_between(on, [Some(side), None], Round::Later),
+            false => self.disagree(on, [Some(side), None]),
         }
     }
 
@@ -217,14 +242,23 @@ impl Calls {
     pub(super) fn take_late_answer_of(
         &mut self,
         on: &mut Signalling,
-        (from, to): (Side, Side),
+        (from, to, round): (Side, Side, Round),
         ack: &Message<'_>,
     ) -> Spoken {
         // An ACK cannot be refused: what cannot be taken of it is not heard.
-        let _ = self.hear(on, from, ack);
+        let _ = self.hear(on, (from, round), ack);
         let spoken = self.speak_in_any_case(on, to, ack);
-        self.agree_between(on, [Some(from), Some(to)]);
+        self.agree_between(on, [Some(from), Some(to)], round);
         spoken
+    }
+
+    /// The call is over: nobody hears anybody any more, and no tone. The ports are given back with the
+    /// records, which the figures go into.
+    pub(super) fn silence_call(&mut self, on: &mut Signalling, call: Handle) {
+        // Whoever is joined at all is joined to the caller.
+        if let Some(call) = self.calls.get(call) {
+            call.anchor.part(&mut on.context);
+        }
     }
 
     /// A leg is given up: nothing of it reaches the caller any more.

@@ -1,5 +1,6 @@
 //! What the callees say, and what follows for the caller: ringing, answers, failures, the next target.
 
+use super::anchor::Round;
 use super::dialog::{Dialog, RequestLine};
 use super::hangup::Cause;
 use super::record::Heard;
@@ -150,7 +151,7 @@ impl Calls {
     fn take_answer(&mut self, on: &mut Signalling, handle: Handle, answer: Option<&Message<'_>>) {
         let Some(answer) = answer else { return };
         self.make_dialog(on, handle, answer);
-        let heard = self.hear(on, Side::Callee(handle), answer);
+        let heard = self.hear(on, (Side::Callee(handle), Round::Invite), answer);
         let Some(leg) = self.legs.get(handle) else { return };
         let (call_handle, has_dialog) = (leg.call, leg.dialog.is_some());
         let Some(call) = self.calls.get_mut(call_handle) else { return };

@@ -218,11 +218,11 @@ impl Call {
     }
 
     /// Whether the caller has yet to be told what the 200 came with. `told_otherwise`: it has an answer, and
-    /// would ignore this one; `told`: what it was told before. Where media is anchored it may well be the
-    /// same; and where it is another than what came with early media, phones ignore it too (RFC 3261
+    /// would ignore this one; `believed`: what it goes by. Where media is anchored it may well be the same;
+    /// and where it is another than what came with the first early media, phones ignore it too (RFC 3261
     /// §13.2.1). `is_offer`: the callee's waits for an answer, whatever the caller was told before.
-    pub fn owes_description(&self, (told_otherwise, told): (bool, Told), is_offer: bool) -> bool {
-        let differs = told.is_some() && told != self.anchor.told();
+    pub fn owes_description(&self, (told_otherwise, believed): (bool, Told), is_offer: bool) -> bool {
+        let differs = believed.is_some() && believed != self.anchor.told();
         match self.anchor.is_told() {
             true if told_otherwise => differs || is_offer,
             true => differs && !self.late_offer,

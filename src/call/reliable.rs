@@ -1,6 +1,7 @@
 //! Reliable provisional responses (RFC 3262), each leg's own (SIP_RULES 17): a callee's is acknowledged by
 //! us, or by the caller where it goes on to the caller reliably; the caller's is repeated until its PRACK.
 
+use super::anchor::Round;
 use super::description::Description;
 use super::dialog::{Dialog, RequestLine};
 use super::media::Spoken;
@@ -109,12 +110,6 @@ impl Calls {
             leg.adopt_dialog(&mut on.context, response);
         }
         leg.rseq = rseq.unwrap_or(leg.rseq);
-        let call = self.call_of(Side::Callee(handle)).and_then(|call| self.calls.get(call));
-        // Once the caller has an answer it is told of no other one before the 2xx.
-        if call.is_some_and(|call| [0, identity].contains(&call.answered_by)) {
-            // What cannot be taken of it is not heard; the callee says it again in its answer.
-            let _ = self.hear(on, Side::Callee(handle), response);
-        }
         Progress::Now
     }
 
@@ -186,26 +181,35 @@ impl Calls {
         status: Status,
     ) {
         let rseq = rseq_of(response).filter(|_| !response.to_tag().is_empty());
-        let has_body = !response.body().is_empty();
+        let describes = !response.body().is_empty();
         let identity = self.legs.get(leg).map_or(0, |leg| leg.dialog.identity);
         let Some(call) = self.calls.get(call_handle) else { return };
         let reliably = match call.reliability {
             Reliability::Required => true,
-            Reliability::Supported => rseq.is_some() && has_body,
+            Reliability::Supported => rseq.is_some() && describes,
             Reliability::Unknown => false,
         };
         // RFC 3261 §13.2.1: the caller has an answer, and ignores another.
         let told_otherwise = call.answered_by != 0 && call.answered_by != identity;
-        let body = if told_otherwise { Body::Without } else { Body::Same };
-        let has_body = has_body && !told_otherwise;
+        let is_heard = describes && !told_otherwise;
         let late_offer = call.late_offer;
-        let spoken = match has_body {
+        let (told, believed) = (call.anchor.told(), call.anchor.believed());
+        if is_heard {
+            // What cannot be taken of it is not heard; the callee says it again in its answer.
+            let _ = self.hear(on, (Side::Callee(leg), Round::Invite), response);
+        }
+        let spoken = match is_heard {
             true => self.speak(on, Side::Caller(call_handle), response),
             false => Ok(Spoken::SAME),
         };
         // Without ports the callee's offer goes nowhere; it comes again.
         let (Ok(spoken), Some(call)) = (spoken, self.calls.get_mut(call_handle)) else { return };
         let response = &spoken.in_place(response);
+        // It keeps the first description, and its port is the same; what it is owed it is offered after its
+        // ACK (SIP_RULES 15).
+        let is_other = !late_offer && believed.is_some() && believed != call.anchor.told();
+        let has_body = is_heard && !is_other;
+        let body = if has_body || !describes { Body::Same } else { Body::Without };
         call.is_early = true;
         let own_rseq = reliably.then(|| call.next_rseq(&mut on.context));
         let record = &*call;
@@ -215,19 +219,37 @@ impl Calls {
         if !(reliably && sent) {
             call.rseq -= u32::from(reliably && call.rseq > 1);
         }
-        if sent && has_body && !late_offer {
-            self.agree(on, leg, false);
+        match sent && has_body {
+            true => call.anchor.believe_first(),
+            false => call.anchor.unsay(told),
+        }
+        if sent && is_heard && !late_offer {
+            self.agree(on, leg, (Round::Invite, false));
         }
         if !(reliably && sent) {
             return;
         }
-        let Some(call) = self.calls.get_mut(call_handle) else { return };
         let passes_to = rseq.filter(|_| has_body).map(|rseq| (leg, rseq));
+        self.sent_reliably(on, (call_handle, leg), passes_to, response);
+    }
+
+    /// The caller was sent a provisional response reliably. `passes_to`: its PRACK goes on to the callee, who
+    /// has described the session in it.
+    fn sent_reliably(
+        &mut self,
+        on: &mut Signalling,
+        (call_handle, leg): (Handle, Handle),
+        passes_to: Option<(Handle, u32)>,
+        response: &Message<'_>,
+    ) {
+        let identity = self.legs.get(leg).map_or(0, |leg| leg.dialog.identity);
+        let Some(call) = self.calls.get_mut(call_handle) else { return };
         // Once the offer has its answer, the same body again is neither.
         let is_first = call.answered_by == 0;
+        let late_offer = call.late_offer;
         let offers = late_offer && is_first && passes_to.is_some();
         self.await_prack(on, call_handle, Outstanding { passes_to, identity, offers });
-        if has_body && is_first && passes_to.is_some() {
+        if is_first && passes_to.is_some() {
             let (here, there) = match late_offer {
                 false => (Negotiation::Stable, Negotiation::Stable),
                 true => (Negotiation::Sent, Negotiation::Received),
@@ -281,13 +303,18 @@ impl Calls {
         }
         let offers = !answers && !message.body().is_empty();
         // An answer cannot be refused: what cannot be taken of it is not heard.
-        let is_taken = self.hear_request(on, side, request).is_ok() || !offers;
+        let round = if offers { Round::Later } else { Round::Invite };
+        let asked = [Some(side), waits.map(|(leg, _)| Side::Callee(leg))];
+        if offers {
+            self.begin_offer(on, asked);
+        }
+        let is_taken = self.hear_request(on, (side, round), request).is_ok() || !offers;
         let passed = waits.is_some_and(|waits| match is_taken {
             true => self.pass_prack(on, (call, waits), (request, key), offers),
             false => self.prack_without(on, waits),
         });
         if offers && !passed {
-            self.disagree(on, [Some(side), None]);
+            self.disagree(on, asked);
         }
         // Whoever offers next gets the same answer, though the one that it was for has gone.
         if answers && !message.body().is_empty() {
@@ -298,7 +325,7 @@ impl Calls {
             }
         }
         if let (true, Some((leg, _))) = (answers && passed && !message.body().is_empty(), waits) {
-            self.agree(on, leg, false);
+            self.agree(on, leg, (Round::Invite, false));
         }
         match passed {
             true => {}
@@ -327,7 +354,8 @@ impl Calls {
         match self.relay(on, way, (request, key), Some(rack)) {
             Ok(handle) => {
                 if offers {
-                    self.open_offer(handle, Negotiation::Received, Negotiation::Sent);
+                    let negotiation = (Negotiation::Received, Negotiation::Sent);
+                    self.open_offer(on, handle, negotiation, [Some(way.from), Some(to)]);
                 }
                 true
             }

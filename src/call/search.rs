@@ -489,6 +489,7 @@ impl Calls {
         call.state = CallState::Refused;
         call.story.refuse(on.context.now, status, (EndedBy::Callee, Cause::Rejected));
         call.stop_repeating(&mut on.context);
+        call.anchor.part(&mut on.context);
         call.search.end(&mut on.context);
         on.context.metrics.calls_failed += 1;
         let call = &*call;
@@ -519,6 +520,7 @@ impl Calls {
         call.state = CallState::Refused;
         call.story.refuse(on.context.now, status, (EndedBy::Server, cause));
         call.stop_repeating(&mut on.context);
+        call.anchor.part(&mut on.context);
         call.search.end(&mut on.context);
         on.context.metrics.calls_failed += 1;
         let retry_after = on.context.settings.retry_after_s;

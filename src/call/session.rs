@@ -319,7 +319,12 @@ impl Calls {
     pub(super) fn description_told(&mut self, on: &mut Signalling, side: Side, answer: &Message<'_>) {
         let Side::Caller(handle) = side else { return };
         let Some(call) = self.calls.get_mut(handle).filter(|call| call.owed.is_some()) else { return };
-        call.owed.take().release(&mut on.context);
+        let owed = call.owed.take();
+        match call.dialog.needs_description() {
+            // From now on it is what a refresh repeats.
+            true => call.dialog.description.replace(&mut on.context, owed),
+            false => owed.release(&mut on.context),
+        }
         let winner = call.winner;
         if let Some(leg) = winner.and_then(|winner| self.legs.get_mut(winner)) {
             leg.dialog.negotiation = Negotiation::Stable;
