@@ -20,6 +20,7 @@ mod dialog;
 mod ended;
 mod engine;
 mod engine_role;
+mod engine_text;
 mod feature;
 mod forward;
 mod hangup;
