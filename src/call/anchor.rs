@@ -1,9 +1,9 @@
 //! What one side of a call has of the server's own media ports, and what it was told of them.
 
 use crate::context::Context;
-use crate::limits::STREAMS_MAX;
-use crate::media::{Family, Figures, Tone};
-use crate::sdp::{self, Description, Told};
+use crate::limits::{DATAGRAM_BYTES_MAX, STREAMS_MAX};
+use crate::media::{Family, Figures, G711, Tone};
+use crate::sdp::{self, Description, Stream, Told};
 use crate::slab::Handle;
 use std::net::IpAddr;
 
@@ -15,6 +15,8 @@ pub(super) struct Anchor {
     told: Told,
     /// One for each stream of the session; `None`: refused, or not spoken of yet.
     streams: Vec<Option<Handle>>,
+    /// In what a tone can be played in each of them.
+    voices: Vec<Voice>,
     /// Those that the side refuses, by the description that counts, and by the one that was heard since.
     refused: u32,
     refused_next: Option<u32>,
@@ -43,6 +45,31 @@ pub(super) enum Round {
     Later,
 }
 
+/// G.711 in a stream.
+#[derive(Clone, Copy, Debug, Default)]
+struct Voice {
+    /// What the side has described last, what it prefers first.
+    described: [Option<G711>; 2],
+    /// What it was told since is the answer, and what that has taken of it.
+    agreed: Option<Agreed>,
+}
+
+/// The first G.711 of an answer, by the offerer's payload type; `None`: it has none.
+#[derive(Clone, Copy, Debug)]
+struct Agreed(Option<G711>);
+
+impl Voice {
+    /// The side is told of the other one's stream.
+    fn tell(&mut self, stream: &Stream) {
+        // Who was told an offer describes later, of that offer, what it takes.
+        if self.described != [None; 2] {
+            let own = |told: G711| self.described.into_iter().flatten().find(|own| own.law == told.law);
+            let told = [stream.g711, stream.g711_second].into_iter().flatten();
+            self.agreed = Some(Agreed(told.filter_map(own).next()));
+        }
+    }
+}
+
 /// Why a description is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotTaken {
@@ -50,6 +77,8 @@ pub(super) enum NotTaken {
     NoPorts,
     /// It is no session description, or one that cannot be read.
     Unreadable,
+    /// No datagram can hold it once it is told in the server's name.
+    TooLong,
 }
 
 /// What becomes of a stream that no port is free for.
@@ -111,7 +140,7 @@ impl Anchor {
         &mut self,
         context: &mut Context,
         host: IpAddr,
-        (content, round): (Content<'_>, Round),
+        (content, round, lack): (Content<'_>, Round, Lack),
     ) -> Result<(), NotTaken> {
         let description = read(content).ok_or(NotTaken::Unreadable)?.1;
         // An answer to the INVITE that is said again takes nothing from a later offer.
@@ -121,10 +150,13 @@ impl Anchor {
         let named = description.streams().iter().find_map(|stream| stream.address);
         self.choose_family(context, named.unwrap_or(host));
         let places = wanted(&description);
-        self.open(context, places).ok_or(NotTaken::NoPorts)?;
+        if self.open(context, places).is_none() && lack == Lack::Fails {
+            return Err(NotTaken::NoPorts);
+        }
         for (place, stream) in description.streams().iter().enumerate() {
             if let Some(endpoint) = self.stream(place).filter(|_| places & 1 << place != 0) {
                 context.media.describe(endpoint, stream.remote(host));
+                self.voice(place).described = [stream.g711, stream.g711_second];
             }
         }
         // Streams that it does not speak of any more are none of its (RFC 3264 §8).
@@ -163,6 +195,7 @@ impl Anchor {
         for (number, place) in places.iter_mut().enumerate().filter(|(number, _)| asked & 1 << number != 0) {
             *place = self.stream(number).and_then(|endpoint| context.media.local(endpoint));
         }
+        let told = self.told;
         if !self.told.has_id() {
             // As NTP timestamps are, and within what every phone can read.
             self.told = Told::new(1 + (context.mint.random() >> 34));
@@ -172,6 +205,14 @@ impl Anchor {
             let streams = description.streams().len();
             sdp::rewrite(out, &description, &mut self.told, (own, &places[..streams]));
         });
+        // Where it cannot be refused, the message that it stands in cannot be sent.
+        if lack == Lack::Fails && text.len() > DATAGRAM_BYTES_MAX {
+            self.told = told;
+            return Err(NotTaken::TooLong);
+        }
+        for (place, stream) in description.streams().iter().enumerate() {
+            self.voice(place).tell(stream);
+        }
         Ok(text)
     }
 
@@ -242,10 +283,16 @@ impl Anchor {
         }
     }
 
-    /// Plays a tone in the first stream that has a codec for it; `false`: none has.
+    /// Plays a tone in the first stream that has a codec for it: the one that was agreed on, else what the
+    /// side has described. `false`: none has.
     pub fn play(&self, context: &mut Context, tone: Tone) -> bool {
-        let now = context.now;
-        self.streams.iter().flatten().any(|&endpoint| context.media.play(now, endpoint, tone))
+        let (now, media) = (context.now, &mut context.media);
+        let voices = self.voices.iter().copied().chain(std::iter::repeat(Voice::default()));
+        self.streams.iter().zip(voices).any(|(endpoint, voice)| match (*endpoint, voice.agreed) {
+            (None, _) | (_, Some(Agreed(None))) => false,
+            (Some(endpoint), None) => media.play(now, endpoint, tone),
+            (Some(endpoint), Some(Agreed(Some(g711)))) => media.play_in(now, endpoint, (tone, g711)),
+        })
     }
 
     /// Gives all ports back.
@@ -282,6 +329,13 @@ impl Anchor {
             opened.extend(is_new.then_some(place));
         }
         Some(())
+    }
+
+    fn voice(&mut self, place: usize) -> &mut Voice {
+        if self.voices.len() <= place {
+            self.voices.resize(place + 1, Voice::default());
+        }
+        &mut self.voices[place]
     }
 
     fn endpoint(&mut self, context: &mut Context, place: usize) -> Option<Handle> {

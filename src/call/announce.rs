@@ -1,6 +1,6 @@
 //! What the caller of a feature code hears: a tone, where media is anchored and its phone has G.711.
 
-use super::anchor::{Content, Round};
+use super::anchor::{Content, Lack, Round};
 use super::feature::{Refused, SDP};
 use super::media::is_anchored;
 use super::record::Heard;
@@ -37,7 +37,7 @@ impl Calls {
             true => call.anchor.offer(&mut on.context, host).map(|()| 0),
             false => {
                 let content = Content { kind: SDP, body };
-                let heard = call.anchor.hear(&mut on.context, host, (content, Round::Invite));
+                let heard = call.anchor.hear(&mut on.context, host, (content, Round::Invite, Lack::Fails));
                 heard.ok().and_then(|()| first_audible(body))
             }
         };
@@ -87,7 +87,8 @@ impl Calls {
         let Some(ack) = ack.filter(|ack| call.late_offer && !ack.body().is_empty()) else { return };
         let content = Content { kind: SDP, body: ack.body() };
         // Where it cannot be read nothing is heard, and the call ends as soon.
-        if call.anchor.hear(&mut on.context, host, (content, Round::Invite)).is_ok() {
+        let heard = (content, Round::Invite, Lack::Refuses);
+        if call.anchor.hear(&mut on.context, host, heard).is_ok() {
             self.announce(on, handle, Tone::Confirmation);
         }
     }

@@ -1,9 +1,25 @@
 //! Anchored media in a call: what either side describes, what the other is told of it, who hears whom.
 //!
-//! A description that comes is heard ([`Calls::hear`]) and counts once agreed on ([`Calls::agree`]); one
-//! that goes out is spoken ([`Calls::speak`]): it names the server's own ports on that side. What a later
-//! offer than the INVITE's brings is apart from everything else ([`Calls::begin_offer`]) until it is agreed
-//! on, or comes to nothing ([`Calls::disagree`]). Where media passes unanchored none of this does anything.
+//! A side's description is heard ([`Calls::hear`]). It is spoken to the other side ([`Calls::speak`]) with
+//! ports of the server's own, which are that side's. It counts once both agree ([`Calls::agree`]); if they
+//! disagree ([`Calls::disagree`]) what was agreed on before counts on (RFC 3264 §8). What a later offer than
+//! the INVITE's brings is kept apart until then ([`Calls::begin_offer`], [`Round`]).
+//!
+//! | message                      | heard of it        | spoken to           | then                      |
+//! |------------------------------|--------------------|---------------------|---------------------------|
+//! | INVITE                       | the caller's offer | each callee         |                           |
+//! | 18x with a description       | answer or offer    | the caller          | an answer: agree for now  |
+//! | 200                          | answer or offer    | the caller          | an answer: agree for good |
+//! | ACK with a description       | the late answer    | the callee          | agree for good            |
+//! | PRACK                        | answer or offer    | the callee          | an answer: agree for now  |
+//! | UPDATE, re-INVITE            | the asker's offer  | the other side      |                           |
+//! | 2xx to those                 | answer or offer    | the asker           | an answer: agree          |
+//! | 3xx to 6xx to those, or none | nothing            | nobody: it goes     | disagree                  |
+//! | an offer of our own          | its answer         | whom it is sent to  | agree                     |
+//!
+//! Where ports are missing, what can be refused is; of what cannot be (answers, ACKs) the streams without
+//! ports are told as refused ([`Lack`]). Bodies that are no session description pass as they came. Where
+//! media passes unanchored none of this does anything.
 
 use super::anchor::{Anchor, Content, Lack, NotTaken, Round};
 use super::description::Description;
@@ -13,6 +29,7 @@ use super::{Calls, Request, Signalling};
 use crate::clock::Now;
 use crate::context::{Context, Due};
 use crate::media::{Remote, Tone};
+use crate::sdp;
 use crate::sdp::Told;
 use crate::settings::{MediaMode, Silence};
 use crate::sip::{HeaderName, Message, Status};
@@ -70,14 +87,36 @@ impl Calls {
         (side, round): (Side, Round),
         message: &Message<'_>,
     ) -> Result<(), Status> {
+        self.hear_with(on, (side, round), (message, Lack::Fails))
+    }
+
+    /// The same of a message that cannot be refused: streams that there are no ports for are not heard.
+    ///
+    /// # Errors
+    /// 488: it is a session description that cannot be read, of which nothing is heard.
+    pub(super) fn hear_in_any_case(
+        &mut self,
+        on: &mut Signalling,
+        (side, round): (Side, Round),
+        message: &Message<'_>,
+    ) -> Result<(), Status> {
+        self.hear_with(on, (side, round), (message, Lack::Refuses))
+    }
+
+    fn hear_with(
+        &mut self,
+        on: &mut Signalling,
+        (side, round): (Side, Round),
+        (message, lack): (&Message<'_>, Lack),
+    ) -> Result<(), Status> {
         if !is_anchored(&on.context) {
             return Ok(());
         }
         let Some(content) = Content::of(message) else { return Ok(()) };
         let Some((anchor, host)) = self.anchor_of(side) else { return Ok(()) };
-        match anchor.hear(&mut on.context, host, (content, round)) {
+        match anchor.hear(&mut on.context, host, (content, round, lack)) {
             Ok(()) => Ok(()),
-            Err(NotTaken::Unreadable) if !is_sdp(content.kind) => Ok(()),
+            Err(NotTaken::Unreadable) if !sdp::is_description(content.kind) => Ok(()),
             Err(not_taken) => Err(refusal(&mut on.context, not_taken)),
         }
     }
@@ -133,14 +172,14 @@ impl Calls {
         if let Some((anchor, host)) = self.anchor_of(side) {
             // It was heard before, or could not be: nobody can be told of it now.
             let content = Content { kind: &kind, body: &body };
-            let _ = anchor.hear(&mut on.context, host, (content, Round::Invite));
+            let _ = anchor.hear(&mut on.context, host, (content, Round::Invite, Lack::Refuses));
         }
     }
 
     /// The body of a message as a side is told it.
     ///
     /// # Errors
-    /// 503: no media port is free.
+    /// 503: no media port is free; 513: no datagram can hold it.
     pub(super) fn speak(
         &mut self,
         on: &mut Signalling,
@@ -232,7 +271,7 @@ impl Calls {
     /// What a side answered to an offer of ours.
     pub(super) fn take_own_answer(&mut self, on: &mut Signalling, side: Side, answer: &Message<'_>) {
         // An answer that cannot be taken leaves things as they are.
-        match !answer.body().is_empty() && self.hear(on, (side, Round::Later), answer).is_ok() {
+        match !answer.body().is_empty() && self.hear_in_any_case(on, (side, Round::Later), answer).is_ok() {
             true => self.agree_between(on, [Some(side), None], Round::Later),
             false => self.disagree(on, [Some(side), None]),
         }
@@ -246,7 +285,7 @@ impl Calls {
         ack: &Message<'_>,
     ) -> Spoken {
         // An ACK cannot be refused: what cannot be taken of it is not heard.
-        let _ = self.hear(on, (from, round), ack);
+        let _ = self.hear_in_any_case(on, (from, round), ack);
         let spoken = self.speak_in_any_case(on, to, ack);
         self.agree_between(on, [Some(from), Some(to)], round);
         spoken
@@ -367,10 +406,13 @@ fn heard_at(context: &Context, [caller, callee]: [&Anchor; 2]) -> Option<Now> {
     })
 }
 
-/// Whether a Content-Type promises a session description and nothing else.
-fn is_sdp(kind: &[u8]) -> bool {
-    let kind = kind.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
-    kind.eq_ignore_ascii_case(b"application/sdp")
+/// Whether a response's body goes no further: a refusal that describes what its sender could do (RFC 3261
+/// §21.4.26) names places that are not the server's, and there is nothing that it could be the answer to.
+pub(super) fn drops_body(context: &Context, response: &Message<'_>) -> bool {
+    let refuses = response.status().is_some_and(|status| status.code() >= 300);
+    refuses
+        && is_anchored(context)
+        && Content::of(response).is_some_and(|content| sdp::find(content.kind, content.body).is_some())
 }
 
 fn refusal(context: &mut Context, not_taken: NotTaken) -> Status {
@@ -380,6 +422,7 @@ fn refusal(context: &mut Context, not_taken: NotTaken) -> Status {
             Status::SERVICE_UNAVAILABLE
         }
         NotTaken::Unreadable => Status::NOT_ACCEPTABLE_HERE,
+        NotTaken::TooLong => Status::MESSAGE_TOO_LARGE,
     }
 }
 

@@ -218,16 +218,16 @@ impl Calls {
             self.with_invite(on, call, |calls, on, invite| {
                 calls.remember_description(on, Side::Callee(handle), invite);
             });
-            self.remember_told(on, handle);
+            self.remember_late_answer(on, handle);
         }
     }
 
     /// With a late offer it is the caller's answer that a refresh repeats.
-    fn remember_told(&mut self, on: &mut Signalling, handle: Handle) {
+    fn remember_late_answer(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(leg) = self.legs.get_mut(handle) else { return };
-        let told = self.calls.get_mut(leg.call).map(|call| &mut call.told).filter(|told| told.is_some());
-        if let Some(told) = told {
-            leg.dialog.description.replace(&mut on.context, told.take());
+        let answer = self.calls.get_mut(leg.call).map(|call| &mut call.late_answer);
+        if let Some(answer) = answer.filter(|answer| answer.is_some()) {
+            leg.dialog.description.replace(&mut on.context, answer.take());
         }
     }
 

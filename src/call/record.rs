@@ -89,7 +89,7 @@ pub(super) struct Call {
     /// The identity of the callee's dialog whose description the caller has got reliably; 0: none yet.
     pub answered_by: u64,
     /// What the caller's PRACK answered to a late offer: any other offer in an early dialog gets the same.
-    pub told: Description,
+    pub late_answer: Description,
     /// The winner's description, where the caller has another one already and is to be told.
     pub owed: Description,
     /// The Reason lines of the caller's CANCEL.
@@ -237,7 +237,7 @@ impl Call {
         self.search.end(context);
         self.dialog.release(context);
         self.owed.release(context);
-        self.told.release(context);
+        self.late_answer.release(context);
         let chain = [self.chain.numbers, self.chain.hops];
         let own = [self.invite, self.head, self.answer, self.held, self.cancel_reason];
         for kept in own.into_iter().chain(chain) {

@@ -418,7 +418,7 @@ impl Calls {
         }
         if from.is_some() {
             // What cannot be taken of it is not heard.
-            let _ = self.hear(on, (to, Round::Later), answer);
+            let _ = self.hear_in_any_case(on, (to, Round::Later), answer);
         }
         self.settle_session(on, handle, Some(answer));
         match self.dialog_mut(to).filter(|dialog| offered.is_some() && dialog.needs_description()) {

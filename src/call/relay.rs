@@ -86,6 +86,8 @@ impl Calls {
     /// Passes a request on that is none of INVITE, ACK, BYE and CANCEL. `rack`: what a PRACK acknowledges on
     /// the other side.
     ///
+    /// The handle is gone where no datagram can hold what was to be sent: the asker has its 513 then.
+    ///
     /// # Errors
     /// The status to refuse it with; nothing was sent then.
     pub(super) fn relay(
@@ -247,7 +249,7 @@ impl Calls {
         let answer = response.filter(|_| negotiates && is_answered);
         if let Some(answer) = answer {
             // What the answer has no ports for the asker is told all the same.
-            let _ = self.hear(on, (to, Round::Later), answer);
+            let _ = self.hear_in_any_case(on, (to, Round::Later), answer);
         }
         // Whoever asked may have gone meanwhile, with its ports: the answer is none of its business.
         let is_gone = from.is_some_and(|from| self.call_of(from).is_none());
@@ -335,7 +337,9 @@ impl Calls {
         response: Option<&Message<'_>>,
     ) -> bool {
         let Some(relay) = self.relays.get(handle) else { return false };
-        let from = relay.from.filter(|_| negotiates_extensions(relay.method));
+        // What a refusal describes is no answer.
+        let speaks = negotiates_extensions(relay.method) && status.code() < 300;
+        let from = relay.from.filter(|_| speaks);
         let spoken = match (from, response) {
             (Some(from), Some(response)) => self.speak_in_any_case(on, from, response),
             _ => Spoken::SAME,

@@ -141,9 +141,10 @@ impl Calls {
     /// PRACK of our own. `answers`: the response had a body, which is an offer if the INVITE had none; the
     /// caller, who has answered one of them, answers the same to all.
     pub(super) fn send_prack(&mut self, on: &mut Signalling, handle: Handle, rseq: u32, answers: bool) {
-        let spoken = if answers { self.speak_told(on, handle) } else { Spoken::SAME };
+        let spoken = if answers { self.speak_late_answer(on, handle) } else { Spoken::SAME };
         let Some(leg) = self.legs.get_mut(handle) else { return };
-        let told = self.calls.get(leg.call).map(|call| &call.told).filter(|told| answers && told.is_some());
+        let answer = self.calls.get(leg.call).map(|call| &call.late_answer);
+        let answer = answer.filter(|answer| answers && answer.is_some());
         leg.dialog.local_cseq += 1;
         let (dialog, invite_cseq) = (&leg.dialog, leg.invite_cseq);
         let to = (dialog.answer_to, dialog.local_cseq);
@@ -152,8 +153,8 @@ impl Calls {
             dialog.write_request(context, out, RequestLine::own(Method::Prack, dialog.local_cseq), branch);
             let mut writer = Writer::new(out);
             write_rack(&mut writer, (rseq, invite_cseq));
-            match told {
-                Some(told) => told.write(context, &mut writer, &spoken),
+            match answer {
+                Some(answer) => answer.write(context, &mut writer, &spoken),
                 None => writer.body(b""),
             }
         });
@@ -161,13 +162,14 @@ impl Calls {
     }
 
     /// What the caller answered to a late offer, as this leg is told it.
-    fn speak_told(&mut self, on: &mut Signalling, leg: Handle) -> Spoken {
-        let Some(call) = self.call_of(Side::Callee(leg)) else { return Spoken::SAME };
-        let Some(told) = self.calls.get_mut(call).map(|call| call.told.take()) else { return Spoken::SAME };
-        let spoken = self.speak_kept(on, Side::Callee(leg), &told);
-        match self.calls.get_mut(call) {
-            Some(call) => call.told = told,
-            None => told.release(&mut on.context),
+    fn speak_late_answer(&mut self, on: &mut Signalling, leg: Handle) -> Spoken {
+        let Some(handle) = self.call_of(Side::Callee(leg)) else { return Spoken::SAME };
+        let Some(call) = self.calls.get_mut(handle) else { return Spoken::SAME };
+        let answer = call.late_answer.take();
+        let spoken = self.speak_kept(on, Side::Callee(leg), &answer);
+        match self.calls.get_mut(handle) {
+            Some(call) => call.late_answer = answer,
+            None => answer.release(&mut on.context),
         }
         spoken
     }
@@ -318,10 +320,10 @@ impl Calls {
         }
         // Whoever offers next gets the same answer, though the one that it was for has gone.
         if answers && !message.body().is_empty() {
-            let told = Description::of(&mut on.context, message);
+            let answer = Description::of(&mut on.context, message);
             match self.calls.get_mut(call) {
-                Some(call) => call.told.replace(&mut on.context, told),
-                None => told.release(&mut on.context),
+                Some(call) => call.late_answer.replace(&mut on.context, answer),
+                None => answer.release(&mut on.context),
             }
         }
         if let (true, Some((leg, _))) = (answers && passed && !message.body().is_empty(), waits) {

@@ -4,6 +4,7 @@
 
 use super::ended::cause_of;
 use super::forward::Next;
+use super::media::drops_body;
 use super::record::{Call, Heard, Leg};
 use super::reliable::{Outstanding, Reliability};
 use super::state::{CallState, LegEvent, LegState};
@@ -493,8 +494,9 @@ impl Calls {
         call.search.end(&mut on.context);
         on.context.metrics.calls_failed += 1;
         let call = &*call;
+        let body = if drops_body(&on.context, response) { Body::Without } else { Body::Same };
         let sent = on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
-            relayed_response(context, out, call, response, (status, None, Body::Same));
+            relayed_response(context, out, call, response, (status, None, body));
         });
         if !sent {
             on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {

@@ -133,7 +133,7 @@ pub(super) fn lists(message: &Message<'_>, name: HeaderName, token: &[u8]) -> bo
 impl Calls {
     /// Lets a dialog's session timer count from now, if there is one.
     pub(super) fn restart_session(&mut self, on: &mut Signalling, side: Side) {
-        let owes = self.owes_description(side);
+        let owes = self.awaits_description(side);
         if let Some(dialog) = self.dialog_mut(side) {
             let session = &mut dialog.session;
             session.restart(on.context.now);
@@ -185,7 +185,7 @@ impl Calls {
         }
         session.due = session.gives_up;
         let ours = session.ours;
-        if self.owes_description(side) {
+        if self.awaits_description(side) {
             self.tell_description(on, side);
         } else if ours {
             self.refresh_session(on, side);
@@ -278,7 +278,7 @@ impl Calls {
     }
 
     /// Whether the caller has yet to hear of the description that the answer came with.
-    fn owes_description(&self, side: Side) -> bool {
+    fn awaits_description(&self, side: Side) -> bool {
         match side {
             Side::Caller(call) => self.calls.get(call).is_some_and(|call| call.owed.is_some()),
             Side::Callee(_) => false,

@@ -350,7 +350,7 @@ fn new_call(
         owes_181: false,
         owes_180: false,
         answered_by: 0,
-        told: Description::NONE,
+        late_answer: Description::NONE,
         owed: Description::NONE,
         cancel_reason: Kept::NONE,
         relays: Vec::new(),

@@ -94,7 +94,7 @@ pub struct G711 {
 /// A stream as a party has described it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remote {
-    /// Where it wants RTP; `None`: nowhere (0.0.0.0, port 0, a host name).
+    /// Where it wants RTP; `None`: nowhere (0.0.0.0, port 0).
     pub rtp: Option<SocketAddr>,
     /// Where it wants RTCP; `None`: nowhere.
     pub rtcp: Option<SocketAddr>,
@@ -373,12 +373,30 @@ impl Media {
     }
 
     /// Plays a tone until [`Media::stop`], [`Media::join`] or [`Media::close`]; meanwhile the party gets
-    /// nothing of whom it is joined to. `false`: the party has described no G.711 that counts.
+    /// nothing of whom it is joined to. The same tone that it hears already goes on. It is in the first
+    /// G.711 that the party has described. `false`: it has described none that counts, and hears nothing.
     pub fn play(&mut self, now: Now, endpoint: Handle, tone: Tone) -> bool {
+        let current = self.endpoints.get(endpoint).and_then(|endpoint| endpoint.current);
+        let g711 = current.and_then(|remote| remote.g711);
+        if g711.is_none() {
+            self.stop(endpoint);
+        }
+        g711.is_some_and(|g711| self.play_in(now, endpoint, (tone, g711)))
+    }
+
+    /// The same in the G.711 that was agreed on. `false`: the party has described nothing that counts.
+    pub fn play_in(&mut self, now: Now, endpoint: Handle, (tone, g711): (Tone, G711)) -> bool {
+        let Some(played) = self.endpoints.get(endpoint).filter(|played| played.current.is_some()) else {
+            return false;
+        };
+        if played.playing.is_some_and(|playing| playing.is_of(tone, g711)) {
+            return true;
+        }
         self.stop(endpoint);
-        let Some(played) = self.endpoints.get_mut(endpoint) else { return false };
-        let Some(g711) = played.current.and_then(|remote| remote.g711) else { return false };
-        played.playing = Some(self.player.begin(Moment::from(now).as_us(), endpoint, tone, g711));
+        let playing = self.player.begin(Moment::from(now).as_us(), endpoint, tone, g711);
+        if let Some(played) = self.endpoints.get_mut(endpoint) {
+            played.playing = Some(playing);
+        }
         true
     }
 

@@ -81,6 +81,8 @@ struct Engine<C> {
     egress: Egress,
     nap: Nap,
     relay: Option<Relay>,
+    /// Its last turn failed, which has been told.
+    relay_fails: bool,
     /// The task that makes the relay's turns, when it sleeps because no call has media.
     relay_sleeper: Option<Waker>,
     receives_refused: u64,
@@ -121,6 +123,7 @@ impl<C: Core> Engine<C> {
             egress: Egress::new(start.sockets.len()),
             nap: Nap::new(start.sockets.len()),
             relay: start.rtp.as_ref().map(Relay::new).transpose()?,
+            relay_fails: false,
             relay_sleeper: None,
             sockets: start.sockets,
             receives_refused: 0,
@@ -169,7 +172,7 @@ impl<C: Core> Engine<C> {
     /// This blocks the executor's thread, briefly and on purpose: a park and a wake of glommio's cost eleven
     /// system calls, this costs one.
     fn nap(&mut self) -> io::Result<bool> {
-        let limit = if self.has_media() { self.relay_if_due()?.min(NAP) } else { NAP };
+        let limit = if self.has_media() { self.relay_if_due().min(NAP) } else { NAP };
         let inbox = &self.shared.inboxes[usize::from(self.shard)];
         if !self.nap.sleep(&self.sockets, inbox, limit)? {
             return Ok(false);
@@ -180,6 +183,7 @@ impl<C: Core> Engine<C> {
                 // One socket's error keeps nothing from the others.
                 let taken = self.take_batch(ListenerId(index as u8)).map(|count| count > 0);
                 outcome = outcome.and_then(|any| Ok(taken? || any));
+                self.media_if_due();
             }
         }
         let handed_in = self.empty_inbox() > 0;
@@ -192,14 +196,25 @@ impl<C: Core> Engine<C> {
     }
 
     /// Makes a turn of the relay if it is due. Returns how long it is until the next one is.
-    fn relay_if_due(&mut self) -> io::Result<Duration> {
-        let (Some(relay), Some(media)) = (&mut self.relay, self.core.media()) else { return Ok(NAP) };
+    fn relay_if_due(&mut self) -> Duration {
+        let (Some(relay), Some(media)) = (&mut self.relay, self.core.media()) else { return NAP };
         let at = self.shared.clock.moment();
         if !relay.is_due(at) {
-            return Ok(relay.pause(at));
+            return relay.pause(at);
         }
-        relay.turn(at, media)?;
-        Ok(relay.pause(self.shared.clock.moment()))
+        let turn = relay.turn(at, media);
+        let told = std::mem::replace(&mut self.relay_fails, turn.is_err());
+        if let (Err(error), false) = (turn, told) {
+            tracing::error!("media does not move: {error}; it is tried again, SIP goes on");
+        }
+        relay.pause(self.shared.clock.moment())
+    }
+
+    /// Between two steps of SIP's work: packets do not wait for all of it.
+    fn media_if_due(&mut self) {
+        if self.has_media() {
+            self.relay_if_due();
+        }
     }
 
     /// Binds the media ports that calls may need soon, and wakes the relay's task when they have media.
@@ -221,8 +236,11 @@ impl<C: Core> Engine<C> {
     /// how many there were.
     fn empty_inbox(&mut self) -> usize {
         let now = self.shared.clock.now();
-        let count = self.take_handovers(now) + self.take_mail(now);
+        let handovers = self.take_handovers(now);
+        self.media_if_due();
+        let count = handovers + self.take_mail(now);
         self.flush();
+        self.media_if_due();
         self.fire_due(TIMER_STEPS_PER_BATCH);
         count
     }
@@ -269,6 +287,7 @@ impl<C: Core> Engine<C> {
             }
             self.core.handle_timeout(now);
             self.flush();
+            self.media_if_due();
         }
         true
     }
@@ -324,8 +343,11 @@ impl<C: Core> Engine<C> {
         self.egress.retry(|listener, outbox, picked| wire.send(sockets, listener, outbox, picked));
         self.supply();
         if !self.has_media() {
-            // What comes to free ports. An error is the next turn's too, and that one is told.
-            let _ = self.relay_if_due();
+            // What comes to free ports.
+            self.relay_if_due();
+        }
+        if let Some(relay) = &mut self.relay {
+            relay.ask_for_drops();
         }
         let drains_now = self.shared.phase() >= Phase::Draining && !self.drains;
         if drains_now {

@@ -284,7 +284,7 @@ mod tests {
     fn a_tone_takes_the_first_stream_that_wants_to_hear_it() {
         let head = "v=0\r\nc=IN IP4 10.0.0.5\r\nt=0 0\r\nm=audio 1 RTP/SAVP 0\r\nm=audio 1 RTP/AVP 18\r\n\
                     m=audio 0 RTP/AVP 0\r\nm=audio 1 RTP/AVP 0\r\na=sendonly\r\nm=audio 1 RTP/AVP 0\r\n\
-                    c=IN IP4 0.0.0.0\r\nm=audio 1 RTP/AVP 0\r\nc=IN IP4 phone.example\r\n\
+                    c=IN IP4 0.0.0.0\r\nm=audio 1 RTP/AVP 0\r\nc=IN IP4 224.2.1.1\r\n\
                     m=video 1 RTP/AVP 0\r\n";
         let refused = "m=audio 0 RTP/SAVP 0\r\na=inactive\r\nm=audio 9 RTP/AVP 18\r\na=inactive\r\n\
                        m=audio 0 RTP/AVP 0\r\na=inactive\r\nm=audio 9 RTP/AVP 0\r\na=inactive\r\n\
@@ -299,7 +299,8 @@ mod tests {
                      m=audio 9 RTP/AVP 8\r\na=inactive\r\n";
         let format = G711 { payload_type: 98, law: Law::A };
         assert_eq!(toned(&offer), (Some(format), format!("{TONE}{refused}{taken}")));
-        let offer = "v=0\nc=IN IP4 10.0.0.5\nm=audio 4 RTP/AVP 0 8\n";
+        // A host by its name is somewhere.
+        let offer = "v=0\nc=IN IP4 phone.example\nm=audio 4 RTP/AVP 0 8\n";
         let taken = "m=audio 30000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=sendonly\r\n";
         let format = G711 { payload_type: 0, law: Law::Mu };
         assert_eq!(toned(offer), (Some(format), format!("{TONE}{taken}")));

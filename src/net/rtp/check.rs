@@ -3,6 +3,7 @@
 use super::plan::pairs;
 use super::socket::bind_pair;
 use crate::net::{RtpAddress, RtpSettings, ServerError};
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 
@@ -29,6 +30,11 @@ pub fn check(settings: &RtpSettings, shards: usize) -> Result<usize, ServerError
         )));
     }
     settings.addresses.iter().try_for_each(|address| check_address(address, settings))?;
+    let [ephemeral, reserved] =
+        [EPHEMERAL, RESERVED].map(|path| fs::read_to_string(path).unwrap_or_default());
+    if let Some(warning) = overlap((first_port, last_port), &ephemeral, &reserved) {
+        tracing::warn!("{warning}");
+    }
     let wanted = settings.addresses.len() * pairs((first_port, last_port)).div_ceil(shards.max(1));
     share(wanted, shards, raise_open_files())
 }
@@ -47,6 +53,35 @@ fn check_address(address: &RtpAddress, settings: &RtpSettings) -> Result<(), Ser
          other --rtp-ports",
         SocketAddr::new(address.local, first_port)
     )))
+}
+
+/// Where the system takes the ports of sockets that name none from, and which of them it leaves out.
+const EPHEMERAL: &str = "/proc/sys/net/ipv4/ip_local_port_range";
+const RESERVED: &str = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+
+/// What to say when the system gives ports of ours to whoever asks for any: such a pair is missing here for as
+/// long, and the other way round the machine's own requests run out of ports. Both as the kernel writes them;
+/// what cannot be read is no reason to warn.
+fn overlap((first, last): (u16, u16), ephemeral: &str, reserved: &str) -> Option<String> {
+    let mut bounds = ephemeral.split_whitespace().map(|bound| bound.parse::<u16>().ok());
+    let (low, high) = (bounds.next()??, bounds.next()??);
+    let reserved = reserved.trim();
+    let ranges: Vec<(u16, u16)> = reserved
+        .split(',')
+        .filter_map(|range| {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            Some((first.parse().ok()?, last.parse().ok()?))
+        })
+        .collect();
+    let is_reserved = |port: u16| ranges.iter().any(|&(first, last)| (first..=last).contains(&port));
+    if (first.max(low)..=last.min(high)).all(is_reserved) {
+        return None;
+    }
+    let and = if reserved.is_empty() { "" } else { "," };
+    Some(format!(
+        "--rtp-ports {first}-{last} overlaps {low}-{high}, from where the system gives ports to any program; \
+         reserve it: `sysctl -w net.ipv4.ip_local_reserved_ports={reserved}{and}{first}-{last}`"
+    ))
 }
 
 fn failure(address: SocketAddr, error: &io::Error) -> ServerError {
@@ -120,6 +155,22 @@ mod tests {
         assert_eq!(share(64, 1, 200), Ok(64), "a small range");
         let error = share(7_500, 4, 256).expect_err("too low").0;
         assert!(error.contains("ulimit -n 61024") && !error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn ports_that_the_system_gives_away_are_warned_of_unless_they_are_reserved() {
+        let range = (30_000, 59_999);
+        let warning = overlap(range, "32768\t60999\n", "\n").expect("they overlap");
+        assert!(warning.contains("ip_local_reserved_ports=30000-59999`"), "{warning}");
+        assert!(!warning.contains('\n'), "{warning}");
+        let kept = overlap(range, "32768\t60999\n", "8080,40000-50000\n").expect("a part is open");
+        assert!(kept.contains("ip_local_reserved_ports=8080,40000-50000,30000-59999`"), "{kept}");
+        assert_eq!(overlap(range, "32768\t60999\n", "30000-59999\n"), None);
+        assert_eq!(overlap(range, "32768\t60999\n", "32768-45000,45001-59999\n"), None);
+        assert_eq!(overlap(range, "60000 60999", ""), None);
+        assert_eq!(overlap(range, "1024 29999", ""), None);
+        assert!(overlap(range, "1024 30000", "").is_some());
+        assert_eq!(overlap(range, "", ""), None, "a system that does not tell");
     }
 
     fn settings(local: &str, first_port: u16, last_port: u16) -> RtpSettings {

@@ -16,7 +16,7 @@ mod tests;
 pub(super) use check::check;
 pub use plan::Plan;
 
-use super::{RtpAddress, RtpSettings};
+use super::{RtpAddress, RtpSettings, udp};
 use crate::clock::{Moment, Now};
 use crate::media::{Component, Family, Hop, Media, Slot, Verdict};
 use crate::metrics::Metrics;
@@ -49,8 +49,23 @@ const TONES: usize = 256;
 /// next step binds more.
 const BOUND_AT_ONCE: usize = 128;
 
+/// The same while calls have media, whose packets wait meanwhile.
+const BOUND_AT_ONCE_ACTIVE: usize = 8;
+
 /// After a failure that is none of the port's (no descriptor is left) nothing is bound for this long.
 const BIND_PAUSE_MS: u32 = 1_000;
+
+/// When all others are bound, a pair that something else had is tried again this often.
+const TAKEN_PAUSE_MS: u64 = 20;
+
+/// After an error that lasts the packet loop rests for this long.
+const ERROR_PAUSE: Duration = Duration::from_millis(50);
+
+/// Turns in a row that may fail for want of memory or room before that is an error that lasts.
+const FAILURES_PASSING: u32 = 20;
+
+/// Sockets that are asked at once how many packets the kernel dropped for them, 5 µs' work.
+const SOCKETS_ASKED: usize = 32;
 
 /// A packet in its slot.
 struct Arrived<'a> {
@@ -69,19 +84,18 @@ enum Mover {
 impl Mover {
     fn new(sockets_max: u32) -> io::Result<Mover> {
         Ring::new(sockets_max).map(Mover::Ring).or_else(|error| {
-            tracing::warn!(
-                "media is moved by epoll, at about 1.2 times the CPU time: this kernel has no io_uring with \
-                 multishot receives ({error}); Linux 6.1 has"
-            );
+            let why = why_no_ring(&error);
+            tracing::warn!("media is moved by epoll, at about 1.2 times the CPU time: {why}");
             Poll::new().map(Mover::Poll)
         })
     }
 
-    /// From now on what comes to the socket is received. Sockets are numbered from 0 without a gap.
-    fn watch(&mut self, number: usize, socket: &Socket) -> io::Result<()> {
+    /// From now on what comes to the pair's sockets is received. Sockets are numbered from 0 without a gap.
+    fn watch(&mut self, first: usize, pair: &[Socket; 2]) -> io::Result<()> {
+        let pair = pair.each_ref().map(AsRawFd::as_raw_fd);
         match self {
-            Mover::Ring(ring) => ring.watch(number as u32, socket.as_raw_fd()),
-            Mover::Poll(poll) => poll.watch(number, socket.as_raw_fd()),
+            Mover::Ring(ring) => ring.watch(first as u32, pair),
+            Mover::Poll(poll) => poll.watch(first, pair),
         }
     }
 
@@ -135,7 +149,7 @@ pub struct Share {
     pub shards: u16,
     /// Hides in which order ports are taken.
     pub secret: u64,
-    /// Pairs that the shard may have, of all addresses together.
+    /// Pairs that the shard may have; each address gets the same part of them.
     pub pairs_max: usize,
 }
 
@@ -144,6 +158,10 @@ struct Place {
     address: RtpAddress,
     family: Family,
     plan: Plan,
+    /// Pairs that may still be bound: what one family takes is not the other's.
+    left: usize,
+    /// When a pair that something else had may be tried again.
+    taken_again: Now,
 }
 
 /// A shard's sockets for media and what moves packets between them. For one thread.
@@ -154,9 +172,13 @@ pub struct Relay {
     sockets: Vec<Socket>,
     places: Vec<Place>,
     dscp: u8,
-    sockets_max: usize,
     bind_again: Now,
     next_turn: Moment,
+    /// Turns in a row that have failed.
+    failures: u32,
+    /// What the kernel said last of each socket's drops, and whose turn to be asked it is.
+    drops: Vec<u32>,
+    asked: usize,
     /// The packet of a tone that is being sent.
     tone: Vec<u8>,
     /// What `media` does not see.
@@ -171,13 +193,19 @@ impl Relay {
     pub fn new(share: &Share) -> io::Result<Relay> {
         let Share { settings, shard, shards, secret, pairs_max } = share;
         let range = (settings.first_port, settings.last_port);
-        let place = |&address: &RtpAddress| Place {
-            address,
-            family: if address.local.is_ipv4() { Family::V4 } else { Family::V6 },
-            plan: Plan::new(range, (*shard, *shards), *secret),
+        let part = pairs_max / settings.addresses.len().max(1);
+        let place = |&address: &RtpAddress| {
+            let plan = Plan::new(range, (*shard, *shards), *secret);
+            Place {
+                address,
+                family: Family::of_ip(address.local),
+                left: plan.len().min(part),
+                plan,
+                taken_again: Now::from_ms(0),
+            }
         };
         let places: Vec<Place> = settings.addresses.iter().map(place).collect();
-        let pairs = places.iter().map(|place| place.plan.len()).sum::<usize>().min(*pairs_max);
+        let pairs: usize = places.iter().map(|place| place.left).sum();
         let mut tone = Vec::new();
         tone.reserve_exact(PACKET_BYTES_MAX);
         Ok(Relay {
@@ -186,51 +214,55 @@ impl Relay {
             sockets: Vec::new(),
             places,
             dscp: settings.dscp,
-            sockets_max: 2 * pairs,
             bind_again: Now::from_ms(0),
             next_turn: Moment::from_us(0),
+            failures: 0,
+            drops: Vec::new(),
+            asked: 0,
             tone,
             counts: Metrics::default(),
         })
     }
 
     /// Binds what `media` wants, a few pairs at most, and hands it over. A pair that something else has is
-    /// passed over for good.
+    /// tried again when all others are bound.
     pub fn bind_wanted(&mut self, now: Now, media: &mut Media) {
+        let mut room = if media.is_active() { BOUND_AT_ONCE_ACTIVE } else { BOUND_AT_ONCE };
         for place in 0..self.places.len() {
             let wanted = media.wanted(now, self.places[place].family);
-            for _ in 0..wanted.min(BOUND_AT_ONCE) {
+            for _ in 0..wanted.min(room) {
                 if now < self.bind_again || !self.bind_next(now, place, media) {
                     break;
                 }
+                room -= 1;
             }
         }
     }
 
-    /// Binds the next pair of a place, or passes it over. Returns whether the next may be tried.
+    /// Binds the next pair of a place, or sets it aside. Returns whether the next may be tried.
     fn bind_next(&mut self, now: Now, place: usize, media: &mut Media) -> bool {
-        if self.sockets.len() + 2 > self.sockets_max {
+        let Place { address, plan, left, taken_again, .. } = &mut self.places[place];
+        if *left == 0 {
             return false;
         }
-        let Place { address, plan, .. } = &mut self.places[place];
-        let Some(port) = plan.take() else { return false };
+        let fresh = plan.take();
+        let again = || if now < *taken_again { None } else { plan.take_again() };
+        let Some(port) = fresh.or_else(again) else { return false };
+        let first = self.sockets.len();
         let pair = socket::bind_pair(address.local, port, self.dscp);
-        let watched = pair.and_then(|pair| {
-            let first = self.sockets.len();
-            for (number, socket) in (first..).zip(&pair) {
-                self.mover.watch(number, socket)?;
-            }
-            self.sockets.extend(pair);
-            Ok(())
-        });
-        match watched {
-            Ok(()) => {
+        match pair.and_then(|pair| self.mover.watch(first, &pair).map(|()| pair)) {
+            Ok(pair) => {
+                *left -= 1;
+                self.sockets.extend(pair);
+                self.drops.extend([0, 0]);
                 let slot = media.add(SocketAddr::new(address.advertised, port));
                 debug_assert_eq!(index(slot, Component::Rtcp) as usize + 1, self.sockets.len());
                 true
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::AddrInUse) => {
-                self.counts.media_ports_taken += 1;
+                plan.set_aside(port);
+                self.counts.media_ports_taken += u64::from(fresh.is_some());
+                *taken_again = Now::from_ms(now.as_ms() + TAKEN_PAUSE_MS);
                 true
             }
             Err(error) => {
@@ -257,30 +289,67 @@ impl Relay {
     }
 
     /// Moves what has come by now, at most a batch, and sends what tones are due. Returns how many packets
-    /// had come.
+    /// had come. After a failure that may pass the next turn tries again.
     ///
     /// # Errors
-    /// The kernel's, of the loop itself and not of a packet; the next turn tries again.
+    /// The kernel's, of the loop itself and not of a packet, that last; the next turn is due later then.
     pub fn turn(&mut self, at: Moment, media: &mut Media) -> io::Result<usize> {
-        let count = self.mover.receive()?;
-        let pause = match count {
-            ..LOADED_PACKETS => PAUSE,
-            LOADED_PACKETS..BATCH => PAUSE_LOADED,
-            _ => Duration::ZERO,
+        let moved = self.move_packets(at, media);
+        self.play(at, media);
+        self.counts.media_dropped_socket += self.mover.take_refused();
+        let (pause, result) = match moved {
+            Ok(count) => {
+                self.failures = 0;
+                let pause = match count {
+                    ..LOADED_PACKETS => PAUSE,
+                    LOADED_PACKETS..BATCH => PAUSE_LOADED,
+                    _ => Duration::ZERO,
+                };
+                (pause, Ok(count))
+            }
+            Err(error) => self.failed(error),
         };
         self.next_turn = Moment::from_us(at.as_us() + pause.as_micros() as u64);
+        result
+    }
+
+    /// How long the loop rests after `error`, and what the turn tells of it.
+    fn failed(&mut self, error: io::Error) -> (Duration, io::Result<usize>) {
+        self.failures = self.failures.saturating_add(1);
+        if ring::is_passing(&error) && self.failures <= FAILURES_PASSING {
+            return (PAUSE, Ok(0));
+        }
+        (ERROR_PAUSE, Err(error))
+    }
+
+    fn move_packets(&mut self, at: Moment, media: &mut Media) -> io::Result<usize> {
+        let count = self.mover.receive()?;
+        let mut outcome = Ok(count);
         for index in 0..count {
             if let Some(hop) = self.judge(index, at, media) {
                 let Hop { slot, component, destination } = hop;
-                self.mover.forward(index, self::index(slot, component), destination)?;
+                if let Err(error) = self.mover.forward(index, self::index(slot, component), destination) {
+                    self.counts.media_dropped_socket += 1;
+                    outcome = Err(error);
+                }
             }
         }
         if count > 0 {
             self.mover.flush()?;
         }
-        self.play(at, media);
-        self.counts.media_dropped_socket += self.mover.take_refused();
-        Ok(count)
+        outcome
+    }
+
+    /// Asks the kernel of a few sockets, the next ones each time, how many packets it dropped because their
+    /// buffers were full, and counts what is new.
+    pub fn ask_for_drops(&mut self) {
+        for _ in 0..SOCKETS_ASKED.min(self.sockets.len()) {
+            self.asked = (self.asked + 1) % self.sockets.len();
+            // The kernel's counter has 32 bits, and goes round.
+            let dropped = udp::kernel_drops(self.sockets[self.asked].as_fd()) as u32;
+            let known = std::mem::replace(&mut self.drops[self.asked], dropped);
+            self.counts.media_dropped_socket += u64::from(dropped.wrapping_sub(known));
+        }
     }
 
     /// Asks `media` what becomes of a packet.
@@ -325,6 +394,23 @@ impl Relay {
     #[must_use]
     pub fn pairs(&self) -> usize {
         self.sockets.len() / 2
+    }
+}
+
+/// Why a shard has no ring, and the cure.
+fn why_no_ring(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => format!(
+            "io_uring is forbidden to this process ({error}); allow it in the seccomp profile (Docker's \
+             default one forbids it) or by `sysctl kernel.io_uring_disabled=0`"
+        ),
+        Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP) => {
+            format!("this kernel has no io_uring with multishot receives ({error}); Linux 6.1 has")
+        }
+        Some(libc::ENOMEM) => {
+            format!("io_uring may not have the memory that it needs ({error}); raise `ulimit -l`")
+        }
+        _ => format!("io_uring failed ({error})"),
     }
 }
 

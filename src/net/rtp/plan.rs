@@ -1,5 +1,9 @@
 //! Which ports are a shard's, and in which order it takes them.
 
+use siphasher::sip::SipHasher13;
+use std::collections::VecDeque;
+use std::hash::Hasher;
+
 /// A generator for orders that are not to be guessed; Sebastiano Vigna's SplitMix64.
 struct Random(u64);
 
@@ -23,6 +27,8 @@ impl Random {
 pub struct Plan {
     /// The next one last.
     ports: Vec<u16>,
+    /// Those that something else had, the first to be tried again in front.
+    taken: VecDeque<u16>,
 }
 
 impl Plan {
@@ -40,13 +46,13 @@ impl Plan {
                 first_port + 2 * pair as u16
             })
             .collect();
-        let mut random = Random(secret);
+        let mut random = Random(seed(secret));
         // Fisher and Yates.
         for end in (2..=ports.len()).rev() {
             let other = random.below(end);
             ports.swap(end - 1, other);
         }
-        Plan { ports }
+        Plan { ports, taken: VecDeque::new() }
     }
 
     /// The next pair's RTP port.
@@ -59,16 +65,35 @@ impl Plan {
         self.ports.push(port);
     }
 
-    /// Pairs that are left.
+    /// Something else has `port`: it comes again after all others.
+    pub fn set_aside(&mut self, port: u16) {
+        self.taken.push_back(port);
+    }
+
+    /// The port that was set aside first.
+    pub fn take_again(&mut self) -> Option<u16> {
+        self.taken.pop_front()
+    }
+
+    /// Pairs that are left, those that were set aside included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.ports.len()
+        self.ports.len() + self.taken.len()
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.ports.is_empty()
+        self.len() == 0
     }
+}
+
+/// What the order is made from: a keyed hash, because the order can be seen and the secret keys other things.
+fn seed(secret: u64) -> u64 {
+    /// "ports".
+    const LABEL: u64 = 0x70_6f72_7473;
+    let mut hasher = SipHasher13::new_with_keys(secret, LABEL);
+    hasher.write_u64(0);
+    hasher.finish()
 }
 
 /// How many pairs a range has.
@@ -123,5 +148,30 @@ mod tests {
         let port = plan.take().expect("a port");
         plan.put_back(port);
         assert_eq!((plan.take(), plan.len()), (Some(port), 49));
+    }
+    #[test]
+    fn the_order_is_not_that_of_the_secret_itself() {
+        let range = (30_000, 30_199);
+        let mut shuffled: Vec<u16> = (30_000..=30_199).step_by(2).collect();
+        let mut random = Random(7);
+        for end in (2..=shuffled.len()).rev() {
+            let other = random.below(end);
+            shuffled.swap(end - 1, other);
+        }
+        shuffled.reverse();
+        assert_ne!(ports(range, (0, 1), 7), shuffled);
+    }
+
+    #[test]
+    fn what_is_set_aside_comes_again_in_its_order_and_only_when_it_is_asked_for() {
+        let mut plan = Plan::new((30_000, 30_009), (0, 1), 7);
+        let [one, other] = [(); 2].map(|()| plan.take().expect("a port"));
+        plan.set_aside(one);
+        plan.set_aside(other);
+        assert_eq!(plan.len(), 5);
+        assert_eq!(std::iter::from_fn(|| plan.take()).count(), 3);
+        assert!(!plan.is_empty());
+        assert_eq!([(); 3].map(|()| plan.take_again()), [Some(one), Some(other), None]);
+        assert!(plan.is_empty());
     }
 }

@@ -46,8 +46,14 @@ impl Poll {
         })
     }
 
-    /// From now on what comes to the socket is received.
-    pub(super) fn watch(&mut self, number: usize, socket: RawFd) -> io::Result<()> {
+    /// From now on what comes to the two sockets is received, as `first` and the number after it. One that is
+    /// closed because the other failed is forgotten by that.
+    pub(super) fn watch(&mut self, first: usize, pair: [RawFd; 2]) -> io::Result<()> {
+        self.watch_one(first, pair[0])?;
+        self.watch_one(first + 1, pair[1])
+    }
+
+    fn watch_one(&mut self, number: usize, socket: RawFd) -> io::Result<()> {
         let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: number as u64 };
         // SAFETY: the kernel reads one event.
         let result =

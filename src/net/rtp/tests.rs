@@ -3,19 +3,22 @@
 use super::*;
 use crate::clock::{Deadline, UnixMs};
 use crate::mail::Mail;
-use crate::media::Remote;
+use crate::media::{LOW_WATER, Remote};
 use crate::net::core::Core;
 use crate::net::{NetSettings, Server, udp};
 use crate::outbox::Outbox;
 use crate::settings;
 use crate::shard::{Datagram, Owner};
 use crate::slab::Handle;
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Nothing here takes this long unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// More than one batch's timers.
+const BUSY_STEPS: u16 = 20;
 
 const QUARANTINE_MS: u32 = 5_000;
 
@@ -195,38 +198,137 @@ fn more_packets_at_once_than_there_are_slots_are_received_in_the_end() {
 }
 
 #[test]
-fn a_pair_that_something_else_has_is_passed_over_and_counted() {
+fn a_pair_that_something_else_has_is_set_aside_and_counted_and_bound_later() {
     let settings = rtp(16, 20_000, 20_009);
     let local = settings.addresses[0].local;
     let taken = UdpSocket::bind((local, 20_005)).expect("a free port");
     let (mut media, mut relay) = (media(), Relay::new(&share(settings)).expect("a relay"));
-    relay.bind_wanted(Now::from_ms(0), &mut media);
-    assert_eq!(relay.pairs(), 4);
-    let mut metrics = Metrics::default();
-    relay.count_into(&mut metrics, &media);
-    assert_eq!(metrics.media_ports_taken, 1);
+    let ports_taken = |relay: &Relay, media: &Media| {
+        let mut metrics = Metrics::default();
+        relay.count_into(&mut metrics, media);
+        metrics.media_ports_taken
+    };
+    for at_ms in [0, 0, 1, 2 * TAKEN_PAUSE_MS, 4 * TAKEN_PAUSE_MS] {
+        relay.bind_wanted(Now::from_ms(at_ms), &mut media);
+        assert_eq!((relay.pairs(), ports_taken(&relay, &media)), (4, 1), "at {at_ms}");
+    }
     let open = |media: &mut Media| media.open(Now::from_ms(0), Family::V4).and_then(|one| media.local(one));
     let mut ports: Vec<u16> = std::iter::from_fn(|| open(&mut media)).map(|place| place.port()).collect();
     ports.sort_unstable();
     assert_eq!(ports, [20_000, 20_002, 20_006, 20_008]);
     drop(taken);
+    // Not before its time.
+    relay.bind_wanted(Now::from_ms(5 * TAKEN_PAUSE_MS - 1), &mut media);
+    assert_eq!(relay.pairs(), 4);
+    relay.bind_wanted(Now::from_ms(5 * TAKEN_PAUSE_MS), &mut media);
+    assert_eq!(relay.pairs(), 5);
+    assert_eq!(open(&mut media).map(|place| place.port()), Some(20_004));
+}
+
+/// Binds until nothing more is.
+fn bind_all(relay: &mut Relay, media: &mut Media) {
+    let mut last = usize::MAX;
+    while relay.pairs() != last {
+        last = relay.pairs();
+        relay.bind_wanted(Now::from_ms(0), media);
+        assert!(relay.pairs() - last <= BOUND_AT_ONCE);
+    }
+}
+
+/// Opens until nothing is free; returns how many.
+fn open_all(media: &mut Media, family: Family) -> usize {
+    std::iter::from_fn(|| media.open(Now::from_ms(0), family)).count()
 }
 
 #[test]
 fn as_many_pairs_are_bound_as_are_wanted_and_allowed() {
-    let mut share = share(rtp(17, 20_000, 20_999));
-    share.pairs_max = 300;
+    // More than are kept ready, and fewer than the range has.
+    let allowed = LOW_WATER + 44;
+    let mut share = share(rtp(17, 20_000, 20_000 + 2 * (LOW_WATER as u16 + 100) - 1));
+    share.pairs_max = allowed;
     let (mut media, mut relay) = (media(), Relay::new(&share).expect("a relay"));
-    let mut last = usize::MAX;
-    while relay.pairs() != last {
-        last = relay.pairs();
-        relay.bind_wanted(Now::from_ms(0), &mut media);
-        assert!(relay.pairs() - last <= BOUND_AT_ONCE);
-    }
+    bind_all(&mut relay, &mut media);
+    assert_eq!(relay.pairs(), LOW_WATER);
     assert_eq!(media.wanted(Now::from_ms(0), Family::V4), 0);
-    while media.open(Now::from_ms(0), Family::V4).is_some() {}
-    (0..9).for_each(|_| relay.bind_wanted(Now::from_ms(0), &mut media));
-    assert_eq!(relay.pairs(), 300);
+    assert_eq!(open_all(&mut media, Family::V4), LOW_WATER);
+    bind_all(&mut relay, &mut media);
+    assert_eq!(relay.pairs(), allowed);
+    assert_eq!(media.wanted(Now::from_ms(0), Family::V4), LOW_WATER - 44);
+}
+
+#[test]
+fn while_calls_have_media_few_pairs_are_bound_at_once() {
+    let mut relay = Relay::new(&share(rtp(23, 20_000, 20_999))).expect("a relay");
+    let mut media = media();
+    relay.bind_wanted(Now::from_ms(0), &mut media);
+    assert_eq!(relay.pairs(), BOUND_AT_ONCE);
+    let _call = call(Now::from_ms(0), &mut media);
+    relay.bind_wanted(Now::from_ms(0), &mut media);
+    assert_eq!(relay.pairs(), BOUND_AT_ONCE + BOUND_AT_ONCE_ACTIVE);
+}
+
+#[test]
+fn each_family_has_its_share_of_the_pairs() {
+    let mut share = share(rtp(24, 20_000, 20_199));
+    let local = IpAddr::V6(Ipv6Addr::LOCALHOST);
+    share.settings.addresses.push(RtpAddress { local, advertised: local });
+    share.pairs_max = 40;
+    let (mut media, mut relay) = (media(), Relay::new(&share).expect("a relay"));
+    bind_all(&mut relay, &mut media);
+    assert_eq!([Family::V4, Family::V6].map(|family| open_all(&mut media, family)), [20, 20]);
+    bind_all(&mut relay, &mut media);
+    assert_eq!(relay.pairs(), 40);
+}
+
+#[test]
+fn packets_that_the_kernel_drops_are_counted() {
+    both(26, |mut relay, _| {
+        let (now, mut media) = (Now::from_ms(0), media());
+        relay.bind_wanted(now, &mut media);
+        let Call { parties, places, .. } = call(now, &mut media);
+        // More than a socket's buffer holds of even the smallest packets.
+        for sequence in 0..2_000 {
+            parties[0].send_to(&packet(sequence, 20), places[0]).expect("sent");
+        }
+        let looks = relay.sockets.len().div_ceil(SOCKETS_ASKED);
+        (0..looks).for_each(|_| relay.ask_for_drops());
+        let dropped = |relay: &Relay, media: &Media| {
+            let mut metrics = Metrics::default();
+            relay.count_into(&mut metrics, media);
+            metrics.media_dropped_socket
+        };
+        let lost = dropped(&relay, &media);
+        assert!(lost > 0);
+        turns(&mut relay, &mut media, 2_000 - lost as usize);
+        // Each is counted once.
+        (0..2 * looks).for_each(|_| relay.ask_for_drops());
+        assert_eq!(dropped(&relay, &media), lost);
+    });
+}
+
+#[test]
+fn a_failure_that_may_pass_costs_one_turn_and_one_that_lasts_a_rest() {
+    let mut relay = Relay::new(&share(rtp(28, 20_000, 20_019))).expect("a relay");
+    let busy = || io::Error::from_raw_os_error(libc::EAGAIN);
+    for _ in 0..FAILURES_PASSING {
+        let (pause, result) = relay.failed(busy());
+        assert_eq!((pause, result.ok()), (PAUSE, Some(0)));
+    }
+    let (pause, result) = relay.failed(busy());
+    assert_eq!((pause, result.is_err()), (ERROR_PAUSE, true), "this one has lasted");
+    // A turn that succeeds ends the row.
+    relay.turn(Moment::from_us(1_000), &mut media()).expect("a turn");
+    assert!(relay.failed(busy()).1.is_ok());
+    let (pause, result) = relay.failed(io::Error::from_raw_os_error(libc::EBADF));
+    assert_eq!((pause, result.is_err()), (ERROR_PAUSE, true));
+}
+
+#[test]
+fn why_there_is_no_ring_is_said_truly() {
+    let said = |error: i32| why_no_ring(&io::Error::from_raw_os_error(error));
+    assert!(said(libc::EPERM).contains("seccomp") && !said(libc::EPERM).contains("Linux 6.1"));
+    assert!(said(libc::EINVAL).contains("Linux 6.1") && !said(libc::EINVAL).contains("seccomp"));
+    assert!(said(libc::ENOMEM).contains("ulimit -l"));
 }
 
 #[test]
@@ -240,8 +342,12 @@ fn ports_are_free_again_when_the_relay_is_gone() {
 
 #[test]
 fn packets_carry_the_code_point() {
-    let [rtp, _] = socket::bind_pair(Ipv4Addr::LOCALHOST.into(), 20_000, 46).expect("a free pair");
-    assert_eq!(rtp.tos_v4().expect("its class"), 0xb8);
+    for socket in socket::bind_pair(Ipv4Addr::new(127, 0, 3, 29).into(), 20_000, 46).expect("a free pair") {
+        assert_eq!(socket.tos_v4().expect("its class"), 0xb8);
+    }
+    for socket in socket::bind_pair(Ipv6Addr::LOCALHOST.into(), 20_900, 46).expect("a free pair") {
+        assert_eq!(socket.tclass_v6().expect("its class"), 0xb8);
+    }
 }
 
 /// A shard whose calls are two endpoints each, opened by a datagram that names where both parties are.
@@ -250,12 +356,19 @@ struct Calls {
     outbox: Outbox,
     metrics: Metrics,
     endpoints: Vec<Handle>,
+    busy: Option<Busy>,
+}
+
+/// Timers that are due for a while, each of which takes longer than a turn's pause and sends itself a packet.
+struct Busy {
+    call: Call,
+    steps: u16,
 }
 
 impl Calls {
     fn new() -> Calls {
         let (outbox, metrics) = (Outbox::new(), Metrics::default());
-        Calls { media: media(), outbox, metrics, endpoints: Vec::new() }
+        Calls { media: media(), outbox, metrics, endpoints: Vec::new(), busy: None }
     }
 
     fn open(&mut self, now: Now, text: &str) -> String {
@@ -280,6 +393,10 @@ impl Core for Calls {
     fn handle_datagram(&mut self, now: Now, datagram: Datagram<'_>) -> Owner {
         let answer = match std::str::from_utf8(&datagram.buffer[..datagram.length]).expect("text") {
             "fail" => panic!("a failure on purpose"),
+            "busy" => {
+                self.busy = Some(Busy { call: call(now, &mut self.media), steps: 0 });
+                "busy".to_owned()
+            }
             "close" => {
                 for endpoint in self.endpoints.drain(..) {
                     self.media.close(now, endpoint);
@@ -292,11 +409,25 @@ impl Core for Calls {
         Owner::Here
     }
 
-    fn handle_timeout(&mut self, _: Now) {}
+    fn handle_timeout(&mut self, _: Now) {
+        let Some(Busy { call, steps }) = &mut self.busy else { return };
+        assert_eq!(self.media.counts().relayed, u64::from(*steps), "no turn was made between two steps");
+        *steps += 1;
+        let Call { parties, places, .. } = call;
+        parties[0].send_to(&packet(*steps, 172), places[0]).expect("sent");
+        let started = Instant::now();
+        while started.elapsed() < 2 * PAUSE {
+            std::hint::spin_loop();
+        }
+        if *steps == BUSY_STEPS {
+            self.busy = None;
+        }
+    }
+
     fn handle_mail(&mut self, _: Now, _: Mail) {}
 
     fn poll_timeout(&self) -> Option<Deadline> {
-        None
+        self.busy.as_ref().map(|_| Deadline::from_ms(0))
     }
 
     fn set_calendar(&mut self, _: UnixMs) {}
@@ -398,6 +529,20 @@ fn a_server_with_media_ends_when_it_is_stopped_and_its_ports_are_free() {
         server.stop();
         server.join().expect("a clean end");
     }
+}
+
+#[test]
+fn packets_do_not_wait_for_all_timers_that_are_due() {
+    let (server, address) = server(rtp(25, 20_000, 20_039));
+    let phone = party(Ipv4Addr::LOCALHOST.into());
+    assert_eq!(ask(&phone, address, "busy"), "busy");
+    let started = Instant::now();
+    while server.metrics().media_packets_relayed < u64::from(BUSY_STEPS) && !server.is_finished() {
+        assert!(started.elapsed() < PATIENCE, "{:?}", server.metrics());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    server.stop();
+    server.join().expect("a turn between every two steps");
 }
 
 #[test]
