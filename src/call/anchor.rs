@@ -131,8 +131,7 @@ impl Anchor {
         }
         let mut text = Vec::with_capacity(content.body.len() + 128);
         sdp::splice(&mut text, content.body, part, |out| {
-            let streams = description.streams().len();
-            sdp::rewrite(out, &description, &mut self.told, (own, &places[..streams]));
+            sdp::rewrite(out, &description, &mut self.told, (own, &places));
         });
         Ok(text)
     }
@@ -276,7 +275,7 @@ fn read(content: Content<'_>) -> Option<(std::ops::Range<usize>, Description<'_>
     Some((part, description))
 }
 
-/// The streams of a description that want ports, one bit for each.
+/// The streams of a description that want ports and get them, one bit for each.
 fn wanted(description: &Description<'_>) -> u32 {
     let streams = description.streams().iter().enumerate().take(STREAMS_MAX);
     let wanted = streams.filter(|(_, stream)| stream.port > 0 && stream.is_udp);

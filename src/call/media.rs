@@ -15,6 +15,7 @@ use crate::media::{Remote, Tone};
 use crate::settings::{MediaMode, Silence};
 use crate::sip::{HeaderName, Message, Status};
 use crate::slab::Handle;
+use crate::transaction::{AnswerTo, User, Verdict};
 use std::net::IpAddr;
 
 /// The Reason of a BYE that silence led to (RFC 3326); Q.850's cause 102: recovery on timer expiry.
@@ -90,10 +91,27 @@ impl Calls {
         side: Side,
         request: &Request<'_>,
     ) -> Result<(), Status> {
-        if let Some((anchor, _)) = self.anchor_of(side) {
-            anchor.host = Some(request.source.ip());
-        }
+        self.note_host(side, request.source.ip());
         self.hear(on, side, &request.message)
+    }
+
+    /// Where the message came from that a side describes something in.
+    pub(super) fn note_host(&mut self, side: Side, host: IpAddr) {
+        if let Some((anchor, _)) = self.anchor_of(side) {
+            anchor.host = Some(host);
+        }
+    }
+
+    /// The same for a response.
+    pub(super) fn note_host_of(&mut self, verdict: Verdict, from: AnswerTo) {
+        let (Verdict::Invite { user, .. } | Verdict::Final { user, .. }) = verdict else { return };
+        let side = match user {
+            User::Relay(relay) => self.relays.get(relay).map(|relay| relay.to),
+            user => Side::of_user(user),
+        };
+        if let Some(side) = side {
+            self.note_host(side, from.destination.ip());
+        }
     }
 
     /// The same of a description that was kept.

@@ -67,7 +67,7 @@ impl Calls {
         }
         let handle = self.open_call(on, request, key, identity)?;
         self.keep_chain(on, handle, &request.message, called.subscriber.number.as_bytes());
-        if let Err(status) = self.hear(on, Side::Caller(handle), &request.message) {
+        if let Err(status) = self.hear_request(on, Side::Caller(handle), request) {
             self.refuse(on, handle, (status, Cause::Failed));
             return Ok(());
         }
