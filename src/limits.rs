@@ -157,6 +157,12 @@ pub fn kept_bytes_max(settings: &Settings, shards: u16) -> usize {
 /// Streams of one description; one with more cannot be used.
 pub const STREAMS_MAX: usize = 32;
 
+/// Streams of one description that are anchored; those behind them are refused. Audio, video, a second
+/// picture and text or fax, each offered with and without keys (RFC 3264 §6 knows no other way to offer both): 4 × 2.
+/// With a pair for the caller and one for each phone that rings an INVITE takes 8 × (1 + 17) = 144 pairs at
+/// most, of 15,000.
+pub const STREAMS_ANCHORED_MAX: usize = 8;
+
 /// By how much a description may grow when it is told in the server's own name: in each section `c=`, or one
 /// where there is none, and `a=rtcp` name an IPv6 address (39 characters) where nothing may have stood, and
 /// `m=` a port of five digits; `o=` has two numbers of 20 digits besides.

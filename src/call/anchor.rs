@@ -1,7 +1,7 @@
 //! What one side of a call has of the server's own media ports, and what it was told of them.
 
 use crate::context::Context;
-use crate::limits::{DATAGRAM_BYTES_MAX, STREAMS_MAX};
+use crate::limits::{DATAGRAM_BYTES_MAX, STREAMS_ANCHORED_MAX, STREAMS_MAX};
 use crate::media::{Family, Figures, G711, Tone};
 use crate::sdp::{self, Description, Stream, Told};
 use crate::slab::Handle;
@@ -202,8 +202,7 @@ impl Anchor {
         }
         let mut text = Vec::with_capacity(content.body.len() + 128);
         sdp::splice(&mut text, content.body, part, |out| {
-            let streams = description.streams().len();
-            sdp::rewrite(out, &description, &mut self.told, (own, &places[..streams]));
+            sdp::rewrite(out, &description, &mut self.told, (own, &places));
         });
         // Where it cannot be refused, the message that it stands in cannot be sent.
         if lack == Lack::Fails && text.len() > DATAGRAM_BYTES_MAX {
@@ -374,9 +373,9 @@ fn read(content: Content<'_>) -> Option<(std::ops::Range<usize>, Description<'_>
     Some((part, description))
 }
 
-/// The streams of a description that want ports, one bit for each.
+/// The streams of a description that want ports and get them, one bit for each.
 fn wanted(description: &Description<'_>) -> u32 {
-    let streams = description.streams().iter().enumerate().take(STREAMS_MAX);
+    let streams = description.streams().iter().enumerate().take(STREAMS_ANCHORED_MAX);
     let wanted = streams.filter(|(_, stream)| stream.port > 0 && stream.is_udp);
     wanted.fold(0, |places, (place, _)| places | 1 << place)
 }

@@ -34,6 +34,7 @@ use crate::sdp::Told;
 use crate::settings::{MediaMode, Silence};
 use crate::sip::{HeaderName, Message, Status};
 use crate::slab::Handle;
+use crate::transaction::{AnswerTo, User, Verdict};
 use std::net::IpAddr;
 
 /// The Reason of a BYE that silence led to (RFC 3326); Q.850's cause 102: recovery on timer expiry.
@@ -131,10 +132,27 @@ impl Calls {
         (side, round): (Side, Round),
         request: &Request<'_>,
     ) -> Result<(), Status> {
-        if let Some((anchor, _)) = self.anchor_of(side) {
-            anchor.host = Some(request.source.ip());
-        }
+        self.note_host(side, request.source.ip());
         self.hear(on, (side, round), &request.message)
+    }
+
+    /// Where the message came from that a side describes something in.
+    pub(super) fn note_host(&mut self, side: Side, host: IpAddr) {
+        if let Some((anchor, _)) = self.anchor_of(side) {
+            anchor.host = Some(host);
+        }
+    }
+
+    /// The same for a response.
+    pub(super) fn note_host_of(&mut self, verdict: Verdict, from: AnswerTo) {
+        let (Verdict::Invite { user, .. } | Verdict::Final { user, .. }) = verdict else { return };
+        let side = match user {
+            User::Relay(relay) => self.relays.get(relay).map(|relay| relay.to),
+            user => Side::of_user(user),
+        };
+        if let Some(side) = side {
+            self.note_host(side, from.destination.ip());
+        }
     }
 
     /// A later offer than the INVITE's begins between these sides. One that ends without an answer has to be

@@ -136,6 +136,9 @@ impl Calls {
         verdict: Verdict,
         (response, from): (&Message<'_>, AnswerTo),
     ) {
+        if !response.body().is_empty() {
+            self.note_host_of(verdict, from);
+        }
         match verdict {
             Verdict::Absorbed => {}
             Verdict::Invite { user: User::None | User::Call(_), .. } => {

@@ -139,10 +139,10 @@ impl Calls {
         if heard == Heard::EarlyMedia && !response.body().is_empty() {
             call.media = Some(leg);
         }
-        let is_heard = call.media == Some(leg);
+        let is_silent = call.media.is_none();
         self.send_provisional(on, (call_handle, leg), response, status);
-        // Its own early media says more than a tone.
-        if heard == Heard::Ringing && !is_heard {
+        // Early media, its own or another's, says more than a tone.
+        if heard == Heard::Ringing && is_silent {
             self.ring_back(on, call_handle);
         }
     }

@@ -67,7 +67,8 @@ impl Calls {
         }
         let handle = self.open_call(on, request, key, identity)?;
         self.keep_chain(on, handle, &request.message, called.subscriber.number.as_bytes());
-        if let Err(status) = self.hear(on, (Side::Caller(handle), Round::Invite), &request.message) {
+        let heard = self.hear_request(on, (Side::Caller(handle), Round::Invite), request);
+        if let Err(status) = heard {
             self.refuse(on, handle, (status, Cause::Failed));
             return Ok(());
         }

@@ -37,7 +37,8 @@ pub struct Stream {
     pub direction: Direction,
     /// It does not both send and receive, or its address is 0.0.0.0 or `::` (RFC 3264 §8.4).
     pub is_held: bool,
-    /// It goes over UDP, so that it can be relayed.
+    /// It is RTP or T.38 over UDP, which are relayed. Anything else over UDP is not: who wants it, and how much
+    /// of it, could not be told from an attack.
     pub is_udp: bool,
     pub is_rtp: bool,
     pub is_audio: bool,
@@ -248,16 +249,14 @@ impl Builder {
     }
 }
 
-/// Whether a protocol is one over UDP, RTP over UDP, and RTP without keys (RFC 3551, 3711, 4585, 5124, 5764;
-/// `udptl` is T.38's, RFC 3362).
+/// Whether a protocol is one that is relayed, RTP over UDP, and RTP without keys (RFC 3551, 3711, 4585, 5124,
+/// 5764; `udptl` is T.38's, RFC 3362, RFC 7345).
 fn transport(protocol: &[u8]) -> (bool, bool, bool) {
     let is = |name: &&str| protocol.eq_ignore_ascii_case(name.as_bytes());
     let is_plain = ["RTP/AVP", "RTP/AVPF"].iter().any(is);
     let keyed = ["RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"];
     let is_rtp = is_plain || keyed.iter().any(is);
-    // DTLS, SCTP, BFCP and others name what they stand upon (RFC 8841 §4.2, RFC 8856 §4).
-    let is_over_udp = protocol.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"UDP/"));
-    (is_rtp || is_over_udp || ["udptl", "UDP"].iter().any(is), is_rtp, is_plain)
+    (is_rtp || ["udptl", "UDP/TLS/UDPTL"].iter().any(is), is_rtp, is_plain)
 }
 
 /// The clocks of RFC 3551, tables 4 and 5. That of G.722 (9) is 8,000 Hz, though it samples at 16,000.
@@ -450,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_over_udp_can_be_relayed() {
+    fn rtp_and_t38_over_udp_are_relayed_and_nothing_else() {
         for (protocol, expected) in [
             ("RTP/AVP", (true, true, true)),
             ("rtp/avpf", (true, true, true)),
@@ -459,8 +458,10 @@ mod tests {
             ("UDP/TLS/RTP/SAVP", (true, true, false)),
             ("UDP/TLS/RTP/SAVPF", (true, true, false)),
             ("udptl", (true, false, false)),
-            ("UDP", (true, false, false)),
-            ("UDP/DTLS/SCTP", (true, false, false)),
+            ("UDP/TLS/UDPTL", (true, false, false)),
+            ("UDP", (false, false, false)),
+            ("UDP/DTLS/SCTP", (false, false, false)),
+            ("UDP/BFCP", (false, false, false)),
             ("TCP", (false, false, false)),
             ("TCP/RTP/AVP", (false, false, false)),
             ("TCP/TLS/RTP/SAVPF", (false, false, false)),
