@@ -158,7 +158,8 @@ pub fn kept_bytes_max(settings: &Settings, shards: u16) -> usize {
 pub const STREAMS_MAX: usize = 32;
 
 /// Streams of one description that are anchored; those behind them are refused. Audio, video, a second
-/// picture and text or fax, each offered with and without keys (RFC 3264 §6 knows no other way to offer both): 4 × 2.
+/// picture and text or fax, each offered with and without keys (RFC 3264 §6 knows no other way to offer
+/// both): 4 × 2.
 /// With a pair for the caller and one for each phone that rings an INVITE takes 8 × (1 + 17) = 144 pairs at
 /// most, of 15,000.
 pub const STREAMS_ANCHORED_MAX: usize = 8;

@@ -37,8 +37,8 @@ pub struct Stream {
     pub direction: Direction,
     /// It does not both send and receive, or its address is 0.0.0.0 or `::` (RFC 3264 §8.4).
     pub is_held: bool,
-    /// It is RTP or T.38 over UDP, which are relayed. Anything else over UDP is not: who wants it, and how much
-    /// of it, could not be told from an attack.
+    /// It is RTP or T.38 over UDP, which are relayed. Anything else over UDP is not: who wants it, and how
+    /// much of it, could not be told from an attack.
     pub is_udp: bool,
     pub is_rtp: bool,
     pub is_audio: bool,

@@ -285,11 +285,11 @@ mod tests {
             assert!(text.contains("m=audio  0  RTP/AVP 0 101\r\nc=IN IP4 192.0.2.1\r\na=ptime"), "{text}");
         }
         let text = "v=0\no=\nc=IN IP4 10.0.0.1\na=rtcp:5\nm=audio 0 RTP/AVP 0\na=rtcp:4\nm=x 9 TCP/MSRP *\n\
-                    m=a 9 UDP x";
+                    m=a 9 udptl x";
         assert_eq!(
             told(text, &[30_000, 30_002, 30_004]),
             "v=0\no=- 7 7 IN IP4 192.0.2.1\nc=IN IP4 192.0.2.1\nm=audio 0 RTP/AVP 0\nm=x 0 TCP/MSRP *\n\
-             m=a 30004 UDP x"
+             m=a 30004 udptl x"
         );
     }
 
