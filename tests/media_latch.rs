@@ -396,13 +396,13 @@ fn a_place_out_of_reach_closes_the_latch_unless_it_is_a_hold() {
 fn the_window_opens_again_when_the_streams_are_agreed_on_once_more() {
     let mut call = Call::new(Learning::Window);
     // Early media was agreed on long ago; now the callee answers, and the caller has nothing new to say.
-    call.media.settle(ringway::clock::Now::from_ms(20_000), call.caller);
+    call.media.reopen(ringway::clock::Now::from_ms(20_000), call.caller);
     for sequence in 1..=30 {
         call.send(20_000 + u64::from(sequence) * 20, call.caller, OTHER_PORT, &rtp(1, sequence));
     }
     assert_eq!(call.towards_caller(21_000), call.hop(call.caller, Component::Rtp, OTHER_PORT));
     // What has locked stays locked.
-    call.media.settle(ringway::clock::Now::from_ms(22_000), call.caller);
+    call.media.reopen(ringway::clock::Now::from_ms(22_000), call.caller);
     assert_eq!(call.send(22_010, call.caller, "192.0.2.10:4446", &rtp(1, 31)), SOURCE);
     assert!(is_relayed(call.send(22_010, call.caller, OTHER_PORT, &rtp(1, 31))));
 }
