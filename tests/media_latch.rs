@@ -1,13 +1,14 @@
 //! From where a party's packets are taken: what is learned, what is locked, what is dropped and counted.
 
+#[expect(dead_code, reason = "each test file uses its part of it")]
 mod media_parties;
 
 use media_parties::{
     CALLEE, CALLER, Call, MALFORMED, NOWHERE, SOURCE, address, behind, describe, is_relayed, remote, report,
-    rtp, stun,
+    rtp,
 };
 use ringway::media::latch::{LEFT_MS, TASTED_MAX, WINDOW_MS};
-use ringway::media::{Component, Dropped, Remote, Verdict};
+use ringway::media::{Component, Remote};
 use ringway::settings::Learning;
 
 const MODES: [Learning; 3] = [Learning::Off, Learning::Once, Learning::Window];
@@ -467,75 +468,6 @@ fn who_has_described_nothing_sends_and_gets_nothing() {
     assert_eq!(call.send(0, leg, CALLEE, &rtp(1, 1)), SOURCE, "not before it is settled");
     call.media.settle(now, leg);
     assert!(is_relayed(call.send(0, leg, CALLEE, &rtp(1, 1))));
-}
-
-#[test]
-fn stun_is_counted_and_not_relayed() {
-    let mut call = Call::new(Learning::Once);
-    for from in [CALLER, OTHER_PORT, ATTACKER] {
-        assert_eq!(call.send(0, call.caller, from, &stun()), Verdict::Drop(Dropped::Stun));
-    }
-    assert_eq!(call.media.counts().stun, 3);
-    // It has locked nothing.
-    assert!(is_relayed(call.send(10, call.caller, OTHER_PORT, &rtp(1, 1))));
-}
-
-/// DTLS's and ZRTP's first.
-fn hellos() -> [Vec<u8>; 2] {
-    let zrtp = [&[0x10, 0, 0, 1][..], b"ZRTP", &[7; 112]].concat();
-    [vec![22, 254, 253, 0, 0, 0, 0], zrtp]
-}
-
-#[test]
-fn keys_pass_from_the_place_described_and_lock_on_it() {
-    for hello in hellos() {
-        for learning in MODES {
-            let mut call = Call::new(learning);
-            let relayed = call.hop(call.callee, Component::Rtp, CALLEE);
-            assert_eq!(call.send(9_000, call.caller, CALLER, &hello), relayed);
-            assert_eq!(call.send(9_010, call.caller, OTHER_PORT, &hello), SOURCE);
-            assert_eq!(call.send(9_020, call.caller, OTHER_PORT, &rtp(1, 1)), SOURCE, "it is locked");
-            assert!(is_relayed(call.send(9_030, call.caller, CALLER, &rtp(1, 1))));
-            assert_eq!(call.send(9_040, call.caller, ATTACKER, &hello), SOURCE);
-            assert_eq!(call.media.figures(call.caller).received.packets, 1);
-        }
-    }
-}
-
-#[test]
-fn keys_from_other_ports_of_the_host_are_tasted_and_lock_nothing() {
-    for hello in hellos() {
-        for learning in MODES {
-            for (mut call, from) in [(Call::new(learning), OTHER_PORT), (behind_nat(learning), NATTED)] {
-                for count in 0..9 {
-                    let verdict = call.send(900, call.caller, from, &hello);
-                    let is_tasted = learning != Learning::Off && count < TASTED_MAX;
-                    assert_eq!(is_relayed(verdict), is_tasted, "{learning:?} {from}");
-                }
-                assert!(call.towards_caller(910) != call.hop(call.caller, Component::Rtp, from));
-            }
-        }
-        // Of a source that is locked they pass without end.
-        let mut call = learned(Learning::Window);
-        for _ in 0..9 {
-            assert!(is_relayed(call.send(900, call.caller, NATTED, &hello)));
-        }
-    }
-}
-
-#[test]
-fn what_is_no_rtp_is_relayed_from_the_first_source_of_the_host() {
-    let udptl = Remote { is_rtp: false, ..remote(CALLER) };
-    let mut call = Call::of(Learning::Window, udptl, Remote { is_rtp: false, ..remote(CALLEE) });
-    assert_eq!(call.send(0, call.caller, ATTACKER, &[1, 2, 3]), SOURCE);
-    assert!(is_relayed(call.send(0, call.caller, OTHER_PORT, &[1, 2, 3])));
-    assert!(is_relayed(call.send(0, call.caller, OTHER_PORT, &stun())));
-    assert!(is_relayed(call.send(0, call.caller, OTHER_PORT, &[])));
-    assert_eq!(call.send(0, call.caller, "192.0.2.10:4446", &[1, 2, 3]), SOURCE);
-    assert!(is_relayed(call.send(0, call.caller, CALLER, &[9])));
-    assert_eq!(call.send(0, call.caller, OTHER_PORT, &[9]), SOURCE);
-    let figures = call.media.figures(call.caller);
-    assert_eq!((figures.received.packets, figures.received.bytes, figures.received.lost), (4, 24, 0));
 }
 
 #[test]

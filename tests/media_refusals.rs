@@ -175,7 +175,7 @@ fn a_description_that_outgrows_a_datagram_is_refused() {
     // Streams that each get an address where they had none.
     let streams = "m=a 9 udptl\n".repeat(8);
     let offer = |fill: usize| format!("v=0\n{streams}a={}\n", "x".repeat(fill));
-    let caller = invite(&mut lab, C, &[], &offer(64_600));
+    let caller = invite(&mut lab, C, &[], &offer(64_850));
     caller.refused(&mut lab, 513);
     assert_eq!(lab.media_ports_used(), 0);
     lab.finish();

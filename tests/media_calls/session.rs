@@ -209,7 +209,7 @@ fn an_update_moves_media_or_leaves_it() {
         let update = a.update(lab, &described(A, 4_400));
         let relayed = c.expect(lab, "UPDATE");
         assert_eq!(place(&relayed.body), c_end.told);
-        c.respond(lab, &relayed, status, &[], if moves { &*BACK } else { "" });
+        c.respond(lab, &relayed, status, &[], if moves { &BACK } else { "" });
         a.expect_response(lab, &update, status[..3].parse().expect("a status"));
         if moves {
             talk.a_end.own = at(A, 4_400);
