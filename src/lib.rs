@@ -65,12 +65,11 @@
 //! - **A shard naps on its sockets** between batches (`net::nap`): a park of glommio's executor costs
 //!   eleven system calls, a nap one. **One thread watches the shards' heartbeats** (`net::watch`): a tick
 //!   alone does not bound glommio 0.9.0's stall when the task that it loses is the tick.
-//!
-//! - **A description is heard on one side and spoken on the other** (`call::media`): what a party says of its
-//!   streams is noted when it comes and counts once both sides have agreed; what the other one is told is
-//!   written when it goes out, with ports of that side's own. So what is kept and said again is told right.
-//! - **The shell binds media ports ahead of need** and hands them to [`media`], which gives them out; a call's
-//!   setup waits for no system call, and the core can be tested without one.
+//! - **A description is heard on one side and spoken on the other** (`call::media`): what a party says of
+//!   its streams is noted when it comes and counts once both sides have agreed; what the other one is told
+//!   is written when it goes out, with ports of that side's own. So what is kept and said again is right.
+//! - **The shell binds media ports ahead of need** and hands them to [`media`], which gives them out; a
+//!   call's setup waits for no system call, and the core can be tested without one.
 //! - **Media moves in turns of a millisecond** (`net::rtp`), never because a packet has come: fifty packets
 //!   share the price of waking up. An io_uring receives from all sockets at once.
 

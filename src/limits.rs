@@ -54,10 +54,12 @@ pub const HISTORY_BYTES_MAX: usize = HISTORY_ENTRIES_MAX * 256;
 /// response relayed) and small ones besides; or a BYE, an ACK and a refusal at the end of a call, each with
 /// a route set as long as they come; an INVITE to every location of a number, a CANCEL to every one of the
 /// number before, and what every response repeats, for each request of the caller's that is refused.
-/// Before what a leg is told of diversions is found to be too long, it stands there once.
+/// What is found to be too long for a datagram is taken back, but stands there once: a message as long as
+/// one that came, with what a leg is told of diversions and what anchoring writes into a description.
 pub const OUTPUT_BYTES_PER_INPUT_MAX: usize = (4 + FORKS_MAX) * (DATAGRAM_BYTES_MAX + 2_048)
     + 2 * HISTORY_BYTES_MAX
     + DATAGRAM_BYTES_MAX
+    + DESCRIPTION_GROWTH_BYTES_MAX
     + (FORKS_MAX + RELAYS_PER_CALL_MAX + 16) * RESPONSE_HEAD_BYTES_MAX;
 
 /// The outbox's arena: a batch of 64 datagrams of 2 KiB each way twice over, and room for one full input.
@@ -152,8 +154,20 @@ pub fn kept_bytes_max(settings: &Settings, shards: u16) -> usize {
     bytes / shards + (4 << 20)
 }
 
-/// Streams of one description that are anchored.
+/// Streams of one description; one with more cannot be used.
 pub const STREAMS_MAX: usize = 32;
+
+/// Streams of one description that are anchored; those behind them are refused. Audio, video, a second
+/// picture and text or fax, each offered with and without keys (RFC 3264 §6 knows no other way to offer
+/// both): 4 × 2.
+/// With a pair for the caller and one for each phone that rings an INVITE takes 8 × (1 + 17) = 144 pairs at
+/// most, of 15,000.
+pub const STREAMS_ANCHORED_MAX: usize = 8;
+
+/// By how much a description may grow when it is told in the server's own name: in each section `c=`, or one
+/// where there is none, and `a=rtcp` name an IPv6 address (39 characters) where nothing may have stood, and
+/// `m=` a port of five digits; `o=` has two numbers of 20 digits besides.
+pub const DESCRIPTION_GROWTH_BYTES_MAX: usize = (STREAMS_MAX + 1) * (2 * 64) + 128;
 
 /// Streams of one shard, each side's counted: two for the caller and two for each leg that there is room for
 /// (audio and video), where media is anchored.

@@ -3,8 +3,6 @@
 //! The server is its own process; the phones are sockets of this one. Time is real and everything is on
 //! loopback, so what was relayed is there within microseconds.
 #![cfg(feature = "server")]
-// Each test program uses another part of what is shared.
-#![allow(dead_code)]
 
 mod media;
 
@@ -12,6 +10,8 @@ mod media;
 mod dialogs;
 #[path = "anchored/forwarding.rs"]
 mod forwarding;
+#[path = "anchored/hardships.rs"]
+mod hardships;
 #[path = "anchored/limits.rs"]
 mod limits;
 #[path = "anchored/offers.rs"]

@@ -230,6 +230,12 @@ fn repeat(lab: &mut Lab, agent: &Agent, dice: &mut Dice) {
 
 fn walk(seed: u64, steps: usize, loses: usize) {
     walk_in(Lab::new(), seed, steps, loses);
+    let anchored = Lab::with(|setup| {
+        setup.anchor();
+        // Enough for the call, and for a stream or two that come and go.
+        setup.media_pairs = 4;
+    });
+    walk_in(anchored, seed, steps, loses);
 }
 
 fn walk_in(mut lab: Lab, seed: u64, steps: usize, loses: usize) -> Metrics {
@@ -245,7 +251,7 @@ fn walk_in(mut lab: Lab, seed: u64, steps: usize, loses: usize) -> Metrics {
     if is_slow {
         lab.engine.mood = Mood::Holds;
     }
-    for _ in 0..steps {
+    for step in 0..steps {
         if is_slow && dice.roll(2) == 0 {
             let count = dice.roll(lab.engine.held.len() + 1);
             lab.release_engine(count);
@@ -256,6 +262,9 @@ fn walk_in(mut lab: Lab, seed: u64, steps: usize, loses: usize) -> Metrics {
             _ => agents[dice.roll(2)].act(&mut lab, &mut dice),
         }
         wire.deliver(&mut lab, &mut agents, &mut dice);
+        if step % 8 == 0 && lab.media_ports_used() > 0 {
+            lab.probe_media();
+        }
     }
     finish(lab, agents, wire, &mut dice)
 }

@@ -413,6 +413,76 @@ fn of_several_phones_the_engine_hears_of_the_one_that_the_caller_hears() {
 }
 
 #[test]
+fn of_two_answers_the_engine_hears_of_the_one_that_wins() {
+    let mut lab = group::lab_with(&[1_000; 2], with_engine);
+    lab.audits = false;
+    let (mut caller, [b1, b2]) = group::call(&mut lab, [B1, B2]);
+    lab.engine.mood = Mood::Holds;
+    b1.respond_with(&mut lab, "200 OK", &[], &sdp(1));
+    b2.respond_with(&mut lab, "200 OK", &[], &sdp(2));
+    lab.expect_nothing();
+    assert_eq!(lab.engine.asked, ["offer of caller", "answer of callee"]);
+    lab.release_engine(1);
+    assert_eq!(caller.answered_and_acked(&mut lab).body, anchored(Of::Callee, sdp(1).as_bytes()));
+    lab.expect(B1, "ACK");
+    lab.expect(B2, "ACK");
+    b2.hung_up(&mut lab);
+    assert_eq!(lab.engine.asked.len(), 2);
+    hang_up_and_finish(lab, caller, &b1);
+}
+
+#[test]
+fn of_two_answers_that_wait_none_is_left_when_the_call_fails_or_is_cancelled() {
+    for cancels in [false, true] {
+        let mut lab = group::lab_with(&[1_000; 2], with_engine);
+        lab.audits = false;
+        let (caller, [b1, b2]) = group::call(&mut lab, [B1, B2]);
+        lab.engine.mood = Mood::Holds;
+        b1.respond_with(&mut lab, "200 OK", &[], &sdp(1));
+        lab.advance(10);
+        b2.respond_with(&mut lab, "200 OK", &[], &sdp(2));
+        match cancels {
+            true => {
+                caller.cancel(&mut lab);
+                lab.expect(A, "200 CANCEL");
+                caller.refused(&mut lab, 487);
+                lab.expect_nothing();
+                lab.release_engine(1);
+            }
+            false => {
+                lab.advance(WAIT_MS - 10);
+                caller.refused(&mut lab, 503);
+            }
+        }
+        for (phone, leg) in [(B1, &b1), (B2, &b2)] {
+            lab.expect(phone, "ACK");
+            leg.hung_up(&mut lab);
+        }
+        assert_eq!(lab.engine.asked, ["offer of caller", "answer of callee", "over"]);
+        lab.finish();
+    }
+}
+
+#[test]
+fn of_two_phones_early_media_the_engine_hears_of_the_first_s() {
+    let mut lab = group::lab_with(&[1_000; 2], with_engine);
+    let (mut caller, [b1, b2]) = group::call(&mut lab, [B1, B2]);
+    lab.engine.mood = Mood::Holds;
+    b1.respond_with(&mut lab, "183 Session Progress", &[], &sdp(1));
+    b2.respond_with(&mut lab, "183 Session Progress", &[], &sdp(2));
+    assert_eq!(lab.expect(A, "183 INVITE").body, "");
+    assert_eq!(lab.engine.asked, ["offer of caller", "answer of callee"]);
+    lab.release_engine(1);
+    assert_eq!(lab.expect(A, "183 INVITE").body, anchored(Of::Callee, sdp(1).as_bytes()));
+    lab.engine.mood = Mood::Works;
+    b1.respond_with(&mut lab, "200 OK", &[], &sdp(1));
+    b2.cancelled(&mut lab);
+    assert_eq!(caller.answered_and_acked(&mut lab).body, anchored(Of::Callee, sdp(1).as_bytes()));
+    lab.expect(B1, "ACK");
+    hang_up_and_finish(lab, caller, &b1);
+}
+
+#[test]
 fn a_part_of_a_multipart_body_is_the_engine_s_and_the_rest_passes() {
     let mut lab = lab();
     let part = |sdp: &str| {

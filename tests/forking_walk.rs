@@ -202,8 +202,14 @@ struct World {
 }
 
 impl World {
-    fn new(dice: &mut Dice, engine: bool) -> World {
+    fn new(dice: &mut Dice, mode: MediaMode) -> World {
+        let engine = mode == MediaMode::Engine;
         let mut lab = Lab::with(|setup: &mut Setup| {
+            if mode == MediaMode::Anchor {
+                setup.anchor();
+                // Now and then there are not enough.
+                setup.media_pairs = [3, 6, 100, 100][dice.roll(4)];
+            }
             if dice.roll(2) == 0 {
                 setup.only_registers(B);
             }
@@ -412,14 +418,18 @@ fn with_contact(sip: &Sip) -> Sip {
 }
 
 fn walk(seed: u64, steps: usize) {
-    walk_in(seed, steps, false);
+    walk_in(seed, steps, MediaMode::Pass);
+    walk_in(seed, steps, MediaMode::Anchor);
 }
 
-fn walk_in(seed: u64, steps: usize, engine: bool) {
+fn walk_in(seed: u64, steps: usize, mode: MediaMode) {
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    let mut world = World::new(&mut dice, engine);
-    for _ in 0..steps {
-        if engine && dice.roll(2) == 0 {
+    let mut world = World::new(&mut dice, mode);
+    for step in 0..steps {
+        if mode == MediaMode::Anchor && step % 8 == 0 {
+            world.lab.probe_media();
+        }
+        if mode == MediaMode::Engine && dice.roll(2) == 0 {
             let count = dice.roll(world.lab.engine.held.len() + 1);
             world.lab.release_engine(count);
         }
@@ -450,7 +460,7 @@ fn walks_with_an_engine_that_takes_its_time_end_with_nothing_left() {
     for (seeds, steps) in [(2_001..=2_150, 30), (3_001..=3_040, 150)] {
         for seed in seeds {
             eprintln!("seed {seed}");
-            walk_in(seed, steps, true);
+            walk_in(seed, steps, MediaMode::Engine);
         }
     }
 }

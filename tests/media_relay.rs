@@ -207,15 +207,51 @@ fn jitter_is_of_arrival_against_timestamps() {
 }
 
 #[test]
+fn packets_with_the_timestamp_of_the_one_before_show_no_jitter() {
+    let mut call = Call::new(Learning::Window);
+    let mut send = |at_ms, sequence, timestamp| {
+        let verdict = call.send(at_ms, call.caller, CALLER, &rtp_at(1, sequence, timestamp));
+        assert!(is_relayed(verdict));
+        call.media.figures(call.caller).received.jitter_us
+    };
+    // A key that is held down for 60 ms, and what is said after it in time.
+    for (at_ms, sequence, timestamp) in
+        [(1_000, 1, 0), (1_020, 2, 160), (1_040, 3, 160), (1_060, 4, 160), (1_080, 5, 640), (1_100, 6, 800)]
+    {
+        assert_eq!(send(at_ms, sequence, timestamp), 0, "{sequence}");
+    }
+    assert_eq!(send(1_136, 7, 960), 1_000, "late");
+}
+
+#[test]
+fn a_party_that_wants_its_packets_at_the_servers_own_ports_is_nowhere() {
+    // The caller's and the callee's: those that were added last are used first.
+    for place in ["203.0.113.1:30030", "203.0.113.1:30031", "203.0.113.1:30028", "203.0.113.1:30029"] {
+        let mut call = Call::of(Learning::Once, remote(CALLER), remote(place));
+        let ports = [call.caller, call.callee].map(|endpoint| slot(&call.media, endpoint).0);
+        assert_eq!(ports, [15, 14]);
+        assert_eq!(call.send(0, call.caller, CALLER, &rtp(1, 1)), NOWHERE, "{place}");
+        let packet = report(201, 1, &[]);
+        let rtcp = Remote { rtcp: Some(address(place)), ..remote(CALLEE) };
+        describe(&mut call.media, 10, call.callee, rtcp);
+        assert!(is_relayed(call.send(10, call.caller, CALLER, &rtp(1, 2))));
+        assert_eq!(call.send_by(10, call.caller, Component::Rtcp, CALLER_RTCP, &packet), NOWHERE, "{place}");
+    }
+    // Another call's may be a call that comes back.
+    let mut call = Call::of(Learning::Once, remote(CALLER), remote("203.0.113.1:30004"));
+    assert!(is_relayed(call.send(0, call.caller, CALLER, &rtp(1, 1))));
+}
+
+#[test]
 fn jitter_is_counted_by_the_clock_that_the_party_describes() {
-    for (clock_hz, expected) in [(8_000, 1_000), (48_000, 1_000), (0, 1_000), (u32::MAX, 1_000)] {
+    for (clock_hz, ticks_of_4_ms) in [(8_000, 32), (48_000, 192), (0, 32), (u32::MAX, 400_000)] {
         let caller = Remote { clock_hz, ..remote(CALLER) };
         let mut call = Call::of(Learning::Window, caller, remote(CALLEE));
         assert!(is_relayed(call.send(1_000, call.caller, CALLER, &rtp_at(1, 1, 0))));
-        assert!(is_relayed(call.send(1_016, call.caller, CALLER, &rtp_at(1, 2, 0))));
+        assert!(is_relayed(call.send(1_020, call.caller, CALLER, &rtp_at(1, 2, ticks_of_4_ms))));
         let jitter_us = call.media.figures(call.caller).received.jitter_us;
         // What nobody has as a clock is held to something that can be counted with.
-        assert!(jitter_us.abs_diff(expected) <= 1, "{clock_hz}: {jitter_us}");
+        assert!(jitter_us.abs_diff(1_000) <= 1, "{clock_hz}: {jitter_us}");
     }
 }
 

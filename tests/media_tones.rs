@@ -216,6 +216,11 @@ fn its_packets_are_a_stream_of_their_own() {
     let figures = listener.media.figures(listener.endpoint);
     assert_eq!((figures.sent.packets, figures.sent.bytes), (100, 17_200));
     assert_eq!(listener.media.counts().played, 100);
+    // It goes on where it is asked for again; a new one has new numbers.
+    listener.play(3_000, Tone::Busy);
+    let next = listener.listen(3_000, 1).remove(0);
+    assert_eq!((next.has_marker, next.ssrc), (false, first.ssrc));
+    listener.media.stop(listener.endpoint);
     listener.play(9_000, Tone::Busy);
     let again = listener.listen(9_000, 1).remove(0);
     assert!(again.has_marker);

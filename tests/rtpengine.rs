@@ -45,6 +45,20 @@ impl Lab {
         Lab { a, b, c, server }
     }
 
+    /// A calls C with these streams.
+    fn offers(&self, own: &str, streams: &str) {
+        let (address, server) = (self.a.address(), self.server.address);
+        let sdp =
+            format!("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n{streams}");
+        self.a.send(&format!(
+            "INVITE sip:1005@{server} SIP/2.0\r\nVia: SIP/2.0/UDP {address};rport;branch=z9hG4bK{own}\r\n\
+             From: <sip:1003@{server}>;tag={own}\r\nTo: <sip:1005@{server}>\r\nCall-ID: {own}@{address}\r\n\
+             CSeq: 1 INVITE\r\nMax-Forwards: 70\r\nContact: <sip:1003@{address}>\r\n\
+             Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}",
+            sdp.len()
+        ));
+    }
+
     /// A calls C, who answers; both hear each other, and C hangs up.
     #[track_caller]
     fn call(&mut self, own: &str) {
@@ -95,6 +109,8 @@ fn a_forwarded_call_has_its_media_by_the_engine_from_the_first_183_to_the_bye() 
     a.is_heard_by(&c, &answer);
     c.is_heard_by(&a, &second);
     assert_eq!(daemon.calls(), 1);
+    // B knows that port, and is not heard there any more once the engine knows where C is.
+    b.is_unheard_by(&a, (&c, &second));
     // Hold and resume; ports stay.
     for (offered, answered) in [("sendonly", "recvonly"), ("sendrecv", "sendrecv")] {
         let cseq = a.ask("INVITE", &dialog, &a.sdp(offered));
@@ -143,6 +159,34 @@ fn calls_go_by_another_engine_when_one_is_gone_or_stands_still() {
     }
     wait_until("its calls' end", || other.calls() == 0);
     assert_eq!(lab.server.figure("media_engine_failures_total"), 0);
+}
+
+#[test]
+fn an_offer_that_the_engine_cannot_rewrite_leaves_no_ports_there() {
+    if !is_installed("an_offer_that_the_engine_cannot_rewrite") {
+        return;
+    }
+    let directory = TempDir::new().expect("a directory");
+    let daemon = Daemon::start(directory.path());
+    let lab = Lab::new(&[daemon.address]);
+    lab.offers("rewritten", &format!("\r\r{}", "m=audio 9 RTP/SAVP 0\n".repeat(20)));
+    lab.a.expect("SIP/2.0 488 ", "INVITE");
+    wait_until("the call's end", || daemon.calls() == 0);
+}
+
+/// rtpengine 10.5 ends with an assertion when it has to write a description of 100,000 bytes.
+#[test]
+fn an_offer_that_would_end_the_engine_is_refused() {
+    if !is_installed("an_offer_that_would_end_the_engine") {
+        return;
+    }
+    let directory = TempDir::new().expect("a directory");
+    let daemon = Daemon::start(directory.path());
+    let mut lab = Lab::new(&[daemon.address]);
+    lab.offers("large", &"m=audio 9 RTP/SAVP 0\r\n".repeat(80));
+    lab.a.expect("SIP/2.0 488 ", "INVITE");
+    lab.call("small");
+    wait_until("the call's end", || daemon.calls() == 0);
 }
 
 #[test]

@@ -175,6 +175,12 @@ fn every_description_of_others_can_be_told_again() {
     }
 }
 
+#[test]
+fn a_line_that_goes_may_leave_a_lone_cr_before_an_empty_line() {
+    let text = "v=0\no=x\na=x\ro=y\n\ns=-\n";
+    assert_eq!(told(text, &mut Told::new(7)), "v=0\no=- 7 7 IN IP4 192.0.2.1\na=x\r\ns=-\n");
+}
+
 /// A line, sensible or not, and how it ends. Whoever is in it is called `10.6.6.` or `spy.example`.
 fn line() -> impl Strategy<Value = String> {
     let place = prop_oneof![

@@ -95,8 +95,8 @@ const LATCH_RULES: [latch::Rule; 6] = [
     latch::Rule::Off,
     latch::Rule::First,
     latch::Rule::Moving,
+    latch::Rule::Proving,
     latch::Rule::Tasting,
-    latch::Rule::Sated,
     latch::Rule::Chosen,
 ];
 
@@ -140,7 +140,7 @@ const fn are_latches_listed(state: latch::State, rule: latch::Rule, event: latch
         S::Closed | S::Learning | S::Learned | S::Signalled => {}
     }
     match rule {
-        R::Off | R::First | R::Moving | R::Tasting | R::Sated | R::Chosen => {}
+        R::Off | R::First | R::Moving | R::Proving | R::Tasting | R::Chosen => {}
     }
     match event {
         E::Signalled | E::Source | E::Continued | E::Host | E::Elsewhere => {}

@@ -1,9 +1,9 @@
 //! What one side of a call has of the server's own media ports, and what it was told of them.
 
 use crate::context::Context;
-use crate::limits::STREAMS_MAX;
-use crate::media::{Family, Figures, Tone};
-use crate::sdp::{self, Description, Told};
+use crate::limits::{DATAGRAM_BYTES_MAX, STREAMS_ANCHORED_MAX, STREAMS_MAX};
+use crate::media::{Family, Figures, G711, Tone};
+use crate::sdp::{self, Description, Stream, Told};
 use crate::slab::Handle;
 use std::net::IpAddr;
 
@@ -15,11 +15,18 @@ pub(super) struct Anchor {
     told: Told,
     /// One for each stream of the session; `None`: refused, or not spoken of yet.
     streams: Vec<Option<Handle>>,
-    /// One bit for each stream: those that both sides have agreed on.
-    agreed: u32,
+    /// In what a tone can be played in each of them.
+    voices: Vec<Voice>,
     /// Those that the side refuses, by the description that counts, and by the one that was heard since.
     refused: u32,
     refused_next: Option<u32>,
+    /// What has been heard and does not count yet: to which exchange it belongs.
+    pending: Option<Round>,
+    /// A later offer is open: the streams that have got ports since it began, one bit for each.
+    later: Option<u32>,
+    /// What the side goes by: the first description that it was told in answer to its INVITE (RFC 3261
+    /// §13.2.1), or what the last later offer settled.
+    believed: Told,
     /// Where its signalling came from last; `None`: from where it did at first.
     pub host: Option<IpAddr>,
     /// What went through ports that were given back.
@@ -28,6 +35,41 @@ pub(super) struct Anchor {
 
 const _: () = assert!(STREAMS_MAX <= u32::BITS as usize);
 
+/// An exchange of descriptions: an offer and what it leads to. What one has brought is never settled by the
+/// other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Round {
+    /// That of the first INVITE, with everything that answers it; callees may answer it in turn.
+    Invite,
+    /// A later one, by UPDATE, PRACK or re-INVITE: in a dialog one is open at most (RFC 3311 §5.1).
+    Later,
+}
+
+/// G.711 in a stream.
+#[derive(Clone, Copy, Debug, Default)]
+struct Voice {
+    /// What the side has described last, what it prefers first.
+    described: [Option<G711>; 2],
+    /// What it was told since is the answer, and what that has taken of it.
+    agreed: Option<Agreed>,
+}
+
+/// The first G.711 of an answer, by the offerer's payload type; `None`: it has none.
+#[derive(Clone, Copy, Debug)]
+struct Agreed(Option<G711>);
+
+impl Voice {
+    /// The side is told of the other one's stream.
+    fn tell(&mut self, stream: &Stream) {
+        // Who was told an offer describes later, of that offer, what it takes.
+        if self.described != [None; 2] {
+            let own = |told: G711| self.described.into_iter().flatten().find(|own| own.law == told.law);
+            let told = [stream.g711, stream.g711_second].into_iter().flatten();
+            self.agreed = Some(Agreed(told.filter_map(own).next()));
+        }
+    }
+}
+
 /// Why a description is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotTaken {
@@ -35,6 +77,8 @@ pub(super) enum NotTaken {
     NoPorts,
     /// It is no session description, or one that cannot be read.
     Unreadable,
+    /// No datagram can hold it once it is told in the server's name.
+    TooLong,
 }
 
 /// What becomes of a stream that no port is free for.
@@ -64,13 +108,31 @@ impl Anchor {
         self.told
     }
 
-    /// As if it had never been told what it was told since.
+    /// As if it had never been told what it was told since: it was not sent.
     pub fn unsay(&mut self, told: Told) {
         self.told = told;
     }
 
-    /// Takes the side's own description, which counts once both sides have agreed. `host`: where its
-    /// signalling comes from.
+    /// What the side goes by.
+    pub const fn believed(&self) -> Told {
+        self.believed
+    }
+
+    /// The side has got what it was told last in answer to its INVITE; the first one stays.
+    pub fn believe_first(&mut self) {
+        if !self.believed.is_some() {
+            self.believed = self.told;
+        }
+    }
+
+    /// A later offer begins, of this side or to it.
+    pub fn begin(&mut self, context: &mut Context) {
+        self.disagree(context);
+        self.later = Some(0);
+    }
+
+    /// Takes the side's own description, which counts once both sides have agreed in this round. `host`:
+    /// where its signalling comes from.
     ///
     /// # Errors
     /// [`NotTaken`]; then nothing has changed.
@@ -78,20 +140,28 @@ impl Anchor {
         &mut self,
         context: &mut Context,
         host: IpAddr,
-        content: Content<'_>,
+        (content, round, lack): (Content<'_>, Round, Lack),
     ) -> Result<(), NotTaken> {
         let description = read(content).ok_or(NotTaken::Unreadable)?.1;
+        // An answer to the INVITE that is said again takes nothing from a later offer.
+        if round == Round::Invite && self.pending == Some(Round::Later) {
+            return Ok(());
+        }
         let named = description.streams().iter().find_map(|stream| stream.address);
         self.choose_family(context, named.unwrap_or(host));
         let places = wanted(&description);
-        self.open(context, places).ok_or(NotTaken::NoPorts)?;
+        if self.open(context, places).is_none() && lack == Lack::Fails {
+            return Err(NotTaken::NoPorts);
+        }
         for (place, stream) in description.streams().iter().enumerate() {
             if let Some(endpoint) = self.stream(place).filter(|_| places & 1 << place != 0) {
                 context.media.describe(endpoint, stream.remote(host));
+                self.voice(place).described = [stream.g711, stream.g711_second];
             }
         }
         // Streams that it does not speak of any more are none of its (RFC 3264 §8).
         self.refused_next = Some(!places);
+        self.pending = Some(round);
         Ok(())
     }
 
@@ -125,83 +195,103 @@ impl Anchor {
         for (number, place) in places.iter_mut().enumerate().filter(|(number, _)| asked & 1 << number != 0) {
             *place = self.stream(number).and_then(|endpoint| context.media.local(endpoint));
         }
+        let told = self.told;
         if !self.told.has_id() {
             // As NTP timestamps are, and within what every phone can read.
             self.told = Told::new(1 + (context.mint.random() >> 34));
         }
         let mut text = Vec::with_capacity(content.body.len() + 128);
         sdp::splice(&mut text, content.body, part, |out| {
-            let streams = description.streams().len();
-            sdp::rewrite(out, &description, &mut self.told, (own, &places[..streams]));
+            sdp::rewrite(out, &description, &mut self.told, (own, &places));
         });
+        // Where it cannot be refused, the message that it stands in cannot be sent.
+        if lack == Lack::Fails && text.len() > DATAGRAM_BYTES_MAX {
+            self.told = told;
+            return Err(NotTaken::TooLong);
+        }
+        for (place, stream) in description.streams().iter().enumerate() {
+            self.voice(place).tell(stream);
+        }
         Ok(text)
     }
 
-    /// Both sides have described their streams: from now on each hears the other. `is_final`: streams that
-    /// either refuses give their ports back.
-    pub fn agree(context: &mut Context, sides: [&mut Anchor; 2], is_final: bool) {
+    /// Both sides have described their streams in this round, or had before: from now on each hears the
+    /// other, in no other streams. `is_final`: streams that either refuses give their ports back.
+    pub fn agree(context: &mut Context, sides: [&mut Anchor; 2], (round, is_final): (Round, bool)) {
         let [one, other] = sides;
-        let refused = one.refuses() | other.refuses();
+        let changes = one.settle(context, round) | other.settle(context, round);
+        let refused = one.refused | other.refused;
+        // What a later offer has opened is its own.
+        let offered = one.later.unwrap_or_default() | other.later.unwrap_or_default();
         let now = context.now;
         for place in 0..one.streams.len().max(other.streams.len()) {
             let bit = 1 << place;
-            let pair = one.stream(place).zip(other.stream(place)).filter(|_| refused & bit == 0);
-            match pair {
-                Some((here, there)) => {
-                    let changes = [here, there].map(|endpoint| context.media.settle(now, endpoint));
-                    if changes.contains(&true) {
+            let both = [one.stream(place), other.stream(place)];
+            match both {
+                [Some(here), Some(there)] if refused & bit == 0 => {
+                    if changes & bit != 0 {
                         // Neither had to send before: silence counts from now on.
                         [here, there].into_iter().for_each(|endpoint| context.media.wake(now, endpoint));
                     }
                     context.media.join(here, there);
-                    one.agreed |= bit;
-                    other.agreed |= bit;
                 }
-                None if is_final => {
+                _ if is_final && offered & bit == 0 => {
                     one.close_stream(context, place);
                     other.close_stream(context, place);
                 }
-                None => {}
+                _ => both.into_iter().flatten().for_each(|endpoint| context.media.part(endpoint)),
             }
         }
     }
 
-    /// An offer of either side's came to nothing: what was agreed before counts on (RFC 3264 §8). `is_final`:
-    /// what was never agreed on gives its ports back; before, another callee may agree.
-    pub fn disagree(&mut self, context: &mut Context, is_final: bool) {
-        for place in 0..self.streams.len() {
-            match self.stream(place) {
-                Some(endpoint) if self.agreed & (1 << place) != 0 => context.media.forget(endpoint),
-                _ if is_final => self.close_stream(context, place),
-                _ => {}
-            }
+    /// The later offer that is open came to nothing: what was agreed before counts on (RFC 3264 §8), and the
+    /// ports that were opened for it are given back. Without one nothing changes.
+    pub fn disagree(&mut self, context: &mut Context) {
+        let Some(opened) = self.later.take() else { return };
+        let opened = (0..STREAMS_MAX).filter(|place| opened & 1 << place != 0);
+        opened.for_each(|place| self.close_stream(context, place));
+        if self.pending == Some(Round::Later) {
+            self.pending = None;
+            self.refused_next = None;
+            self.streams.iter().flatten().for_each(|&endpoint| context.media.forget(endpoint));
         }
-        self.refused_next = None;
     }
 
-    /// The streams that it refuses; what it described last counts.
-    fn refuses(&mut self) -> u32 {
+    /// What the side has described in this round counts. One bit for each stream that it is a change of.
+    pub fn settle(&mut self, context: &mut Context, round: Round) -> u32 {
+        if round == Round::Later && self.later.take().is_some() {
+            self.believed = self.told;
+        }
+        if self.pending != Some(round) {
+            return 0;
+        }
+        self.pending = None;
         self.refused = self.refused_next.take().unwrap_or(self.refused);
-        self.refused
+        let now = context.now;
+        let streams = self.streams.iter().enumerate();
+        let endpoints = streams.filter_map(|(place, endpoint)| Some((place, (*endpoint)?)));
+        let changed = endpoints.filter(|&(_, endpoint)| context.media.settle(now, endpoint));
+        changed.fold(0, |changes, (place, _)| changes | 1 << place)
     }
 
-    /// What the side describes counts, though there is nobody on the other side.
-    pub fn settle(&mut self, context: &mut Context) {
-        let now = context.now;
+    /// Nobody hears the side, and it hears nobody, and no tone.
+    pub fn part(&self, context: &mut Context) {
         for &endpoint in self.streams.iter().flatten() {
-            context.media.settle(now, endpoint);
+            context.media.part(endpoint);
+            context.media.stop(endpoint);
         }
     }
 
-    /// Nobody hears the side, and it hears nobody.
-    pub fn part(&self, context: &mut Context) {
-        self.streams.iter().flatten().for_each(|&endpoint| context.media.part(endpoint));
-    }
-
-    /// Plays a tone in the first stream that has a codec for it; `false`: none has.
+    /// Plays a tone in the first stream that has a codec for it: the one that was agreed on, else what the
+    /// side has described. `false`: none has.
     pub fn play(&self, context: &mut Context, tone: Tone) -> bool {
-        let now = context.now;
-        self.streams.iter().flatten().any(|&endpoint| context.media.play(now, endpoint, tone))
+        let (now, media) = (context.now, &mut context.media);
+        let voices = self.voices.iter().copied().chain(std::iter::repeat(Voice::default()));
+        self.streams.iter().zip(voices).any(|(endpoint, voice)| match (*endpoint, voice.agreed) {
+            (None, _) | (_, Some(Agreed(None))) => false,
+            (Some(endpoint), None) => media.play(now, endpoint, tone),
+            (Some(endpoint), Some(Agreed(Some(g711)))) => media.play_in(now, endpoint, (tone, g711)),
+        })
     }
 
     /// Gives all ports back.
@@ -240,6 +330,13 @@ impl Anchor {
         Some(())
     }
 
+    fn voice(&mut self, place: usize) -> &mut Voice {
+        if self.voices.len() <= place {
+            self.voices.resize(place + 1, Voice::default());
+        }
+        &mut self.voices[place]
+    }
+
     fn endpoint(&mut self, context: &mut Context, place: usize) -> Option<Handle> {
         if let Some(endpoint) = self.stream(place) {
             return Some(endpoint);
@@ -249,13 +346,13 @@ impl Anchor {
             self.streams.resize(place + 1, None);
         }
         self.streams[place] = Some(endpoint);
+        self.later = self.later.map(|opened| opened | 1 << place);
         Some(endpoint)
     }
 
     fn close_stream(&mut self, context: &mut Context, place: usize) {
         if let Some(endpoint) = self.streams.get_mut(place).and_then(Option::take) {
             self.closed = self.closed + context.media.close(context.now, endpoint);
-            self.agreed &= !(1 << place);
         }
     }
 
@@ -276,9 +373,9 @@ fn read(content: Content<'_>) -> Option<(std::ops::Range<usize>, Description<'_>
     Some((part, description))
 }
 
-/// The streams of a description that want ports, one bit for each.
+/// The streams of a description that want ports and get them, one bit for each.
 fn wanted(description: &Description<'_>) -> u32 {
-    let streams = description.streams().iter().enumerate().take(STREAMS_MAX);
+    let streams = description.streams().iter().enumerate().take(STREAMS_ANCHORED_MAX);
     let wanted = streams.filter(|(_, stream)| stream.port > 0 && stream.is_udp);
     wanted.fold(0, |places, (place, _)| places | 1 << place)
 }

@@ -1,6 +1,6 @@
 //! What the caller of a feature code hears: a tone, where media is anchored and its phone has G.711.
 
-use super::anchor::Content;
+use super::anchor::{Content, Lack, Round};
 use super::feature::{Refused, SDP};
 use super::media::is_anchored;
 use super::record::Heard;
@@ -36,7 +36,8 @@ impl Calls {
         let place = match body.is_empty() {
             true => call.anchor.offer(&mut on.context, host).map(|()| 0),
             false => {
-                let heard = call.anchor.hear(&mut on.context, host, Content { kind: SDP, body });
+                let content = Content { kind: SDP, body };
+                let heard = call.anchor.hear(&mut on.context, host, (content, Round::Invite, Lack::Fails));
                 heard.ok().and_then(|()| first_audible(body))
             }
         };
@@ -74,7 +75,7 @@ impl Calls {
     pub(super) fn announce(&mut self, on: &mut Signalling, handle: Handle, tone: Tone) {
         let Some(call) = self.calls.get_mut(handle) else { return };
         if call.feature.as_deref().is_some_and(|feature| feature.is_audible) {
-            call.anchor.settle(&mut on.context);
+            call.anchor.settle(&mut on.context, Round::Invite);
             call.anchor.play(&mut on.context, tone);
         }
     }
@@ -86,7 +87,8 @@ impl Calls {
         let Some(ack) = ack.filter(|ack| call.late_offer && !ack.body().is_empty()) else { return };
         let content = Content { kind: SDP, body: ack.body() };
         // Where it cannot be read nothing is heard, and the call ends as soon.
-        if call.anchor.hear(&mut on.context, host, content).is_ok() {
+        let heard = (content, Round::Invite, Lack::Refuses);
+        if call.anchor.hear(&mut on.context, host, heard).is_ok() {
             self.announce(on, handle, Tone::Confirmation);
         }
     }

@@ -1,4 +1,7 @@
 //! A session description that is kept because it may have to be said again.
+//!
+//! Some are kept as they came, some as they were told. Either may be told: in what was told in the server's
+//! name already, telling it again to the same side changes nothing.
 
 use super::media::Spoken;
 use crate::context::Context;

@@ -6,22 +6,21 @@
 //! take in time is refused, or stripped of what it describes where it cannot be.
 
 use super::engine_role::party;
+use super::engine_text::{Told, place, write};
+use super::record::Leg;
 use super::reliable::rseq_of;
 use super::search::own_status;
 use super::side::Side;
 use super::state::{CallEvent, CallState, LegEvent};
-use super::write::is_content;
 use super::{Calls, Request, Reread, Signalling};
 use crate::context::{Context, Due};
 use crate::ids::Kind;
 use crate::keep::Kept;
-use crate::limits::{DATAGRAM_BYTES_MAX, PARKED_PER_CALL_MAX, PARKED_SHARE, SCAN_PADDING};
+use crate::limits::{PARKED_PER_CALL_MAX, PARKED_SHARE};
 use crate::mail::{Cause, Described, EngineFailed, Letter, Party, Role};
-use crate::sdp;
 use crate::service::Failure;
 use crate::settings::{MediaMode, Settings};
-use crate::sip::write::Writer;
-use crate::sip::{HeaderName, Index, Message, Method, Status, scan};
+use crate::sip::{Index, Message, Method, Status};
 use crate::slab::{Handle, Slab};
 use crate::timer::TimerHandle;
 use crate::transaction::{AnswerTo, ServerKey, User, Verdict};
@@ -50,6 +49,8 @@ struct Parked {
     role: Role,
     party: Party,
     timer: TimerHandle,
+    /// The engine was asked; else it is once another phone's answer has failed.
+    is_asked: bool,
     waits: Waits,
 }
 
@@ -67,15 +68,6 @@ enum Waits {
         verdict: Verdict,
         from: AnswerTo,
     },
-}
-
-/// What a parked message goes on with.
-#[derive(Clone, Copy)]
-enum Told<'a> {
-    Same,
-    /// Nothing of media.
-    Without,
-    New(&'a [u8]),
 }
 
 impl Gate {
@@ -172,7 +164,9 @@ impl Calls {
             // Whatever the engine says: somebody is there, and the transaction waits for ever now.
             self.leg_event(on, leg, LegEvent::Trying, None);
         }
-        if self.is_unheard(verdict, response) {
+        let rival = self.rival(on, call, verdict);
+        let is_plain = is_provisional && rseq_of(response).is_none();
+        if self.is_unheard(verdict, response) || is_plain && rival.is_some() {
             // The engine would connect the caller with this one.
             self.inject_bytes(on, response.bytes(), Told::Without, |calls, on, response| {
                 calls.take_response(on, verdict, (response, from));
@@ -184,7 +178,12 @@ impl Calls {
             let message = context.keep.keep(response.bytes())?;
             Some(Waits::Response { message, verdict, from })
         };
-        if !self.park(on, call, asked, waits) {
+        let is_kept = match !is_provisional && rival == Some(true) {
+            // Asked now, the engine would connect the caller with whoever loses.
+            true => self.lay_aside(on, call, (role, party, false), waits).is_some(),
+            false => self.park(on, call, asked, waits),
+        };
+        if !is_kept {
             self.response_failed(on, verdict, (response.bytes(), from));
         }
         true
@@ -241,23 +240,53 @@ impl Calls {
         (role, party, source, sdp): (Role, Party, IpAddr, &[u8]),
         waits: impl FnOnce(&mut Context) -> Option<Waits>,
     ) -> bool {
-        let Some(ticket) = self.gate.parked.next_handle() else { return false };
-        let Some(record) = self.calls.get_mut(call) else { return false };
+        let Some(ticket) = self.lay_aside(on, call, (role, party, true), waits) else { return false };
+        let described = Described { role, party, source, sdp: sdp.into() };
+        let session = session(&on.context, call);
+        on.context.outbox.post(Letter::Engine { ticket, session, described });
+        true
+    }
+
+    fn lay_aside(
+        &mut self,
+        on: &mut Signalling,
+        call: Handle,
+        (role, party, is_asked): (Role, Party, bool),
+        waits: impl FnOnce(&mut Context) -> Option<Waits>,
+    ) -> Option<Handle> {
+        let ticket = self.gate.parked.next_handle()?;
+        let record = self.calls.get_mut(call)?;
         if record.asked.parked.len() >= PARKED_PER_CALL_MAX {
-            return false;
+            return None;
         }
-        let Some(waits) = waits(&mut on.context) else { return false };
-        let mut parked = Parked { call, role, party, timer: TimerHandle::NONE, waits };
+        let waits = waits(&mut on.context)?;
+        let mut parked = Parked { call, role, party, timer: TimerHandle::NONE, is_asked, waits };
         let deadline = on.context.now.after_ms(on.context.settings.media.wait_ms);
         on.context.arm(&mut parked.timer, deadline, Due::Engine(ticket));
         record.asked.is_asked = true;
         record.asked.parked.push(ticket);
         // The handle was free above.
         let _ = self.gate.parked.insert(parked);
-        let described = Described { role, party, source, sdp: sdp.into() };
-        let session = session(&on.context, call);
-        on.context.outbox.post(Letter::Engine { ticket, session, described });
-        true
+        Some(ticket)
+    }
+
+    /// What was laid aside without asking goes on, now that another phone's answer has won or failed.
+    fn release_rivals(&mut self, on: &mut Signalling, call: Handle) {
+        loop {
+            let is_answered = |(_, parked): (_, &Parked)| parked.is_asked && is_answer(on, parked);
+            let laid_aside = self.parked_of(call).find(|(_, parked)| !parked.is_asked);
+            let ticket = laid_aside.map(|(ticket, _)| ticket);
+            let ticket = ticket.filter(|_| !self.parked_of(call).any(is_answered));
+            let waits = ticket.and_then(|ticket| self.unpark(on, ticket)).map(|parked| parked.waits);
+            let Some(Waits::Response { message, verdict, from }) = waits else { return };
+            let bytes = on.context.keep.bytes(&message).to_vec();
+            on.context.keep.release(message);
+            self.inject_bytes(on, &bytes, Told::Same, |calls, on, response| {
+                if !calls.parks_response(on, verdict, (response, from)) {
+                    calls.take_anchored(on, verdict, (response, from));
+                }
+            });
+        }
     }
 
     fn unpark(&mut self, on: &mut Signalling, ticket: Handle) -> Option<Parked> {
@@ -303,6 +332,7 @@ impl Calls {
                 if taken.is_none() {
                     self.response_failed(on, verdict, (&bytes, from));
                 }
+                self.release_rivals(on, call);
             }
         }
     }
@@ -450,6 +480,22 @@ impl Calls {
         }
     }
 
+    /// Whether another phone's response is with the engine; `true`: its answer to the INVITE.
+    fn rival(&self, on: &Signalling, call: Handle, verdict: Verdict) -> Option<bool> {
+        let Verdict::Invite { user: User::Leg(leg), .. } = verdict else { return None };
+        let rivals = self.parked_of(call).filter_map(|(_, parked)| match parked.waits {
+            Waits::Response { verdict: Verdict::Invite { user: User::Leg(other), .. }, .. }
+                if other != leg =>
+            {
+                let is_answer = is_answer(on, parked);
+                let is_tried = self.legs.get(other).is_some_and(Leg::is_tried);
+                (is_answer || is_tried).then_some(is_answer)
+            }
+            _ => None,
+        });
+        rivals.reduce(|one, other| one || other)
+    }
+
     /// Whether a message like this one waits already.
     fn is_parked(&self, on: &Signalling, call: Handle, response: &Message<'_>) -> bool {
         self.parked_of(call).any(|(_, parked)| {
@@ -500,33 +546,9 @@ impl Calls {
     }
 }
 
-impl Reread {
-    /// Reads what `write` writes; `None`: it is no message, or too long.
-    fn read(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Option<usize> {
-        self.buffer.clear();
-        write(&mut self.buffer);
-        let length = self.buffer.len();
-        self.buffer.resize(length + SCAN_PADDING, 0);
-        let is_read = length <= DATAGRAM_BYTES_MAX && scan(&mut self.buffer, length, &mut self.index).is_ok();
-        is_read.then_some(length)
-    }
-}
-
-/// Writes a message with another description of media, or without its body.
-fn write(out: &mut Vec<u8>, message: &Message<'_>, told: Told<'_>) {
-    let bytes = message.bytes();
-    let head = message.headers().first().map_or(bytes.len(), |header| usize::from(header.line_start));
-    let mut body = Vec::new();
-    let place = place(message);
-    if let (Told::New(sdp), Some(place)) = (told, place) {
-        sdp::splice(&mut body, message.body(), place, |out| out.extend_from_slice(sdp));
-    }
-    let mut writer = Writer::new(out);
-    writer.raw(bytes.get(..head).unwrap_or_default());
-    writer.splice_headers(message, |name| {
-        name != HeaderName::ContentLength && (!body.is_empty() || !is_content(name))
-    });
-    writer.body(&body);
+fn is_answer(on: &Signalling, parked: &Parked) -> bool {
+    matches!(&parked.waits, Waits::Response { message, .. }
+        if on.context.keep.bytes(message).starts_with(b"SIP/2.0 2"))
 }
 
 fn request<'m>(message: &Message<'m>, from: AnswerTo) -> Request<'m> {
@@ -543,14 +565,6 @@ fn described(context: &mut Context, message: &Message<'_>) -> Option<Range<usize
     let place = place(message);
     context.metrics.media_bodies_passed += u64::from(place.is_none() && !message.body().is_empty());
     place
-}
-
-fn place(message: &Message<'_>) -> Option<Range<usize>> {
-    if message.body().is_empty() || message.has(HeaderName::ContentEncoding) {
-        return None;
-    }
-    let kind = message.header(HeaderName::ContentType).unwrap_or(b"application/sdp");
-    sdp::find(kind, message.body())
 }
 
 fn refusal(failed: EngineFailed) -> Status {

@@ -109,7 +109,6 @@ impl Calls {
         let Some(relay) = self.relays.get(handle).filter(|relay| relay.from.is_some()) else { return false };
         let to = relay.to;
         let Some(reinvite) = relay.reinvite.as_ref() else {
-            self.close_offer(handle);
             self.respond_relay(on, handle, Status::SERVICE_UNAVAILABLE, None);
             self.remove_relay(on, handle);
             return true;
@@ -120,7 +119,7 @@ impl Calls {
         let late_offer = reinvite.late_offer;
         self.acknowledge_reinvite(on, handle, None);
         self.respond_relay(on, handle, Status::SERVICE_UNAVAILABLE, None);
-        self.end_reinvite(on, handle);
+        self.remove_relay(on, handle);
         if late_offer {
             // Its offer stays without an answer.
             self.dialog_lost(on, to);

@@ -399,8 +399,7 @@ fn describe(
     }
     let unusable = |reason: &str| Refused::because(Status::NOT_ACCEPTABLE_HERE, reason);
     let kind = invite.header(HeaderName::ContentType).unwrap_or(SDP);
-    let kind = kind.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
-    if !kind.eq_ignore_ascii_case(SDP) || invite.has(HeaderName::ContentEncoding) {
+    if !sdp::is_description(kind) || invite.has(HeaderName::ContentEncoding) {
         return Err(unusable("only application/sdp can be answered"));
     }
     sdp::answer_inactive(out, invite.body(), origin).map_err(|reason| unusable(&reason.to_string()))

@@ -1,5 +1,6 @@
 //! How a call is acknowledged, cancelled and ended: the caller's ACK, CANCEL and BYE, the callee's BYE.
 
+use super::anchor::Round;
 use super::description::Description;
 use super::dialog::{Dialog, RequestLine};
 use super::feature::Feature;
@@ -43,7 +44,7 @@ impl Calls {
         }
         let status = answer.status().unwrap_or(Status::OK);
         let winner = call.winner;
-        let told = call.anchor.told();
+        let (told, believed) = (call.anchor.told(), call.anchor.believed());
         let Ok((spoken, is_early)) = self.speak_answer(on, handle, answer) else {
             // There are no ports for what the callee offers.
             self.hang_up_winner(on, handle, Cause::None);
@@ -77,23 +78,40 @@ impl Calls {
         if call.answered_by == 0 {
             call.dialog.negotiation = if is_offer { Negotiation::Sent } else { Negotiation::Stable };
         }
-        if call.owes_description((told_otherwise, told)) {
+        let owes = call.owes_description((told_otherwise, believed), is_offer);
+        if owes {
             call.owed = Description::of(&mut on.context, answer);
         }
         if let Some(leg) = leg {
-            if call.owes_description((told_otherwise, told)) && !call.owed.is_some() {
+            if owes && !call.owed.is_some() {
                 call.owed = leg.early_answer.take();
             }
             leg.dialog.negotiation = if is_offer { Negotiation::Received } else { Negotiation::Stable };
         }
-        if told_otherwise {
-            call.anchor.unsay(told);
+        match told_otherwise {
+            true => call.anchor.unsay(told),
+            false => call.anchor.believe_first(),
         }
         if let Some(winner) = winner.filter(|_| !is_offer) {
-            self.agree(on, winner, true);
+            self.agree(on, winner, (Round::Invite, true));
         }
         self.remember_description(on, Side::Caller(handle), &said);
+        if is_early && !told_otherwise {
+            self.remember_early_answer(on, handle);
+        }
         self.await_ack(on, handle);
+    }
+
+    /// The caller was told what the winner had said before: it is what a refresh repeats.
+    fn remember_early_answer(&mut self, on: &mut Signalling, handle: Handle) {
+        let Some(call) = self.calls.get_mut(handle).filter(|call| call.dialog.needs_description()) else {
+            return;
+        };
+        if let Some(leg) = call.winner.and_then(|winner| self.legs.get_mut(winner))
+            && leg.early_answer.is_some()
+        {
+            call.dialog.description.replace(&mut on.context, leg.early_answer.take());
+        }
     }
 
     /// What the 200 says of the session, as the caller is told it; and whether the callee has said it before,
@@ -243,6 +261,9 @@ impl Calls {
         if event == CallEvent::CallerBye {
             call.caller_over = true;
         }
+        if !self.is_open(Side::Caller(handle)) {
+            self.silence_call(on, handle);
+        }
         let cause = match (request, event) {
             (Some(request), _) => Cause::Of(request),
             (None, CallEvent::SessionExpired) => Cause::Text(SESSION_EXPIRED),
@@ -366,7 +387,7 @@ impl Calls {
         let (call, side) = (leg.call, Side::Callee(handle));
         let ack = ack.filter(|ack| !ack.body().is_empty());
         let spoken = match ack {
-            Some(ack) => self.take_late_answer_of(on, (Side::Caller(call), side), ack),
+            Some(ack) => self.take_late_answer_of(on, (Side::Caller(call), side, Round::Invite), ack),
             None => Spoken::SAME,
         };
         let ack = ack.map(|ack| spoken.in_place(ack));

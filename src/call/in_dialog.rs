@@ -1,5 +1,6 @@
 //! Requests in a dialog: found by our tag, checked, and taken to what they are for.
 
+use super::anchor::Round;
 use super::media::within_call;
 use super::negotiation::Negotiation;
 use super::side::Side;
@@ -80,13 +81,15 @@ impl Calls {
         }
         let way = self.way_from(side)?;
         self.may_offer(way)?;
-        self.hear_request(on, side, request).map_err(within_call)?;
-        let sent = self.relay(on, way, (request, key), None);
-        let handle = sent.inspect_err(|_| self.disagree(on, [Some(side), Some(way.to)]))?;
+        let sides = [Some(side), Some(way.to)];
+        self.begin_offer(on, sides);
+        let heard = self.hear_request(on, (side, Round::Later), request).map_err(within_call);
+        let sent = heard.and_then(|()| self.relay(on, way, (request, key), None));
+        let handle = sent.inspect_err(|_| self.disagree(on, sides))?;
         if let Some(dialog) = self.dialog_mut(side) {
             dialog.takes_update = true;
         }
-        self.open_offer(handle, Negotiation::Received, Negotiation::Sent);
+        self.open_offer(on, handle, (Negotiation::Received, Negotiation::Sent), sides);
         Ok(())
     }
 }

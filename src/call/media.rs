@@ -1,10 +1,27 @@
 //! Anchored media in a call: what either side describes, what the other is told of it, who hears whom.
 //!
-//! A description that comes is heard ([`Calls::hear`]) and counts once agreed on ([`Calls::agree`]); one
-//! that goes out is spoken ([`Calls::speak`]): it names the server's own ports on that side. Where media
-//! passes unanchored none of this does anything.
+//! A side's description is heard ([`Calls::hear`]). It is spoken to the other side ([`Calls::speak`]) with
+//! ports of the server's own, which are that side's. It counts once both agree ([`Calls::agree`]); if they
+//! disagree ([`Calls::disagree`]) what was agreed on before counts on (RFC 3264 §8). What a later offer than
+//! the INVITE's brings is kept apart until then ([`Calls::begin_offer`], [`Round`]).
+//!
+//! | message                      | heard of it        | spoken to           | then                      |
+//! |------------------------------|--------------------|---------------------|---------------------------|
+//! | INVITE                       | the caller's offer | each callee         |                           |
+//! | 18x with a description       | answer or offer    | the caller          | an answer: agree for now  |
+//! | 200                          | answer or offer    | the caller          | an answer: agree for good |
+//! | ACK with a description       | the late answer    | the callee          | agree for good            |
+//! | PRACK                        | answer or offer    | the callee          | an answer: agree for now  |
+//! | UPDATE, re-INVITE            | the asker's offer  | the other side      |                           |
+//! | 2xx to those                 | answer or offer    | the asker           | an answer: agree          |
+//! | 3xx to 6xx to those, or none | nothing            | nobody: it goes     | disagree                  |
+//! | an offer of our own          | its answer         | whom it is sent to  | agree                     |
+//!
+//! Where ports are missing, what can be refused is; of what cannot be (answers, ACKs) the streams without
+//! ports are told as refused ([`Lack`]). Bodies that are no session description pass as they came. Where
+//! media passes unanchored none of this does anything.
 
-use super::anchor::{Anchor, Content, Lack, NotTaken};
+use super::anchor::{Anchor, Content, Lack, NotTaken, Round};
 use super::description::Description;
 use super::side::Side;
 use super::state::{CallEvent, CallState};
@@ -12,9 +29,12 @@ use super::{Calls, Request, Signalling};
 use crate::clock::Now;
 use crate::context::{Context, Due};
 use crate::media::{Remote, Tone};
+use crate::sdp;
+use crate::sdp::Told;
 use crate::settings::{MediaMode, Silence};
 use crate::sip::{HeaderName, Message, Status};
 use crate::slab::Handle;
+use crate::transaction::{AnswerTo, User, Verdict};
 use std::net::IpAddr;
 
 /// The Reason of a BYE that silence led to (RFC 3326); Q.850's cause 102: recovery on timer expiry.
@@ -65,17 +85,39 @@ impl Calls {
     pub(super) fn hear(
         &mut self,
         on: &mut Signalling,
-        side: Side,
+        (side, round): (Side, Round),
         message: &Message<'_>,
+    ) -> Result<(), Status> {
+        self.hear_with(on, (side, round), (message, Lack::Fails))
+    }
+
+    /// The same of a message that cannot be refused: streams that there are no ports for are not heard.
+    ///
+    /// # Errors
+    /// 488: it is a session description that cannot be read, of which nothing is heard.
+    pub(super) fn hear_in_any_case(
+        &mut self,
+        on: &mut Signalling,
+        (side, round): (Side, Round),
+        message: &Message<'_>,
+    ) -> Result<(), Status> {
+        self.hear_with(on, (side, round), (message, Lack::Refuses))
+    }
+
+    fn hear_with(
+        &mut self,
+        on: &mut Signalling,
+        (side, round): (Side, Round),
+        (message, lack): (&Message<'_>, Lack),
     ) -> Result<(), Status> {
         if !is_anchored(&on.context) {
             return Ok(());
         }
         let Some(content) = Content::of(message) else { return Ok(()) };
         let Some((anchor, host)) = self.anchor_of(side) else { return Ok(()) };
-        match anchor.hear(&mut on.context, host, content) {
+        match anchor.hear(&mut on.context, host, (content, round, lack)) {
             Ok(()) => Ok(()),
-            Err(NotTaken::Unreadable) if !is_sdp(content.kind) => Ok(()),
+            Err(NotTaken::Unreadable) if !sdp::is_description(content.kind) => Ok(()),
             Err(not_taken) => Err(refusal(&mut on.context, not_taken)),
         }
     }
@@ -87,16 +129,58 @@ impl Calls {
     pub(super) fn hear_request(
         &mut self,
         on: &mut Signalling,
-        side: Side,
+        (side, round): (Side, Round),
         request: &Request<'_>,
     ) -> Result<(), Status> {
-        if let Some((anchor, _)) = self.anchor_of(side) {
-            anchor.host = Some(request.source.ip());
-        }
-        self.hear(on, side, &request.message)
+        self.note_host(side, request.source.ip());
+        self.hear(on, (side, round), &request.message)
     }
 
-    /// The same of a description that was kept.
+    /// Where the message came from that a side describes something in.
+    pub(super) fn note_host(&mut self, side: Side, host: IpAddr) {
+        if let Some((anchor, _)) = self.anchor_of(side) {
+            anchor.host = Some(host);
+        }
+    }
+
+    /// The same for a response.
+    pub(super) fn note_host_of(&mut self, verdict: Verdict, from: AnswerTo) {
+        let (Verdict::Invite { user, .. } | Verdict::Final { user, .. }) = verdict else { return };
+        let side = match user {
+            User::Relay(relay) => self.relays.get(relay).map(|relay| relay.to),
+            user => Side::of_user(user),
+        };
+        if let Some(side) = side {
+            self.note_host(side, from.destination.ip());
+        }
+    }
+
+    /// A later offer than the INVITE's begins between these sides. One that ends without an answer has to be
+    /// taken back ([`Calls::disagree`]), which the end of its relay does.
+    pub(super) fn begin_offer(&mut self, on: &mut Signalling, sides: [Option<Side>; 2]) {
+        if !is_anchored(&on.context) {
+            return;
+        }
+        for side in sides.into_iter().flatten() {
+            if let Some((anchor, _)) = self.anchor_of(side) {
+                anchor.begin(&mut on.context);
+            }
+        }
+    }
+
+    /// What a side was told last, for [`Calls::unsay`].
+    pub(super) fn told(&mut self, side: Side) -> Told {
+        self.anchor_of(side).map_or_else(Told::default, |(anchor, _)| anchor.told())
+    }
+
+    /// What was spoken to a side since was not sent: the next description goes by what was told before.
+    pub(super) fn unsay(&mut self, side: Side, told: Told) {
+        if let Some((anchor, _)) = self.anchor_of(side) {
+            anchor.unsay(told);
+        }
+    }
+
+    /// The same of a description that was kept; it answered the INVITE.
     pub(super) fn hear_kept(&mut self, on: &mut Signalling, side: Side, kept: &Description) {
         if !is_anchored(&on.context) || !kept.is_some() {
             return;
@@ -105,14 +189,15 @@ impl Calls {
         let (kind, body) = (kind.to_vec(), body.to_vec());
         if let Some((anchor, host)) = self.anchor_of(side) {
             // It was heard before, or could not be: nobody can be told of it now.
-            let _ = anchor.hear(&mut on.context, host, Content { kind: &kind, body: &body });
+            let content = Content { kind: &kind, body: &body };
+            let _ = anchor.hear(&mut on.context, host, (content, Round::Invite, Lack::Refuses));
         }
     }
 
     /// The body of a message as a side is told it.
     ///
     /// # Errors
-    /// 503: no media port is free.
+    /// 503: no media port is free; 513: no datagram can hold it.
     pub(super) fn speak(
         &mut self,
         on: &mut Signalling,
@@ -155,26 +240,26 @@ impl Calls {
         Spoken(spoken.ok())
     }
 
-    /// The caller and a callee have described their streams: from now on they hear each other and nobody
-    /// else. `is_final`: the callee is the one that won.
-    pub(super) fn agree(&mut self, on: &mut Signalling, leg: Handle, is_final: bool) {
+    /// The caller and a callee have described their streams in this round: from now on they hear each other
+    /// and nobody else. `is_final`: the callee is the one that won.
+    pub(super) fn agree(&mut self, on: &mut Signalling, leg: Handle, (round, is_final): (Round, bool)) {
         if !is_anchored(&on.context) {
             return;
         }
-        let is_open = self.is_open(Side::Callee(leg));
-        let Some(record) = self.legs.get_mut(leg) else { return };
-        let Some(call) = self.calls.get_mut(record.call) else { return };
+        let Some(call) = self.call_of(Side::Callee(leg)) else { return };
+        let is_open = self.is_open(Side::Callee(leg)) && self.is_open(Side::Caller(call));
+        let (Some(record), Some(call)) = (self.legs.get_mut(leg), self.calls.get_mut(call)) else { return };
         if !is_open || call.winner.is_some_and(|winner| winner != leg) {
-            // The answer of the caller's counts, but who asked has been given up meanwhile.
-            return call.anchor.settle(&mut on.context);
+            // The answer of the caller's counts, but who asked has been given up, or the call is over.
+            call.anchor.settle(&mut on.context, round);
+            return;
         }
-        let leg = record;
-        Anchor::agree(&mut on.context, [&mut call.anchor, &mut leg.anchor], is_final);
+        Anchor::agree(&mut on.context, [&mut call.anchor, &mut record.anchor], (round, is_final));
     }
 
     /// The same for the two sides of a request that was passed on; without a winner it was the caller's with
     /// an early dialog.
-    pub(super) fn agree_between(&mut self, on: &mut Signalling, sides: [Option<Side>; 2]) {
+    pub(super) fn agree_between(&mut self, on: &mut Signalling, sides: [Option<Side>; 2], round: Round) {
         let leg = sides.into_iter().flatten().find_map(|side| match side {
             Side::Callee(leg) => Some(leg),
             Side::Caller(_) => None,
@@ -187,20 +272,16 @@ impl Calls {
         if let Some(leg) = leg {
             let call = self.legs.get(leg).and_then(|leg| self.calls.get(leg.call));
             let is_final = call.is_some_and(|call| call.winner == Some(leg));
-            self.agree(on, leg, is_final);
+            self.agree(on, leg, (round, is_final));
         }
     }
 
-    /// An offer between these sides came to nothing.
+    /// A later offer between these sides came to nothing; where it was answered before, or none was made,
+    /// nothing changes.
     pub(super) fn disagree(&mut self, on: &mut Signalling, sides: [Option<Side>; 2]) {
-        if !is_anchored(&on.context) {
-            return;
-        }
         for side in sides.into_iter().flatten() {
-            let call = self.call_of(side).and_then(|call| self.calls.get(call));
-            let is_final = call.is_some_and(|call| call.winner.is_some());
             if let Some((anchor, _)) = self.anchor_of(side) {
-                anchor.disagree(&mut on.context, is_final);
+                anchor.disagree(&mut on.context);
             }
         }
     }
@@ -208,8 +289,9 @@ impl Calls {
     /// What a side answered to an offer of ours.
     pub(super) fn take_own_answer(&mut self, on: &mut Signalling, side: Side, answer: &Message<'_>) {
         // An answer that cannot be taken leaves things as they are.
-        if !answer.body().is_empty() && self.hear(on, side, answer).is_ok() {
-            self.agree_between(on, [Some(side), None]);
+        match !answer.body().is_empty() && self.hear_in_any_case(on, (side, Round::Later), answer).is_ok() {
+            true => self.agree_between(on, [Some(side), None], Round::Later),
+            false => self.disagree(on, [Some(side), None]),
         }
     }
 
@@ -217,14 +299,23 @@ impl Calls {
     pub(super) fn take_late_answer_of(
         &mut self,
         on: &mut Signalling,
-        (from, to): (Side, Side),
+        (from, to, round): (Side, Side, Round),
         ack: &Message<'_>,
     ) -> Spoken {
         // An ACK cannot be refused: what cannot be taken of it is not heard.
-        let _ = self.hear(on, from, ack);
+        let _ = self.hear_in_any_case(on, (from, round), ack);
         let spoken = self.speak_in_any_case(on, to, ack);
-        self.agree_between(on, [Some(from), Some(to)]);
+        self.agree_between(on, [Some(from), Some(to)], round);
         spoken
+    }
+
+    /// The call is over: nobody hears anybody any more, and no tone. The ports are given back with the
+    /// records, which the figures go into.
+    pub(super) fn silence_call(&mut self, on: &mut Signalling, call: Handle) {
+        // Whoever is joined at all is joined to the caller.
+        if let Some(call) = self.calls.get(call) {
+            call.anchor.part(&mut on.context);
+        }
     }
 
     /// A leg is given up: nothing of it reaches the caller any more.
@@ -333,10 +424,13 @@ fn heard_at(context: &Context, [caller, callee]: [&Anchor; 2]) -> Option<Now> {
     })
 }
 
-/// Whether a Content-Type promises a session description and nothing else.
-fn is_sdp(kind: &[u8]) -> bool {
-    let kind = kind.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
-    kind.eq_ignore_ascii_case(b"application/sdp")
+/// Whether a response's body goes no further: a refusal that describes what its sender could do (RFC 3261
+/// §21.4.26) names places that are not the server's, and there is nothing that it could be the answer to.
+pub(super) fn drops_body(context: &Context, response: &Message<'_>) -> bool {
+    let refuses = response.status().is_some_and(|status| status.code() >= 300);
+    refuses
+        && is_anchored(context)
+        && Content::of(response).is_some_and(|content| sdp::find(content.kind, content.body).is_some())
 }
 
 fn refusal(context: &mut Context, not_taken: NotTaken) -> Status {
@@ -346,6 +440,7 @@ fn refusal(context: &mut Context, not_taken: NotTaken) -> Status {
             Status::SERVICE_UNAVAILABLE
         }
         NotTaken::Unreadable => Status::NOT_ACCEPTABLE_HERE,
+        NotTaken::TooLong => Status::MESSAGE_TOO_LARGE,
     }
 }
 

@@ -6,6 +6,10 @@
 //! A request in a dialog goes to `in_dialog`, which finds its side of the call. What is the other party's
 //! business goes on from there as a `relay`, an INVITE as a `reinvite`; `negotiation` says whether an offer
 //! may pass, `reliable` deals with PRACK, `session` with session timers.
+//!
+//! What a message describes of media is `media`'s, which names, message by message, what is heard, told and
+//! agreed on; `anchor` is one side's ports and what it was told of them, `description` one that is kept to be
+//! told again, `announce` what a feature code sounds like. A media engine is asked at the door, by `engine`.
 
 mod admit;
 mod anchor;
@@ -16,6 +20,7 @@ mod dialog;
 mod ended;
 mod engine;
 mod engine_role;
+mod engine_text;
 mod feature;
 mod forward;
 mod hangup;
@@ -131,6 +136,9 @@ impl Calls {
         verdict: Verdict,
         (response, from): (&Message<'_>, AnswerTo),
     ) {
+        if !response.body().is_empty() {
+            self.note_host_of(verdict, from);
+        }
         match verdict {
             Verdict::Absorbed => {}
             Verdict::Invite { user: User::None | User::Call(_), .. } => {

@@ -1,5 +1,6 @@
 //! What the callees say, and what follows for the caller: ringing, answers, failures, the next target.
 
+use super::anchor::Round;
 use super::dialog::{Dialog, RequestLine};
 use super::hangup::Cause;
 use super::record::Heard;
@@ -138,10 +139,10 @@ impl Calls {
         if heard == Heard::EarlyMedia && !response.body().is_empty() {
             call.media = Some(leg);
         }
-        let is_heard = call.media == Some(leg);
+        let is_silent = call.media.is_none();
         self.send_provisional(on, (call_handle, leg), response, status);
-        // Its own early media says more than a tone.
-        if heard == Heard::Ringing && !is_heard {
+        // Early media, its own or another's, says more than a tone.
+        if heard == Heard::Ringing && is_silent {
             self.ring_back(on, call_handle);
         }
     }
@@ -150,14 +151,14 @@ impl Calls {
     fn take_answer(&mut self, on: &mut Signalling, handle: Handle, answer: Option<&Message<'_>>) {
         let Some(answer) = answer else { return };
         self.make_dialog(on, handle, answer);
-        let heard = self.hear(on, Side::Callee(handle), answer);
+        let heard = self.hear(on, (Side::Callee(handle), Round::Invite), answer);
         let Some(leg) = self.legs.get(handle) else { return };
         let (call_handle, has_dialog) = (leg.call, leg.dialog.is_some());
         let Some(call) = self.calls.get_mut(call_handle) else { return };
         call.winner = Some(handle).filter(|_| has_dialog);
         if !has_dialog || heard == Err(Status::SERVICE_UNAVAILABLE) {
-            // No memory to speak in the dialog with, not even an ACK; or no ports for what it offers, and then
-            // it gets ACK and BYE.
+            // No memory to speak in the dialog with, not even an ACK; or no ports for what it offers: then it
+            // gets ACK and BYE.
             self.give_legs_up(on, call_handle);
             self.refuse(on, call_handle, (Status::SERVICE_UNAVAILABLE, mail::Cause::Failed));
             return if !has_dialog {
@@ -217,16 +218,16 @@ impl Calls {
             self.with_invite(on, call, |calls, on, invite| {
                 calls.remember_description(on, Side::Callee(handle), invite);
             });
-            self.remember_told(on, handle);
+            self.remember_late_answer(on, handle);
         }
     }
 
     /// With a late offer it is the caller's answer that a refresh repeats.
-    fn remember_told(&mut self, on: &mut Signalling, handle: Handle) {
+    fn remember_late_answer(&mut self, on: &mut Signalling, handle: Handle) {
         let Some(leg) = self.legs.get_mut(handle) else { return };
-        let told = self.calls.get_mut(leg.call).map(|call| &mut call.told).filter(|told| told.is_some());
-        if let Some(told) = told {
-            leg.dialog.description.replace(&mut on.context, told.take());
+        let answer = self.calls.get_mut(leg.call).map(|call| &mut call.late_answer);
+        if let Some(answer) = answer.filter(|answer| answer.is_some()) {
+            leg.dialog.description.replace(&mut on.context, answer.take());
         }
     }
 

@@ -89,7 +89,7 @@ pub(super) struct Call {
     /// The identity of the callee's dialog whose description the caller has got reliably; 0: none yet.
     pub answered_by: u64,
     /// What the caller's PRACK answered to a late offer: any other offer in an early dialog gets the same.
-    pub told: Description,
+    pub late_answer: Description,
     /// The winner's description, where the caller has another one already and is to be told.
     pub owed: Description,
     /// The Reason lines of the caller's CANCEL.
@@ -218,13 +218,14 @@ impl Call {
     }
 
     /// Whether the caller has yet to be told what the 200 came with. `told_otherwise`: it has an answer, and
-    /// would ignore this one; `told`: what it was told before. Where media is anchored it may well be the
-    /// same; and where it is another than what came with early media, phones ignore it too (RFC 3261
-    /// §13.2.1).
-    pub fn owes_description(&self, (told_otherwise, told): (bool, Told)) -> bool {
-        let differs = told.is_some() && told != self.anchor.told();
+    /// would ignore this one; `believed`: what it goes by. Where media is anchored it may well be the same;
+    /// and where it is another than what came with the first early media, phones ignore it too (RFC 3261
+    /// §13.2.1). `is_offer`: the callee's waits for an answer, whatever the caller was told before.
+    pub fn owes_description(&self, (told_otherwise, believed): (bool, Told), is_offer: bool) -> bool {
+        let differs = believed.is_some() && believed != self.anchor.told();
         match self.anchor.is_told() {
-            true => differs && (told_otherwise || !self.late_offer),
+            true if told_otherwise => differs || is_offer,
+            true => differs && !self.late_offer,
             false => told_otherwise,
         }
     }
@@ -236,7 +237,7 @@ impl Call {
         self.search.end(context);
         self.dialog.release(context);
         self.owed.release(context);
-        self.told.release(context);
+        self.late_answer.release(context);
         let chain = [self.chain.numbers, self.chain.hops];
         let own = [self.invite, self.head, self.answer, self.held, self.cancel_reason];
         for kept in own.into_iter().chain(chain) {

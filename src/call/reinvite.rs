@@ -1,6 +1,7 @@
 //! re-INVITE: an offer within the call, passed on from either side to the other (SIP_RULES 18), and our own,
 //! which refreshes a session where the peer takes no UPDATE (RFC 4028 §7.4).
 
+use super::anchor::Round;
 use super::description::Description;
 use super::dialog::{Dialog, RequestLine};
 use super::hangup::keep_reason;
@@ -101,11 +102,16 @@ impl Calls {
         key: ServerKey,
     ) -> Result<(), Status> {
         let way = self.may_reinvite(side)?;
-        self.hear_request(on, side, request).map_err(within_call)?;
         let sides = [Some(side), Some(way.to)];
-        let spoken = self.speak(on, way.to, &request.message).map_err(within_call);
-        let spoken = spoken.inspect_err(|_| self.disagree(on, sides))?;
-        let handle = self.open_relay(on, way, request, key).inspect_err(|_| self.disagree(on, sides))?;
+        self.begin_offer(on, sides);
+        let told = self.told(way.to);
+        let heard = self.hear_request(on, (side, Round::Later), request);
+        let spoken = heard.and_then(|()| self.speak(on, way.to, &request.message)).map_err(within_call);
+        let opened = spoken.and_then(|spoken| Ok((self.open_relay(on, way, request, key)?, spoken)));
+        let (handle, spoken) = opened.inspect_err(|_| {
+            self.unsay(way.to, told);
+            self.disagree(on, sides);
+        })?;
         let message = &spoken.in_place(&request.message);
         self.respond_relay(on, handle, Status::TRYING, None);
         let late_offer = message.body().is_empty();
@@ -113,7 +119,7 @@ impl Calls {
             false => (Negotiation::Received, Negotiation::Sent),
             true => (Negotiation::Sent, Negotiation::Received),
         };
-        self.open_offer(handle, here, there);
+        self.open_offer(on, handle, (here, there), sides);
         if let Some(dialog) = self.dialog_mut(side) {
             dialog.takes_update |= lists(message, HeaderName::Allow, b"UPDATE");
         }
@@ -127,8 +133,7 @@ impl Calls {
             relayed_request(writer, message, (dialog.session, passage), None);
         });
         if let Err(status) = sent {
-            self.close_offer(handle);
-            self.disagree(on, sides);
+            self.unsay(way.to, told);
             self.respond_relay(on, handle, status, None);
             self.remove_relay(on, handle);
         }
@@ -181,6 +186,8 @@ impl Calls {
         if !is_free || !description.is_some() {
             return false;
         }
+        self.begin_offer(on, [Some(side), None]);
+        let told = self.told(side);
         let spoken = self.speak_kept(on, side, description);
         let Some(dialog) = self.dialog(side) else { return false };
         let relay = Relay {
@@ -199,8 +206,12 @@ impl Calls {
             cseq: 0,
             reinvite: None,
         };
-        let Ok(handle) = self.relays.insert(relay) else { return false };
-        self.open_offer(handle, Negotiation::Stable, Negotiation::Sent);
+        let Ok(handle) = self.relays.insert(relay) else {
+            self.unsay(side, told);
+            self.disagree(on, [Some(side), None]);
+            return false;
+        };
+        self.open_offer(on, handle, (Negotiation::Stable, Negotiation::Sent), [Some(side), None]);
         let content = |context: &Context, writer: &mut Writer<'_>, dialog: &Dialog| {
             writer.header(HeaderName::Allow, ALLOW);
             writer.header(HeaderName::Supported, SUPPORTED);
@@ -215,7 +226,7 @@ impl Calls {
             }
         };
         if !sent {
-            self.close_offer(handle);
+            self.unsay(side, told);
             self.remove_relay(on, handle);
         }
         sent
@@ -294,7 +305,7 @@ impl Calls {
         message: Option<&Message<'_>>,
     ) {
         let Some(relay) = self.relays.get_mut(handle) else { return };
-        let (call, relay_from, relay_to) = (relay.call, relay.from, relay.to);
+        let (call, from, to) = (relay.call, relay.from, relay.to);
         let Some(reinvite) = relay.reinvite.as_mut() else { return };
         if let (ReinviteEvent::Cancel, Some(cancel), false) = (event, message, reinvite.reason.is_some()) {
             reinvite.reason = keep_reason(&mut on.context, cancel);
@@ -325,11 +336,10 @@ impl Calls {
                     false => Status::REQUEST_TERMINATED,
                 };
                 self.abandon_reinvite(on, handle);
-                self.disagree(on, [relay_from, Some(relay_to)]);
                 self.respond_relay(on, handle, status, None);
-                self.end_reinvite(on, handle);
-                if relay_from.is_none() {
-                    self.refreshed(on, relay_to, None);
+                self.remove_relay(on, handle);
+                if from.is_none() {
+                    self.refreshed(on, to, None);
                 }
             }
             ReinviteAction::RepeatAnswer => self.repeat_reinvite_answer(on, handle),
@@ -339,7 +349,7 @@ impl Calls {
             }
             ReinviteAction::Acknowledge | ReinviteAction::AcknowledgeAndRemove => {
                 self.acknowledge_reinvite(on, handle, message);
-                self.end_reinvite(on, handle);
+                self.remove_relay(on, handle);
             }
             ReinviteAction::Close => {
                 self.respond_relay(on, handle, Status::REQUEST_TERMINATED, None);
@@ -347,7 +357,7 @@ impl Calls {
             }
             ReinviteAction::Remove => {
                 self.abandon_reinvite(on, handle);
-                self.end_reinvite(on, handle);
+                self.remove_relay(on, handle);
             }
         }
     }
@@ -404,11 +414,11 @@ impl Calls {
         let late_offer = reinvite.late_offer;
         let offered = reinvite.offered.take();
         if !late_offer {
-            self.close_offer(handle);
+            self.close_offer(on, handle, true);
         }
         if from.is_some() {
             // What cannot be taken of it is not heard.
-            let _ = self.hear(on, to, answer);
+            let _ = self.hear_in_any_case(on, (to, Round::Later), answer);
         }
         self.settle_session(on, handle, Some(answer));
         match self.dialog_mut(to).filter(|dialog| offered.is_some() && dialog.needs_description()) {
@@ -417,12 +427,12 @@ impl Calls {
         }
         let Some(from) = from else {
             self.acknowledge_reinvite(on, handle, None);
-            self.end_reinvite(on, handle);
+            self.remove_relay(on, handle);
             self.take_own_answer(on, to, answer);
             return self.description_told(on, to, answer);
         };
         if !late_offer {
-            self.agree_between(on, [Some(from), Some(to)]);
+            self.agree_between(on, [Some(from), Some(to)], Round::Later);
             self.remember_description(on, from, answer);
         }
         if !late_offer && on.context.settings.ack == AckPolicy::Immediate {
@@ -431,7 +441,7 @@ impl Calls {
         if !self.respond_relay(on, handle, answer.status().unwrap_or(Status::OK), Some(answer)) {
             // The asker has a 500 and the other side a new session: they do not agree any more.
             self.acknowledge_reinvite(on, handle, None);
-            self.end_reinvite(on, handle);
+            self.remove_relay(on, handle);
             return self.dialog_lost(on, to);
         }
         let timers = on.context.settings.timers;
@@ -465,15 +475,14 @@ impl Calls {
         let (from, to) = (relay.from, relay.to);
         let status = response.and_then(|response| response.status());
         let rang_out = relay.reinvite.as_ref().is_some_and(|reinvite| reinvite.rang_out);
-        self.close_offer(handle);
-        self.disagree(on, [from, Some(to)]);
+        self.close_offer(on, handle, false);
         let status = if from.is_some() { self.raise_interval(to, response).or(status) } else { status };
         if let (Some(status), Some(_)) = (status, from) {
             let response = response.filter(|_| !rang_out);
             let status = if rang_out { Status::REQUEST_TIMEOUT } else { passed_status(status) };
             self.respond_relay(on, handle, status, response);
         }
-        self.end_reinvite(on, handle);
+        self.remove_relay(on, handle);
         if from.is_none() {
             self.refreshed(on, to, response);
         } else if matches!(status, None | Some(Status::CALL_DOES_NOT_EXIST | Status::REQUEST_TIMEOUT)) {
@@ -492,7 +501,6 @@ impl Calls {
         let (relay_from, to) = (relay.from, relay.to);
         let Some(reinvite) = relay.reinvite.as_mut() else { return };
         let (client, cseq, sent_to) = (reinvite.client, reinvite.own_cseq, reinvite.sent_to);
-        let late_offer = reinvite.late_offer;
         if std::mem::replace(&mut reinvite.acknowledged, true) {
             return;
         }
@@ -500,12 +508,7 @@ impl Calls {
         let ack = ack.filter(|ack| ack.is_request() && !ack.body().is_empty());
         let Some(client) = client else { return };
         let spoken = match (ack, relay_from) {
-            (Some(ack), Some(from)) => self.take_late_answer_of(on, (from, to), ack),
-            // The offer in the 2xx has no answer.
-            (None, Some(from)) if late_offer => {
-                self.disagree(on, [Some(from), Some(to)]);
-                Spoken::SAME
-            }
+            (Some(ack), Some(from)) => self.take_late_answer_of(on, (from, to, Round::Later), ack),
             _ => Spoken::SAME,
         };
         let ack = ack.map(|ack| spoken.in_place(ack));
@@ -544,11 +547,6 @@ impl Calls {
         if let Some(client) = client {
             on.transactions.abandon_unanswered(&mut on.context, client);
         }
-    }
-
-    pub(super) fn end_reinvite(&mut self, on: &mut Signalling, handle: Handle) {
-        self.close_offer(handle);
-        self.remove_relay(on, handle);
     }
 
     /// A refresh by re-INVITE; without room or with another INVITE on its way it comes again later.

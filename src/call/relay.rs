@@ -1,9 +1,10 @@
 //! Requests in a dialog that are the other party's business: passed on in the other dialog, and the final
 //! response passed back (SIP_RULES 21).
 
+use super::anchor::Round;
 use super::dialog::{RequestLine, contact_uri};
 use super::identity::Passage;
-use super::media::{Spoken, within_call};
+use super::media::{Spoken, is_anchored, within_call};
 use super::negotiation::Negotiation;
 use super::reinvite::Reinvite;
 use super::reliable::write_rack;
@@ -85,6 +86,8 @@ impl Calls {
     /// Passes a request on that is none of INVITE, ACK, BYE and CANCEL. `rack`: what a PRACK acknowledges on
     /// the other side.
     ///
+    /// The handle is gone where no datagram can hold what was to be sent: the asker has its 513 then.
+    ///
     /// # Errors
     /// The status to refuse it with; nothing was sent then.
     pub(super) fn relay(
@@ -95,11 +98,12 @@ impl Calls {
         rack: Option<(u32, u32)>,
     ) -> Result<Handle, Status> {
         let negotiates = negotiates_extensions(request.message.method());
+        let told = self.told(way.to);
         let spoken = match negotiates {
             true => self.speak(on, way.to, &request.message).map_err(within_call)?,
             false => Spoken::SAME,
         };
-        let handle = self.open_relay(on, way, request, key)?;
+        let handle = self.open_relay(on, way, request, key).inspect_err(|_| self.unsay(way.to, told))?;
         let message = &spoken.in_place(&request.message);
         let referred = self.dialog(way.from).map(|dialog| dialog.referred);
         let Some(dialog) = self.dialog_mut(way.to) else { return Err(Status::CALL_DOES_NOT_EXIST) };
@@ -124,9 +128,7 @@ impl Calls {
         });
         if sent.is_err() {
             // Longer than a datagram with our header fields in it.
-            if negotiates {
-                self.disagree(on, [Some(way.from), Some(way.to)]);
-            }
+            self.unsay(way.to, told);
             self.respond_relay(on, handle, Status::MESSAGE_TOO_LARGE, None);
             self.remove_relay(on, handle);
         }
@@ -190,9 +192,15 @@ impl Calls {
         self.relays.insert(relay).map_err(|_| Status::SERVICE_UNAVAILABLE)
     }
 
-    /// Opens an offer between the two sides of a relay.
-    pub(super) fn open_offer(&mut self, handle: Handle, here: Negotiation, there: Negotiation) {
-        let Some(relay) = self.relays.get_mut(handle) else { return };
+    /// Opens an offer between the two sides of a relay; where it could not be sent, it has come to nothing.
+    pub(super) fn open_offer(
+        &mut self,
+        on: &mut Signalling,
+        handle: Handle,
+        (here, there): (Negotiation, Negotiation),
+        sides: [Option<Side>; 2],
+    ) {
+        let Some(relay) = self.relays.get_mut(handle) else { return self.disagree(on, sides) };
         relay.negotiates = true;
         let (from, to) = (relay.from, relay.to);
         if let Some(dialog) = from.and_then(|from| self.dialog_mut(from)) {
@@ -203,14 +211,19 @@ impl Calls {
         }
     }
 
-    /// The offer that a relay opened is answered or refused.
-    pub(super) fn close_offer(&mut self, handle: Handle) {
+    /// The offer that a relay opened is over. Without an answer to be agreed on (`is_answered`) what was
+    /// agreed before counts on.
+    pub(super) fn close_offer(&mut self, on: &mut Signalling, handle: Handle, is_answered: bool) {
         let Some(relay) = self.relays.get_mut(handle) else { return };
         if !std::mem::take(&mut relay.negotiates) {
             return;
         }
         let sides = [relay.from, Some(relay.to)];
-        for (side, identity) in sides.into_iter().zip(relay.dialogs) {
+        let relay_dialogs = relay.dialogs;
+        if !is_answered {
+            self.disagree(on, sides);
+        }
+        for (side, identity) in sides.into_iter().zip(relay_dialogs) {
             let dialog = side.and_then(|side| self.dialog_mut(side));
             if let Some(dialog) = dialog.filter(|dialog| dialog.identity == identity) {
                 dialog.negotiation = Negotiation::Stable;
@@ -224,37 +237,58 @@ impl Calls {
         let Some(relay) = self.relays.get(handle) else { return };
         let (from, to, method, server) = (relay.from, relay.to, relay.method, relay.server);
         let (is_same, negotiates) = (relay.dialogs[1] == self.identity(to), relay.negotiates);
+        let status = response.and_then(|response| response.status());
+        let is_answered = status.is_some_and(|status| status.is_success());
+        self.close_offer(on, handle, is_answered);
         if from.is_none() {
-            self.close_offer(handle);
             self.remove_relay(on, handle);
             return self.refreshed(on, to, response);
         }
-        let status = response.and_then(|response| response.status());
         let status = status.filter(|&status| status != Status::REQUEST_TIMEOUT);
         let status = self.raise_interval(to, response).or(status);
-        self.close_offer(handle);
-        let answer = response.filter(|_| negotiates && status.is_some_and(|status| status.is_success()));
-        // What the answer has no ports for the asker is told all the same.
-        let heard = answer.map(|answer| self.hear(on, to, answer));
+        let answer = response.filter(|_| negotiates && is_answered);
+        if let Some(answer) = answer {
+            // What the answer has no ports for the asker is told all the same.
+            let _ = self.hear_in_any_case(on, (to, Round::Later), answer);
+        }
+        // Whoever asked may have gone meanwhile, with its ports: the answer is none of its business.
+        let is_gone = from.is_some_and(|from| self.call_of(from).is_none());
         match (status, server) {
+            (Some(_), _) if is_gone && answer.is_some() && is_anchored(&on.context) => {
+                self.respond_relay(on, handle, Status::CALL_DOES_NOT_EXIST, None);
+            }
             (Some(status), _) => {
                 self.respond_relay(on, handle, passed_status(status), response);
             }
             (None, Some(server)) => on.transactions.abandon_unanswered(&mut on.context, server),
             (None, None) => {}
         }
-        match heard {
-            Some(_) => self.agree_between(on, [from, Some(to)]),
-            None if negotiates => self.disagree(on, [from, Some(to)]),
-            None => {}
+        if answer.is_some() {
+            self.agree_between(on, [from, Some(to)], Round::Later);
+            self.forget_early_answers(on, [from, Some(to)]);
         }
         if method == Method::Update {
+            if let Some(dialog) = self.dialog_mut(to).filter(|_| is_same && is_answered) {
+                // Whoever takes one is refreshed by one: no description has to be kept for it.
+                dialog.takes_update = true;
+            }
             self.settle_session(on, handle, response);
             if is_same && matches!(status, None | Some(Status::CALL_DOES_NOT_EXIST)) {
                 self.dialog_lost(on, to);
             }
         }
         self.remove_relay(on, handle);
+    }
+
+    /// What a callee has said of the session before a later offer was agreed on.
+    fn forget_early_answers(&mut self, on: &mut Signalling, sides: [Option<Side>; 2]) {
+        for side in sides.into_iter().flatten() {
+            if let Side::Callee(leg) = side
+                && let Some(leg) = self.legs.get_mut(leg)
+            {
+                leg.early_answer.take().release(&mut on.context);
+            }
+        }
     }
 
     /// What tells a side's dialog from others of the same leg.
@@ -303,7 +337,9 @@ impl Calls {
         response: Option<&Message<'_>>,
     ) -> bool {
         let Some(relay) = self.relays.get(handle) else { return false };
-        let from = relay.from.filter(|_| negotiates_extensions(relay.method));
+        // What a refusal describes is no answer.
+        let speaks = negotiates_extensions(relay.method) && status.code() < 300;
+        let from = relay.from.filter(|_| speaks);
         let spoken = match (from, response) {
             (Some(from), Some(response)) => self.speak_in_any_case(on, from, response),
             _ => Spoken::SAME,
@@ -334,21 +370,21 @@ impl Calls {
         for handle in relays {
             let relay = self.relays.get(handle).filter(|relay| relay.to == Side::Callee(leg));
             let relay = relay.filter(|relay| relay.dialogs[1] != winner);
-            let asker = relay.filter(|relay| relay.negotiates).and_then(|relay| relay.from);
             let status = match relay.map(|relay| (relay.method, relay.negotiates)) {
                 None => continue,
                 Some((Method::Prack, false)) => Status::OK,
                 Some((Method::Prack, true)) => Status::NOT_ACCEPTABLE_HERE,
                 Some(_) => Status::SERVER_INTERNAL_ERROR,
             };
-            self.close_offer(handle);
-            self.disagree(on, [asker, None]);
+            self.close_offer(on, handle, false);
             self.respond_relay(on, handle, status, None);
             self.remove_relay(on, handle);
         }
     }
 
+    /// Forgets a relay; an offer in it that nobody has answered has come to nothing.
     pub(super) fn remove_relay(&mut self, on: &mut Signalling, handle: Handle) {
+        self.close_offer(on, handle, false);
         let Some(mut relay) = self.relays.remove(handle) else { return };
         on.context.keep.release(relay.head.take());
         on.context.keep.release(relay.target.take());

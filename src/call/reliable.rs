@@ -1,6 +1,7 @@
 //! Reliable provisional responses (RFC 3262), each leg's own (SIP_RULES 17): a callee's is acknowledged by
 //! us, or by the caller where it goes on to the caller reliably; the caller's is repeated until its PRACK.
 
+use super::anchor::Round;
 use super::description::Description;
 use super::dialog::{Dialog, RequestLine};
 use super::media::Spoken;
@@ -109,12 +110,6 @@ impl Calls {
             leg.adopt_dialog(&mut on.context, response);
         }
         leg.rseq = rseq.unwrap_or(leg.rseq);
-        let call = self.call_of(Side::Callee(handle)).and_then(|call| self.calls.get(call));
-        // Once the caller has an answer it is told of no other one before the 2xx.
-        if call.is_some_and(|call| [0, identity].contains(&call.answered_by)) {
-            // What cannot be taken of it is not heard; the callee says it again in its answer.
-            let _ = self.hear(on, Side::Callee(handle), response);
-        }
         Progress::Now
     }
 
@@ -146,9 +141,10 @@ impl Calls {
     /// PRACK of our own. `answers`: the response had a body, which is an offer if the INVITE had none; the
     /// caller, who has answered one of them, answers the same to all.
     pub(super) fn send_prack(&mut self, on: &mut Signalling, handle: Handle, rseq: u32, answers: bool) {
-        let spoken = if answers { self.speak_told(on, handle) } else { Spoken::SAME };
+        let spoken = if answers { self.speak_late_answer(on, handle) } else { Spoken::SAME };
         let Some(leg) = self.legs.get_mut(handle) else { return };
-        let told = self.calls.get(leg.call).map(|call| &call.told).filter(|told| answers && told.is_some());
+        let answer = self.calls.get(leg.call).map(|call| &call.late_answer);
+        let answer = answer.filter(|answer| answers && answer.is_some());
         leg.dialog.local_cseq += 1;
         let (dialog, invite_cseq) = (&leg.dialog, leg.invite_cseq);
         let to = (dialog.answer_to, dialog.local_cseq);
@@ -157,8 +153,8 @@ impl Calls {
             dialog.write_request(context, out, RequestLine::own(Method::Prack, dialog.local_cseq), branch);
             let mut writer = Writer::new(out);
             write_rack(&mut writer, (rseq, invite_cseq));
-            match told {
-                Some(told) => told.write(context, &mut writer, &spoken),
+            match answer {
+                Some(answer) => answer.write(context, &mut writer, &spoken),
                 None => writer.body(b""),
             }
         });
@@ -166,13 +162,14 @@ impl Calls {
     }
 
     /// What the caller answered to a late offer, as this leg is told it.
-    fn speak_told(&mut self, on: &mut Signalling, leg: Handle) -> Spoken {
-        let Some(call) = self.call_of(Side::Callee(leg)) else { return Spoken::SAME };
-        let Some(told) = self.calls.get_mut(call).map(|call| call.told.take()) else { return Spoken::SAME };
-        let spoken = self.speak_kept(on, Side::Callee(leg), &told);
-        match self.calls.get_mut(call) {
-            Some(call) => call.told = told,
-            None => told.release(&mut on.context),
+    fn speak_late_answer(&mut self, on: &mut Signalling, leg: Handle) -> Spoken {
+        let Some(handle) = self.call_of(Side::Callee(leg)) else { return Spoken::SAME };
+        let Some(call) = self.calls.get_mut(handle) else { return Spoken::SAME };
+        let answer = call.late_answer.take();
+        let spoken = self.speak_kept(on, Side::Callee(leg), &answer);
+        match self.calls.get_mut(handle) {
+            Some(call) => call.late_answer = answer,
+            None => answer.release(&mut on.context),
         }
         spoken
     }
@@ -186,26 +183,35 @@ impl Calls {
         status: Status,
     ) {
         let rseq = rseq_of(response).filter(|_| !response.to_tag().is_empty());
-        let has_body = !response.body().is_empty();
+        let describes = !response.body().is_empty();
         let identity = self.legs.get(leg).map_or(0, |leg| leg.dialog.identity);
         let Some(call) = self.calls.get(call_handle) else { return };
         let reliably = match call.reliability {
             Reliability::Required => true,
-            Reliability::Supported => rseq.is_some() && has_body,
+            Reliability::Supported => rseq.is_some() && describes,
             Reliability::Unknown => false,
         };
         // RFC 3261 §13.2.1: the caller has an answer, and ignores another.
         let told_otherwise = call.answered_by != 0 && call.answered_by != identity;
-        let body = if told_otherwise { Body::Without } else { Body::Same };
-        let has_body = has_body && !told_otherwise;
+        let is_heard = describes && !told_otherwise;
         let late_offer = call.late_offer;
-        let spoken = match has_body {
+        let (told, believed) = (call.anchor.told(), call.anchor.believed());
+        if is_heard {
+            // What cannot be taken of it is not heard; the callee says it again in its answer.
+            let _ = self.hear(on, (Side::Callee(leg), Round::Invite), response);
+        }
+        let spoken = match is_heard {
             true => self.speak(on, Side::Caller(call_handle), response),
             false => Ok(Spoken::SAME),
         };
         // Without ports the callee's offer goes nowhere; it comes again.
         let (Ok(spoken), Some(call)) = (spoken, self.calls.get_mut(call_handle)) else { return };
         let response = &spoken.in_place(response);
+        // It keeps the first description, and its port is the same; what it is owed it is offered after its
+        // ACK (SIP_RULES 15).
+        let is_other = !late_offer && believed.is_some() && believed != call.anchor.told();
+        let has_body = is_heard && !is_other;
+        let body = if has_body || !describes { Body::Same } else { Body::Without };
         call.is_early = true;
         let own_rseq = reliably.then(|| call.next_rseq(&mut on.context));
         let record = &*call;
@@ -215,19 +221,37 @@ impl Calls {
         if !(reliably && sent) {
             call.rseq -= u32::from(reliably && call.rseq > 1);
         }
-        if sent && has_body && !late_offer {
-            self.agree(on, leg, false);
+        match sent && has_body {
+            true => call.anchor.believe_first(),
+            false => call.anchor.unsay(told),
+        }
+        if sent && is_heard && !late_offer {
+            self.agree(on, leg, (Round::Invite, false));
         }
         if !(reliably && sent) {
             return;
         }
-        let Some(call) = self.calls.get_mut(call_handle) else { return };
         let passes_to = rseq.filter(|_| has_body).map(|rseq| (leg, rseq));
+        self.sent_reliably(on, (call_handle, leg), passes_to, response);
+    }
+
+    /// The caller was sent a provisional response reliably. `passes_to`: its PRACK goes on to the callee, who
+    /// has described the session in it.
+    fn sent_reliably(
+        &mut self,
+        on: &mut Signalling,
+        (call_handle, leg): (Handle, Handle),
+        passes_to: Option<(Handle, u32)>,
+        response: &Message<'_>,
+    ) {
+        let identity = self.legs.get(leg).map_or(0, |leg| leg.dialog.identity);
+        let Some(call) = self.calls.get_mut(call_handle) else { return };
         // Once the offer has its answer, the same body again is neither.
         let is_first = call.answered_by == 0;
+        let late_offer = call.late_offer;
         let offers = late_offer && is_first && passes_to.is_some();
         self.await_prack(on, call_handle, Outstanding { passes_to, identity, offers });
-        if has_body && is_first && passes_to.is_some() {
+        if is_first && passes_to.is_some() {
             let (here, there) = match late_offer {
                 false => (Negotiation::Stable, Negotiation::Stable),
                 true => (Negotiation::Sent, Negotiation::Received),
@@ -281,24 +305,29 @@ impl Calls {
         }
         let offers = !answers && !message.body().is_empty();
         // An answer cannot be refused: what cannot be taken of it is not heard.
-        let is_taken = self.hear_request(on, side, request).is_ok() || !offers;
+        let round = if offers { Round::Later } else { Round::Invite };
+        let asked = [Some(side), waits.map(|(leg, _)| Side::Callee(leg))];
+        if offers {
+            self.begin_offer(on, asked);
+        }
+        let is_taken = self.hear_request(on, (side, round), request).is_ok() || !offers;
         let passed = waits.is_some_and(|waits| match is_taken {
             true => self.pass_prack(on, (call, waits), (request, key), offers),
             false => self.prack_without(on, waits),
         });
         if offers && !passed {
-            self.disagree(on, [Some(side), None]);
+            self.disagree(on, asked);
         }
         // Whoever offers next gets the same answer, though the one that it was for has gone.
         if answers && !message.body().is_empty() {
-            let told = Description::of(&mut on.context, message);
+            let answer = Description::of(&mut on.context, message);
             match self.calls.get_mut(call) {
-                Some(call) => call.told.replace(&mut on.context, told),
-                None => told.release(&mut on.context),
+                Some(call) => call.late_answer.replace(&mut on.context, answer),
+                None => answer.release(&mut on.context),
             }
         }
-        if let (true, Some((leg, _))) = (answers && passed, waits) {
-            self.agree(on, leg, false);
+        if let (true, Some((leg, _))) = (answers && passed && !message.body().is_empty(), waits) {
+            self.agree(on, leg, (Round::Invite, false));
         }
         match passed {
             true => {}
@@ -327,7 +356,8 @@ impl Calls {
         match self.relay(on, way, (request, key), Some(rack)) {
             Ok(handle) => {
                 if offers {
-                    self.open_offer(handle, Negotiation::Received, Negotiation::Sent);
+                    let negotiation = (Negotiation::Received, Negotiation::Sent);
+                    self.open_offer(on, handle, negotiation, [Some(way.from), Some(to)]);
                 }
                 true
             }

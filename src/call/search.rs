@@ -4,6 +4,7 @@
 
 use super::ended::cause_of;
 use super::forward::Next;
+use super::media::drops_body;
 use super::record::{Call, Heard, Leg};
 use super::reliable::{Outstanding, Reliability};
 use super::state::{CallState, LegEvent, LegState};
@@ -489,11 +490,13 @@ impl Calls {
         call.state = CallState::Refused;
         call.story.refuse(on.context.now, status, (EndedBy::Callee, Cause::Rejected));
         call.stop_repeating(&mut on.context);
+        call.anchor.part(&mut on.context);
         call.search.end(&mut on.context);
         on.context.metrics.calls_failed += 1;
         let call = &*call;
+        let body = if drops_body(&on.context, response) { Body::Without } else { Body::Same };
         let sent = on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
-            relayed_response(context, out, call, response, (status, None, Body::Same));
+            relayed_response(context, out, call, response, (status, None, body));
         });
         if !sent {
             on.transactions.respond(&mut on.context, call.transaction, status, |context, out| {
@@ -519,6 +522,7 @@ impl Calls {
         call.state = CallState::Refused;
         call.story.refuse(on.context.now, status, (EndedBy::Server, cause));
         call.stop_repeating(&mut on.context);
+        call.anchor.part(&mut on.context);
         call.search.end(&mut on.context);
         on.context.metrics.calls_failed += 1;
         let retry_after = on.context.settings.retry_after_s;

@@ -133,7 +133,7 @@ pub(super) fn lists(message: &Message<'_>, name: HeaderName, token: &[u8]) -> bo
 impl Calls {
     /// Lets a dialog's session timer count from now, if there is one.
     pub(super) fn restart_session(&mut self, on: &mut Signalling, side: Side) {
-        let owes = self.owes_description(side);
+        let owes = self.awaits_description(side);
         if let Some(dialog) = self.dialog_mut(side) {
             let session = &mut dialog.session;
             session.restart(on.context.now);
@@ -185,7 +185,7 @@ impl Calls {
         }
         session.due = session.gives_up;
         let ours = session.ours;
-        if self.owes_description(side) {
+        if self.awaits_description(side) {
             self.tell_description(on, side);
         } else if ours {
             self.refresh_session(on, side);
@@ -278,7 +278,7 @@ impl Calls {
     }
 
     /// Whether the caller has yet to hear of the description that the answer came with.
-    fn owes_description(&self, side: Side) -> bool {
+    fn awaits_description(&self, side: Side) -> bool {
         match side {
             Side::Caller(call) => self.calls.get(call).is_some_and(|call| call.owed.is_some()),
             Side::Callee(_) => false,
@@ -319,7 +319,12 @@ impl Calls {
     pub(super) fn description_told(&mut self, on: &mut Signalling, side: Side, answer: &Message<'_>) {
         let Side::Caller(handle) = side else { return };
         let Some(call) = self.calls.get_mut(handle).filter(|call| call.owed.is_some()) else { return };
-        call.owed.take().release(&mut on.context);
+        let owed = call.owed.take();
+        match call.dialog.needs_description() {
+            // From now on it is what a refresh repeats.
+            true => call.dialog.description.replace(&mut on.context, owed),
+            false => owed.release(&mut on.context),
+        }
         let winner = call.winner;
         if let Some(leg) = winner.and_then(|winner| self.legs.get_mut(winner)) {
             leg.dialog.negotiation = Negotiation::Stable;

@@ -1,6 +1,6 @@
 //! How a call begins, and how a leg to a callee is started.
 
-use super::anchor::{Anchor, Lack};
+use super::anchor::{Anchor, Lack, Round};
 use super::chain::Chain;
 use super::description::Description;
 use super::dialog::Dialog;
@@ -67,7 +67,8 @@ impl Calls {
         }
         let handle = self.open_call(on, request, key, identity)?;
         self.keep_chain(on, handle, &request.message, called.subscriber.number.as_bytes());
-        if let Err(status) = self.hear(on, Side::Caller(handle), &request.message) {
+        let heard = self.hear_request(on, (Side::Caller(handle), Round::Invite), request);
+        if let Err(status) = heard {
             self.refuse(on, handle, (status, Cause::Failed));
             return Ok(());
         }
@@ -350,7 +351,7 @@ fn new_call(
         owes_181: false,
         owes_180: false,
         answered_by: 0,
-        told: Description::NONE,
+        late_answer: Description::NONE,
         owed: Description::NONE,
         cancel_reason: Kept::NONE,
         relays: Vec::new(),

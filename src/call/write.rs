@@ -2,7 +2,7 @@
 
 use super::description::Description;
 use super::identity::Passage;
-use super::media::Spoken;
+use super::media::{Spoken, drops_body};
 use super::record::{Call, RecordId};
 use super::relay::Relay;
 use super::session::SessionTimer;
@@ -325,7 +325,9 @@ pub(super) fn relayed_final(
     }
     match response {
         Some(response) => {
+            let drops = drops_body(context, response);
             writer.splice_headers(response, |name| match name {
+                name if is_content(name) && drops => false,
                 H::Timestamp => false,
                 name if is_identity(name) => false,
                 H::Unsupported => !ours,
@@ -334,7 +336,7 @@ pub(super) fn relayed_final(
                 H::RetryAfter => same.is_some(),
                 _ => passes_in_dialog(name, ours),
             });
-            writer.body(response.body());
+            writer.body(if drops { b"" } else { response.body() });
         }
         None => {
             if status == Status::SERVICE_UNAVAILABLE {

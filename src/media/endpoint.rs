@@ -1,7 +1,7 @@
 //! One stream of one party: what it has described, from where it sends, what it sent and got.
 
 use super::figures::{Received, Sent};
-use super::latch::{Latch, Mark, Party};
+use super::latch::{Described, Latch, Mark, Party, TASTED_MAX};
 use super::rtp::{self, Kind};
 use super::tone::Playing;
 use super::{Component, Dropped, Family, Figures, Remote, Slot};
@@ -10,8 +10,8 @@ use crate::settings::Learning;
 use crate::slab::Handle;
 use std::net::SocketAddr;
 
-/// An anchored call has four at least, beside what it needs without media.
-const ENDPOINT_BYTES_MAX: usize = 640;
+/// An anchored call that is forwarded has four, beside what it needs without media: 3 of its 8 KiB.
+const ENDPOINT_BYTES_MAX: usize = 768;
 
 const _: () = assert!(size_of::<Endpoint>() <= ENDPOINT_BYTES_MAX, "a call has several");
 
@@ -26,6 +26,8 @@ pub struct Endpoint {
     pub next: Option<Remote>,
     rtp: Latch,
     rtcp: Latch,
+    /// How many packets may still be relayed though nothing has locked.
+    tastes_left: u8,
     received: Received,
     pub sent: Sent,
     pub dropped: u64,
@@ -50,7 +52,7 @@ pub enum Taking {
         ssrc: Option<u32>,
     },
     Rtcp,
-    /// DTLS: it goes where it came, and is no part of the figures.
+    /// DTLS or ZRTP: it goes where it came, and is no part of the figures.
     Keys,
 }
 
@@ -64,6 +66,7 @@ impl Endpoint {
             next: None,
             rtp: Latch::default(),
             rtcp: Latch::default(),
+            tastes_left: TASTED_MAX,
             received: Received::default(),
             sent: Sent::default(),
             dropped: 0,
@@ -74,7 +77,12 @@ impl Endpoint {
 
     /// What was described last counts. Whether it is a change.
     pub fn settle(&mut self, now: Now) -> bool {
-        let Some(remote) = self.next.take() else { return false };
+        let Some(remote) = self.next.take() else {
+            // It is agreed on once more: who has not sent yet may begin now.
+            self.rtp.reopen(now);
+            self.rtcp.reopen(now);
+            return false;
+        };
         let is_change = self.current != Some(remote);
         // Describing a change is a sign of life: after a hold nothing has come for long.
         if is_change {
@@ -82,10 +90,14 @@ impl Endpoint {
         }
         self.current = Some(remote);
         let family = self.family;
-        // The sockets reach no other family.
-        let reachable = |place: Option<SocketAddr>| place.filter(|place| Family::of(place) == family);
-        self.rtp.describe(now, reachable(remote.rtp));
-        self.rtcp.describe(now, reachable(remote.rtcp));
+        let described = |place: Option<SocketAddr>| match place {
+            Some(place) if Family::of(&place) == family => Described::At(place),
+            None if remote.is_held => Described::Hold,
+            // A name; or an address of a family that the sockets do not reach.
+            _ => Described::OutOfReach,
+        };
+        self.rtp.describe(now, described(remote.rtp), remote.host);
+        self.rtcp.describe(now, described(remote.rtcp), remote.host);
         is_change
     }
 
@@ -101,14 +113,15 @@ impl Endpoint {
     ) -> Result<Taken, Dropped> {
         // Whoever has described nothing may send nothing.
         let Some(remote) = &self.current else { return Err(Dropped::Source) };
-        let &Remote { is_rtp, has_mux, host, clock_hz, .. } = remote;
-        let latch = match component {
-            Component::Rtp => &mut self.rtp,
-            Component::Rtcp => &mut self.rtcp,
+        let &Remote { is_rtp, has_mux, clock_hz, .. } = remote;
+        let (latch, known) = match component {
+            Component::Rtp => (&mut self.rtp, None),
+            Component::Rtcp => (&mut self.rtcp, self.rtp.locked_host()),
         };
-        let party = Party { learning, host, is_rtp };
+        let party = Party { learning, is_rtp, known };
+        let tastes = &mut self.tastes_left;
         let kind = if !is_rtp {
-            if !latch.take(at, source, None, party) {
+            if !latch.take(at, source, None, party, tastes) {
                 return Err(Dropped::Source);
             }
             self.received.count(packet.len());
@@ -117,14 +130,15 @@ impl Endpoint {
             match (rtp::classify(packet), component) {
                 (Kind::Rtp(header), Component::Rtp) => {
                     let mark = Mark { ssrc: header.ssrc, sequence: Some(header.sequence) };
-                    if !latch.take(at, source, Some(mark), party) {
+                    if !latch.take(at, source, Some(mark), party, tastes) {
                         return Err(Dropped::Source);
                     }
                     self.received.count_rtp(at, header, packet.len(), clock_hz);
                     Taking::Stream { ssrc: Some(header.ssrc) }
                 }
                 (Kind::Rtcp { ssrc }, component) if has_mux || component == Component::Rtcp => {
-                    if !latch.take(at, source, Some(Mark { ssrc, sequence: None }), party) {
+                    let mark = Mark { ssrc, sequence: None };
+                    if !latch.take(at, source, Some(mark), party, tastes) {
                         return Err(Dropped::Source);
                     }
                     if let Some(report) = self.sent.ssrc().and_then(|ssrc| rtp::report_about(packet, ssrc)) {
@@ -132,9 +146,9 @@ impl Endpoint {
                     }
                     Taking::Rtcp
                 }
-                // It shows nothing by which a source could be learned.
-                (Kind::Dtls, _) if latch.is_locked_on(source) => Taking::Keys,
-                (Kind::Dtls, _) => return Err(Dropped::Source),
+                // Before them there is no RTP.
+                (Kind::Keys, _) if latch.take(at, source, None, party, tastes) => Taking::Keys,
+                (Kind::Keys, _) => return Err(Dropped::Source),
                 (Kind::Stun, _) => return Err(Dropped::Stun),
                 (Kind::Rtp(_) | Kind::Rtcp { .. } | Kind::Malformed, _) => return Err(Dropped::Malformed),
             }
@@ -157,12 +171,12 @@ impl Endpoint {
             Component::Rtp => &self.rtp,
             Component::Rtcp => &self.rtcp,
         };
-        Some((by, latch.destination(remote.host)?))
+        Some((by, latch.destination()?))
     }
 
     /// Where a tone goes.
     pub fn rtp_place(&self) -> Option<SocketAddr> {
-        self.rtp.destination(self.current.as_ref()?.host)
+        self.rtp.destination()
     }
 
     pub fn figures(&self) -> Figures {

@@ -18,8 +18,9 @@ const US_PER_S: u64 = 1_000_000;
 
 /// What a party sends. Packets and bytes are all that was taken from it, whether or not somebody was there to
 /// get them. Losses are summed over the sources (SSRCs) that it used one after another; the jitter is that of
-/// the present one. It is in step with RFC 3550 but for one thing: a source whose clock jumps by a second or
-/// more, as after a hold, starts a new timeline, which is no jitter.
+/// the present one. It is in step with RFC 3550 but for two things: a source whose clock jumps by a second or
+/// more, as after a hold, starts a new timeline, which is no jitter; and a packet with the timestamp of the
+/// one before shows none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Received {
     packets: u64,
@@ -41,7 +42,9 @@ struct Source {
     /// The sequence number that would show that the sender restarted.
     bad_sequence: Option<u16>,
     received: u64,
-    /// Of the last packet, in ticks.
+    /// Of the last packet.
+    timestamp: u32,
+    /// The same, in ticks.
     transit: u32,
     /// Sixteenths of ticks.
     jitter: u32,
@@ -62,7 +65,7 @@ impl Received {
         let transit = ticks(at, clock_hz).wrapping_sub(header.timestamp);
         match &mut self.source {
             Some(source) if source.ssrc == header.ssrc => {
-                self.lost_before += source.update(header.sequence, transit, clock_hz);
+                self.lost_before += source.update(header, transit, clock_hz);
             }
             _ => self.begin(header, transit),
         }
@@ -78,12 +81,13 @@ impl Received {
     #[cold]
     fn begin(&mut self, header: Header, transit: u32) {
         self.lost_before += self.source.map_or(0, |source| source.lost());
-        self.source = Some(Source::new(header.ssrc, header.sequence, transit));
+        self.source = Some(Source::new(header, transit));
     }
 }
 
 impl Source {
-    fn new(ssrc: u32, sequence: u16, transit: u32) -> Source {
+    fn new(header: Header, transit: u32) -> Source {
+        let Header { ssrc, sequence, timestamp } = header;
         Source {
             ssrc,
             base_sequence: sequence,
@@ -91,6 +95,7 @@ impl Source {
             cycles: 0,
             bad_sequence: None,
             received: 1,
+            timestamp,
             transit,
             jitter: 0,
         }
@@ -98,7 +103,8 @@ impl Source {
 
     /// RFC 3550 A.1 `update_seq`, and A.8. Returns what was lost before, if the sender has restarted.
     #[inline]
-    fn update(&mut self, sequence: u16, transit: u32, clock_hz: u32) -> u64 {
+    fn update(&mut self, header: Header, transit: u32, clock_hz: u32) -> u64 {
+        let sequence = header.sequence;
         let ahead = sequence.wrapping_sub(self.max_sequence);
         if ahead < MAX_DROPOUT {
             if sequence < self.max_sequence {
@@ -106,10 +112,16 @@ impl Source {
             }
             self.max_sequence = sequence;
         } else if ahead <= 0_u16.wrapping_sub(MAX_MISORDER) {
-            return self.jump(sequence, transit);
+            return self.jump(header, transit);
         }
         // Else a duplicate, or late: it is received all the same.
         self.received += 1;
+        // More of the same frame or of the same key (RFC 4733): they are sent when they are, not when the
+        // timestamp says.
+        if header.timestamp == self.timestamp {
+            return 0;
+        }
+        self.timestamp = header.timestamp;
         let difference = transit.wrapping_sub(self.transit).cast_signed().unsigned_abs();
         self.transit = transit;
         if difference < clock(clock_hz) {
@@ -121,13 +133,13 @@ impl Source {
 
     /// Two packets that follow each other after a very large jump: the sender has restarted.
     #[cold]
-    fn jump(&mut self, sequence: u16, transit: u32) -> u64 {
-        if self.bad_sequence != Some(sequence) {
-            self.bad_sequence = Some(sequence.wrapping_add(1));
+    fn jump(&mut self, header: Header, transit: u32) -> u64 {
+        if self.bad_sequence != Some(header.sequence) {
+            self.bad_sequence = Some(header.sequence.wrapping_add(1));
             return 0;
         }
         let (lost, jitter) = (self.lost(), self.jitter);
-        *self = Source { jitter, ..Source::new(self.ssrc, sequence, transit) };
+        *self = Source { jitter, ..Source::new(header, transit) };
         lost
     }
 

@@ -3,39 +3,50 @@
 //! ```text
 //!            a place is described
 //!   Closed ────────────────────────▶ Learning ──┬── from the place described ─────────▶ Signalled
-//!                                     ▲   │     │                                         ▲
-//!              another is described   │   │     └── allowed, by the rule ──▶ Learned ─────┘
-//!       (from any state, Closed too)  ┘   │                                 │     ▲   from the place
-//!                                         └── tasted: relayed, not locked   └─────┘   described
-//!                                             (at most 5 packets)           it goes on elsewhere
+//!     ▲                               ▲   │     │                                         ▲
+//!     │ one out of reach              │   │     └── allowed, by the rule ──▶ Learned ─────┘
+//!     │ (from any state)   another is described                             │     ▲   from the place
+//!     │                (from any state, Closed too)                         └─────┘   described
+//!     │                                   │                         it goes on elsewhere
+//!                                         └── tasted: relayed, not locked
 //! ```
 //!
-//! A party may send from the place that it described, whatever else came before. Besides, a port of *its
-//! host* is allowed: the host that its signalling comes from if the one described is out of reach (it is
-//! behind a NAT), else the one described. What comes from any other host is never taken. The rule says what
-//! the host's packets are worth ([`Rule`]).
+//! A party may send from the place that it described, whatever else came before. Besides, ports of *its
+//! hosts* are allowed: of the one described, and, where that is not public and another than the one that its
+//! signalling comes from (it may be behind a NAT), of that one too. What comes from any other host is never
+//! taken. The rule says what the hosts' packets are worth ([`Rule`]).
+//!
+//! When another place is described the old source is not taken for some time: what is still on its way would
+//! be learned else.
 
+use super::reach::{Place, is_same};
 use crate::clock::{Moment, Now};
 use crate::settings::Learning;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 /// How long the window mode learns from a description that names a new place.
 pub const WINDOW_MS: u64 = 500;
 
-/// Packets from ports that were not described which are relayed while the window is open.
+/// How long the source before a new place is not learned again: a re-INVITE's answer is underway for less.
+pub const LEFT_MS: u64 = 2_000;
+
+/// Packets of a stream of one party's, RTP and RTCP together, that are relayed though nothing has locked.
 pub const TASTED_MAX: u8 = 5;
+
+/// Packets in a row from one port that lock behind a NAT in the window mode.
+pub const ROW_MIN: u8 = 3;
 
 /// How far a sequence number may be ahead of the last one to go on from it.
 const STEP_MAX: u16 = 16;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
-    /// No place was ever described.
+    /// No place was ever described, or the last one is out of reach.
     #[default]
     Closed,
     /// Nothing has locked yet.
     Learning,
-    /// Locked on a port of the party's host that it has not described.
+    /// Locked on a port of the party's hosts that it has not described.
     Learned,
     /// Locked on the place described.
     Signalled,
@@ -48,28 +59,29 @@ pub enum Event {
     Signalled,
     /// From the source that was learned.
     Source,
-    /// From another port of the party's host, and it goes on from the packets before: the same SSRC, the
-    /// sequence number at most 16 ahead.
+    /// From another port of the party's hosts, and it goes on from the packets before as the rule asks: the
+    /// same SSRC, each sequence number at most 16 ahead.
     Continued,
-    /// From another port of the party's host.
+    /// From another port of the party's hosts.
     Host,
-    /// From any other host.
+    /// From any other host, or from the source that the party has just left.
     Elsewhere,
 }
 
-/// What packets of the party's host are worth that do not come from the place described.
+/// What packets of the party's hosts are worth that do not come from the place described.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     /// `off`: nothing.
     Off,
-    /// `once`, behind a NAT after the window, or no RTP: the first one locks.
+    /// `once`, no RTP, or RTCP from the host that RTP has locked on: the first one locks.
     First,
-    /// `window`, behind a NAT: the first one locks, and another port that goes on from it takes over.
+    /// `window`, behind a NAT: three in a row lock. Another port that goes on from them takes over, and so do
+    /// three in a row from the port number that was described.
     Moving,
-    /// `window`: they are relayed but lock nothing.
+    /// The same after the window: three in a row lock.
+    Proving,
+    /// `window`, and keys of a stream (DTLS, ZRTP) always: they are tasted, but lock nothing.
     Tasting,
-    /// `window`, after five: they are not even relayed.
-    Sated,
     /// After the window: the one tasted last locks with its next packet.
     Chosen,
 }
@@ -77,6 +89,8 @@ pub enum Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Take,
+    /// Taken, unless five were tasted before.
+    Taste,
     Drop,
 }
 
@@ -92,12 +106,15 @@ pub const fn step(state: State, rule: Rule, event: Event) -> (State, Verdict) {
         (S::Signalled, E::Source | E::Continued | E::Host, _) => (state, Verdict::Drop),
         (S::Learned, E::Source, _) | (S::Learned, E::Continued, Rule::Moving) => (state, Verdict::Take),
         (S::Learned, E::Continued | E::Host, _) => (state, Verdict::Drop),
-        (S::Learning, E::Continued | E::Host, Rule::First | Rule::Moving)
-        | (S::Learning, E::Continued, Rule::Chosen) => (S::Learned, Verdict::Take),
-        (S::Learning, E::Continued | E::Host, Rule::Tasting) => (state, Verdict::Take),
+        (S::Learning, E::Continued | E::Host, Rule::First)
+        | (S::Learning, E::Continued, Rule::Moving | Rule::Proving | Rule::Chosen) => {
+            (S::Learned, Verdict::Take)
+        }
+        (S::Learning, E::Continued | E::Host, Rule::Tasting)
+        | (S::Learning, E::Host, Rule::Moving | Rule::Proving) => (state, Verdict::Taste),
         // `Source` cannot come: nothing has been learned.
         (S::Learning, E::Source, _)
-        | (S::Learning, E::Continued | E::Host, Rule::Off | Rule::Sated)
+        | (S::Learning, E::Continued | E::Host, Rule::Off)
         | (S::Learning, E::Host, Rule::Chosen) => (state, Verdict::Drop),
     }
 }
@@ -125,20 +142,53 @@ impl Mark {
     }
 }
 
-/// What came last from a port of the party's host.
+/// A port of the party's hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Port {
+    number: u16,
+    /// Of the host described.
+    is_described: bool,
+}
+
+/// What came last from a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Trace {
-    port: u16,
+    port: Port,
     mark: Mark,
+    /// How many packets came in a row.
+    row: u8,
+}
+
+impl Trace {
+    fn first(port: Port, mark: Mark) -> Trace {
+        Trace { port, mark, row: 1 }
+    }
+
+    /// With the packet that comes next, if that goes on from it.
+    fn and(self, port: Port, mark: Mark) -> Option<Trace> {
+        let goes_on = self.port == port && mark.follows(self.mark);
+        let row = self.row.saturating_add(1);
+        goes_on.then(|| Trace { port, mark: mark.after(self.mark), row })
+    }
+}
+
+/// Where a description wants a party's packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Described {
+    At(SocketAddr),
+    /// Nowhere for now.
+    Hold,
+    /// Where the sockets do not reach.
+    OutOfReach,
 }
 
 /// Who the party is, as its latches need to know.
 #[derive(Clone, Copy, Debug)]
 pub struct Party {
     pub learning: Learning,
-    /// Where its signalling comes from.
-    pub host: IpAddr,
     pub is_rtp: bool,
+    /// For RTCP's latch: the host that RTP's has locked on.
+    pub known: Option<IpAddr>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -146,40 +196,60 @@ pub struct Latch {
     state: State,
     /// The last description names a place; else nothing is to be sent there.
     is_open: bool,
-    /// How many packets may still be tasted.
-    tastes_left: u8,
     /// What was described last.
-    place: Option<SocketAddr>,
+    place: Option<Place>,
     /// On what it is locked.
     source: Option<SocketAddr>,
+    /// On what it was locked before another place was described, and until when that counts.
+    left: Option<(SocketAddr, Moment)>,
     window_end: Moment,
-    /// The last packet taken, or of the host's while learning.
+    /// The last packet taken, or of the hosts' while learning.
     newest: Option<Trace>,
     /// The last one that went on from another.
     steady: Option<Trace>,
+    /// The last one from the port number described, at the signalling's host.
+    named: Option<Trace>,
 }
 
 impl Latch {
-    /// What the party describes counts from now on. The same place keeps the lock, and no place at all
-    /// keeps it for when the place is described again (a party that holds a call says 0.0.0.0). As long as
-    /// nothing locks, each description opens the window again, for a party may not have begun to send when
-    /// it described the place first; no more packets are tasted for that.
-    pub fn describe(&mut self, now: Now, place: Option<SocketAddr>) {
+    /// What the party describes counts from now on; `host`: where its signalling comes from. The same place
+    /// keeps the lock, and a hold keeps it for when the place is described again.
+    pub fn describe(&mut self, now: Now, described: Described, host: IpAddr) {
+        let place = match described {
+            Described::At(place) => Some(Place::new(place, host)),
+            Described::Hold => return self.is_open = false,
+            Described::OutOfReach => None,
+        };
         self.is_open = place.is_some();
-        let Some(place) = place else { return };
-        let window_end = Moment::from(Now::from_ms(now.as_ms() + WINDOW_MS));
-        if self.place.is_none_or(|before| !is_same(before, place)) {
-            let (state, tastes_left) = (State::Learning, TASTED_MAX);
-            let place = Some(place);
-            *self = Latch { state, is_open: true, tastes_left, place, window_end, ..Latch::default() };
-        } else if self.state == State::Learning {
-            self.window_end = window_end;
+        if place.is_some() && self.place == place {
+            return self.reopen(now);
+        }
+        let until = Moment::from(Now::from_ms(now.as_ms() + LEFT_MS));
+        let left = self.source.map(|source| (source, until)).or(self.left);
+        let state = if place.is_some() { State::Learning } else { State::Closed };
+        *self = Latch { state, is_open: self.is_open, place, left, ..Latch::default() };
+        self.reopen(now);
+    }
+
+    /// As long as nothing has locked, each agreement opens the window again: a party may not have begun to
+    /// send when it described the place.
+    pub fn reopen(&mut self, now: Now) {
+        if self.state == State::Learning {
+            self.window_end = Moment::from(Now::from_ms(now.as_ms() + WINDOW_MS));
         }
     }
 
-    /// Whether a packet is taken. `mark`: that of RTP and RTCP.
+    /// Whether a packet is taken. `mark`: that of RTP and RTCP; keys of a stream that is RTP have none.
+    /// `tastes`: how many packets may still be tasted.
     #[inline]
-    pub fn take(&mut self, at: Moment, source: SocketAddr, mark: Option<Mark>, party: Party) -> bool {
+    pub fn take(
+        &mut self,
+        at: Moment,
+        source: SocketAddr,
+        mark: Option<Mark>,
+        party: Party,
+        tastes: &mut u8,
+    ) -> bool {
         if self.is_locked_on(source) {
             if at < self.window_end {
                 self.follow(source, mark);
@@ -187,145 +257,138 @@ impl Latch {
             // From the source that was learned, or from the place described: what `step` says, but cheaper.
             return true;
         }
-        self.learn(at, source, mark, party) == Verdict::Take
+        match self.learn(at, source, mark, party) {
+            Verdict::Take => true,
+            Verdict::Taste if *tastes > 0 => {
+                *tastes -= 1;
+                true
+            }
+            Verdict::Taste | Verdict::Drop => false,
+        }
     }
 
     #[inline]
-    pub fn is_locked_on(&self, source: SocketAddr) -> bool {
+    fn is_locked_on(&self, source: SocketAddr) -> bool {
         self.source.is_some_and(|locked| is_same(locked, source))
     }
 
-    /// Where the party gets its packets: where it sends from, else where it wants them; behind a NAT at that
-    /// port of the NAT's.
+    /// The host that it is locked on.
     #[inline]
-    pub fn destination(&self, host: IpAddr) -> Option<SocketAddr> {
-        let place = self.place.filter(|_| self.is_open)?;
-        self.source.or_else(|| Some(SocketAddr::new(allowed_host(place, host), place.port())))
+    pub fn locked_host(&self) -> Option<IpAddr> {
+        self.source.map(|source| source.ip())
+    }
+
+    /// Where the party gets its packets: where it sends from, else where it wants them.
+    #[inline]
+    pub fn destination(&self) -> Option<SocketAddr> {
+        let place = self.place.as_ref().filter(|_| self.is_open)?;
+        self.source.or_else(|| Some(place.first()))
     }
 
     #[cold]
     fn learn(&mut self, at: Moment, source: SocketAddr, mark: Option<Mark>, party: Party) -> Verdict {
         let Some(place) = self.place else { return Verdict::Drop };
-        let host = allowed_host(place, party.host);
-        let rule = self.rule(at, host != place.ip(), party);
-        let event = if is_same(source, place) {
+        let rule = self.rule(at, (source, mark), party);
+        let is_left = self.left.is_some_and(|(left, until)| at < until && is_same(left, source));
+        let is_known = party.known == Some(source.ip());
+        let event = if is_same(source, place.described) {
             Event::Signalled
-        } else if source.ip() != host {
+        } else if is_left || !(place.allows(source.ip()) || is_known) {
             Event::Elsewhere
-        } else if mark.is_some_and(|mark| self.goes_on(rule, source.port(), mark)) {
+        } else if mark.is_some_and(|mark| self.goes_on(rule, place.port(source), mark)) {
             Event::Continued
         } else {
             Event::Host
         };
         let (state, verdict) = step(self.state, rule, event);
-        if rule == Rule::Tasting && verdict == Verdict::Take && state == State::Learning {
-            self.tastes_left -= 1;
-        }
         self.state = state;
-        if matches!(state, State::Learned | State::Signalled) && verdict == Verdict::Take {
+        if verdict == Verdict::Take {
             self.source = Some(source);
             self.follow(source, mark);
-        } else if matches!(rule, Rule::Tasting | Rule::Sated) && event != Event::Elsewhere {
-            self.remember(source, mark);
         }
         verdict
     }
 
-    fn rule(&self, at: Moment, is_behind_nat: bool, party: Party) -> Rule {
+    fn rule(&self, at: Moment, (source, mark): (SocketAddr, Option<Mark>), party: Party) -> Rule {
         let is_open = at < self.window_end;
+        let is_behind_nat = self.place.is_some_and(|place| place.beyond.is_some());
         match party.learning {
             Learning::Off => Rule::Off,
+            _ if party.is_rtp && mark.is_none() => Rule::Tasting,
+            _ if party.known == Some(source.ip()) => Rule::First,
             Learning::Window if party.is_rtp => match (is_behind_nat, is_open) {
                 (true, true) => Rule::Moving,
-                (true, false) => Rule::First,
-                (false, true) if self.tastes_left > 0 => Rule::Tasting,
-                (false, true) => Rule::Sated,
+                (true, false) => Rule::Proving,
+                (false, true) => Rule::Tasting,
                 (false, false) => Rule::Chosen,
             },
             Learning::Once | Learning::Window => Rule::First,
         }
     }
 
-    /// Whether a packet goes on from those that count.
-    fn goes_on(&self, rule: Rule, port: u16, mark: Mark) -> bool {
-        let from = |trace: &Trace| trace.port == port && mark.follows(trace.mark);
-        match rule {
-            Rule::Off | Rule::First => false,
-            Rule::Moving => self.newest.is_some_and(|trace| mark.follows(trace.mark)),
-            Rule::Tasting | Rule::Sated => self.newest.iter().chain(&self.steady).any(from),
-            Rule::Chosen => self.steady.or(self.newest).as_ref().is_some_and(from),
+    /// Whether a packet goes on from those that count, as far as the rule asks; it counts for those to come.
+    fn goes_on(&mut self, rule: Rule, port: Port, mark: Mark) -> bool {
+        match (rule, self.state) {
+            (Rule::Moving, State::Learned) => {
+                let follows = |trace: Trace| mark.follows(trace.mark);
+                self.newest.is_some_and(follows) || self.count_named(port, mark) >= ROW_MIN
+            }
+            (Rule::Moving | Rule::Proving, State::Learning) => {
+                self.count_named(port, mark).max(self.count(port, mark)) >= ROW_MIN
+            }
+            (Rule::Tasting, State::Learning) => {
+                self.count(port, mark);
+                false
+            }
+            (Rule::Chosen, State::Learning) => {
+                let chosen = self.steady.or(self.newest);
+                chosen.is_some_and(|trace| trace.and(port, mark).is_some())
+            }
+            _ => false,
         }
     }
 
     /// Keeps what a move of the NAT's is compared with.
     fn follow(&mut self, source: SocketAddr, mark: Option<Mark>) {
-        let Some(mark) = mark else { return };
+        let (Some(mark), Some(place)) = (mark, self.place) else { return };
         let before = self.newest.filter(|trace| trace.mark.ssrc == mark.ssrc);
         let mark = before.map_or(mark, |trace| mark.after(trace.mark));
-        self.newest = Some(Trace { port: source.port(), mark });
+        self.newest = Some(Trace::first(place.port(source), mark));
     }
 
-    /// Keeps what the host's next packets are compared with.
-    fn remember(&mut self, source: SocketAddr, mark: Option<Mark>) {
-        let Some(mark) = mark else { return };
-        let port = source.port();
-        let goes_on = |trace: &&mut Trace| trace.port == port && mark.follows(trace.mark);
-        if let Some(steady) = self.steady.as_mut().filter(goes_on) {
-            steady.mark = mark.after(steady.mark);
-        } else if let Some(newest) = self.newest.as_mut().filter(goes_on) {
-            newest.mark = mark.after(newest.mark);
-            self.steady = Some(*newest);
-        } else {
-            self.newest = Some(Trace { port, mark });
+    /// How many came in a row from a port, with this one; keeps what the next ones are compared with.
+    fn count(&mut self, port: Port, mark: Mark) -> u8 {
+        if let Some(steady) = self.steady.and_then(|steady| steady.and(port, mark)) {
+            self.steady = Some(steady);
+            return steady.row;
+        }
+        match self.newest.and_then(|newest| newest.and(port, mark)) {
+            Some(trace) => {
+                self.newest = Some(trace);
+                self.steady = Some(trace);
+                trace.row
+            }
+            None => {
+                self.newest = Some(Trace::first(port, mark));
+                1
+            }
         }
     }
-}
 
-/// IPv6 flow labels and zones do not matter.
-#[inline]
-fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
-    one.port() == other.port() && one.ip() == other.ip()
-}
-
-/// The host whose packets are the party's: the one that it has described, unless that is out of reach and its
-/// signalling is not, which a NAT explains. Servers often have media on another host than signalling, so two
-/// addresses that differ are no NAT yet.
-fn allowed_host(place: SocketAddr, host: IpAddr) -> IpAddr {
-    let (described, host) = (place.ip(), host.to_canonical());
-    let is_same_family = described.is_ipv4() == host.is_ipv4();
-    let is_behind_nat = is_same_family && Reach::of(described) != Reach::Public && {
-        Reach::of(host) != Reach::of(described)
-    };
-    if is_behind_nat { host } else { described }
-}
-
-/// From where an address can be reached.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reach {
-    /// This machine.
-    Machine,
-    /// One link (RFC 3927, RFC 4291 §2.5.6).
-    Link,
-    /// One site (RFC 1918, RFC 6598, RFC 4193).
-    Site,
-    Public,
-}
-
-impl Reach {
-    fn of(address: IpAddr) -> Reach {
-        match address {
-            address if address.is_loopback() => Reach::Machine,
-            IpAddr::V4(address) if address.is_link_local() => Reach::Link,
-            IpAddr::V6(address) if address.is_unicast_link_local() => Reach::Link,
-            IpAddr::V4(address) if address.is_private() || is_shared(address) => Reach::Site,
-            IpAddr::V6(address) if address.is_unique_local() => Reach::Site,
-            _ => Reach::Public,
+    /// The same for the port number described alone, where nobody else's packets come between.
+    fn count_named(&mut self, port: Port, mark: Mark) -> u8 {
+        if self.place.is_none_or(|place| place.described.port() != port.number) {
+            return 0;
         }
+        let trace = self.named.and_then(|named| named.and(port, mark));
+        let trace = trace.unwrap_or(Trace::first(port, mark));
+        self.named = Some(trace);
+        trace.row
     }
 }
 
-/// 100.64.0.0/10, behind carriers' own NATs.
-fn is_shared(address: Ipv4Addr) -> bool {
-    let [first, second, ..] = address.octets();
-    first == 100 && second & 0xc0 == 64
+impl Place {
+    fn port(&self, source: SocketAddr) -> Port {
+        Port { number: source.port(), is_described: source.ip() == self.described.ip() }
+    }
 }

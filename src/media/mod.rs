@@ -12,6 +12,7 @@ pub mod figures;
 mod g711;
 pub mod latch;
 mod pool;
+mod reach;
 pub mod rtp;
 mod tone;
 
@@ -94,7 +95,7 @@ pub struct G711 {
 /// A stream as a party has described it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remote {
-    /// Where it wants RTP; `None`: nowhere (0.0.0.0, port 0, a host name).
+    /// Where it wants RTP; `None`: nowhere (0.0.0.0, port 0).
     pub rtp: Option<SocketAddr>,
     /// Where it wants RTCP; `None`: nowhere.
     pub rtcp: Option<SocketAddr>,
@@ -248,7 +249,12 @@ impl Media {
             Err(why) => return self.drop(Some(owner), why),
         };
         let other = peer.and_then(|peer| self.endpoints.get_mut(peer));
-        match other.and_then(|other| relay(other, component, taken, packet.len())) {
+        let pool = &self.pool;
+        let hop = other.and_then(|other| {
+            let slots = [slot, other.slot];
+            relay(other, component, taken, packet.len(), |place| is_of(pool, slots, place))
+        });
+        match hop {
             Some(hop) => {
                 self.counts.relayed += 1;
                 Verdict::Relay(hop)
@@ -282,7 +288,9 @@ impl Media {
             self.player.next(at.as_us(), handle, playing, packet);
             let ssrc = playing.ssrc();
             // Nowhere for now: the tone goes on unheard.
-            let Some(destination) = endpoint.rtp_place() else { continue };
+            let (pool, slot) = (&self.pool, endpoint.slot);
+            let place = endpoint.rtp_place().filter(|place| !is_of(pool, [slot, slot], *place));
+            let Some(destination) = place else { continue };
             endpoint.sent.count(packet.len(), Some(ssrc));
             self.counts.played += 1;
             return Some(Hop { slot: endpoint.slot, component: Component::Rtp, destination });
@@ -373,12 +381,30 @@ impl Media {
     }
 
     /// Plays a tone until [`Media::stop`], [`Media::join`] or [`Media::close`]; meanwhile the party gets
-    /// nothing of whom it is joined to. `false`: the party has described no G.711 that counts.
+    /// nothing of whom it is joined to. The same tone that it hears already goes on. It is in the first
+    /// G.711 that the party has described. `false`: it has described none that counts, and hears nothing.
     pub fn play(&mut self, now: Now, endpoint: Handle, tone: Tone) -> bool {
+        let current = self.endpoints.get(endpoint).and_then(|endpoint| endpoint.current);
+        let g711 = current.and_then(|remote| remote.g711);
+        if g711.is_none() {
+            self.stop(endpoint);
+        }
+        g711.is_some_and(|g711| self.play_in(now, endpoint, (tone, g711)))
+    }
+
+    /// The same in the G.711 that was agreed on. `false`: the party has described nothing that counts.
+    pub fn play_in(&mut self, now: Now, endpoint: Handle, (tone, g711): (Tone, G711)) -> bool {
+        let Some(played) = self.endpoints.get(endpoint).filter(|played| played.current.is_some()) else {
+            return false;
+        };
+        if played.playing.is_some_and(|playing| playing.is_of(tone, g711)) {
+            return true;
+        }
         self.stop(endpoint);
-        let Some(played) = self.endpoints.get_mut(endpoint) else { return false };
-        let Some(g711) = played.current.and_then(|remote| remote.g711) else { return false };
-        played.playing = Some(self.player.begin(Moment::from(now).as_us(), endpoint, tone, g711));
+        let playing = self.player.begin(Moment::from(now).as_us(), endpoint, tone, g711);
+        if let Some(played) = self.endpoints.get_mut(endpoint) {
+            played.playing = Some(playing);
+        }
         true
     }
 
@@ -413,13 +439,30 @@ impl Media {
     }
 }
 
+/// Whether a place is one of these pairs' own. A party that wants its packets at its own port here, or at the
+/// other party's, would make them come back for ever: that is nowhere.
+#[inline]
+fn is_of(pool: &Pool, slots: [Slot; 2], place: SocketAddr) -> bool {
+    let is_pair = |rtp: SocketAddr| rtp.port() == place.port() & !1 && rtp.ip() == place.ip();
+    slots.into_iter().any(|slot| pool.address(slot).is_some_and(is_pair))
+}
+
 /// Where a packet that was taken leaves for the other one; it is counted there.
 #[inline]
-fn relay(other: &mut Endpoint, component: Component, taken: Taken, bytes: usize) -> Option<Hop> {
+fn relay(
+    other: &mut Endpoint,
+    component: Component,
+    taken: Taken,
+    bytes: usize,
+    is_loop: impl Fn(SocketAddr) -> bool,
+) -> Option<Hop> {
     if other.playing.is_some() {
         return None;
     }
     let (component, destination) = other.way(component, taken)?;
+    if is_loop(destination) {
+        return None;
+    }
     if let Taking::Stream { ssrc } = taken.kind {
         other.sent.count(bytes, ssrc);
     }

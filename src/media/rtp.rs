@@ -16,6 +16,9 @@ const RECEIVER_REPORT: u8 = 201;
 const STUN_BYTES_MIN: usize = 20;
 const STUN_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
 
+/// RFC 6189 §5: a header of three words, and a checksum.
+const ZRTP_BYTES_MIN: usize = 16;
+
 /// What a packet is (RFC 7983 §7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -24,7 +27,8 @@ pub enum Kind {
     Rtcp {
         ssrc: u32,
     },
-    Dtls,
+    /// What agrees on SRTP's keys: DTLS, or ZRTP (RFC 6189).
+    Keys,
     Stun,
     Malformed,
 }
@@ -53,7 +57,8 @@ pub fn classify(packet: &[u8]) -> Kind {
     match packet {
         [128..=191, 192..=223, ..] => rtcp(packet),
         [128..=191, ..] => rtp(packet),
-        [20..=63, ..] => Kind::Dtls,
+        [20..=63, ..] => Kind::Keys,
+        [16..=19, ..] if packet.len() >= ZRTP_BYTES_MIN && packet[4..8] == *b"ZRTP" => Kind::Keys,
         [0..=3, ..] if packet.len() >= STUN_BYTES_MIN && packet[4..8] == STUN_COOKIE => Kind::Stun,
         _ => Kind::Malformed,
     }

@@ -257,6 +257,12 @@ impl Playing {
         self.due_us += u64::from(packets) * PACKET_US;
     }
 
+    /// Whether it is this tone in this codec.
+    pub fn is_of(&self, tone: Tone, g711: super::G711) -> bool {
+        let is_same_format = (self.law, self.payload_type) == (g711.law, g711.payload_type & 0x7F);
+        self.tone == tone && is_same_format
+    }
+
     pub const fn ssrc(&self) -> u32 {
         self.ssrc
     }

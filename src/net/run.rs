@@ -562,6 +562,8 @@ async fn relay_task<C: Core>(engine: Rc<RefCell<Engine<C>>>, shared: Arc<Shared>
             if napped.is_err() {
                 glommio::timer::sleep(ERROR_PAUSE).await;
             }
+            // The executor does not park meanwhile, and its timers, the tick's too, may be seconds late.
+            engine.borrow_mut().fire_due(TIMER_STEPS_PER_BATCH);
             glommio::yield_if_needed().await;
             yield_now().await;
         }

@@ -19,6 +19,9 @@ const AGAIN_MS: [u64; 3] = [100, 200, 400];
 /// How often each node is asked whether it lives.
 const PING_MS: u64 = 1_000;
 
+/// How often the log names a request that a node does not take.
+const NAMED_MS: u64 = 1_000;
+
 /// So many pings in a row without an answer, and a node is down.
 const PINGS_MISSED_MAX: u32 = 3;
 
@@ -57,6 +60,12 @@ struct NodeRecord {
     pings_missed: u32,
     /// The last one's number.
     ping: u64,
+    /// When it said anything last.
+    heard_ms: Option<u64>,
+    /// When it was asked last, because of a request, whether it lives.
+    probed_ms: Option<u64>,
+    /// When the log named a request to it last.
+    named_ms: Option<u64>,
     /// Calls that it may have and nobody asks it about any more: it is told so when it is up again.
     abandoned: VecDeque<Box<str>>,
 }
@@ -88,6 +97,8 @@ struct Request {
     bytes: Vec<u8>,
     /// How often it was sent to this node.
     sent: usize,
+    /// When it was sent first.
+    begun_ms: u64,
     /// When something is to be done about it.
     due_ms: u64,
     /// When this node has had its time.
@@ -106,6 +117,9 @@ impl Client {
             is_up: true,
             pings_missed: 0,
             ping: 0,
+            heard_ms: None,
+            probed_ms: None,
+            named_ms: None,
             abandoned: VecDeque::new(),
         };
         let nodes: Vec<NodeRecord> = nodes.iter().map(record).collect();
@@ -144,6 +158,10 @@ impl Client {
     pub fn handle_letter(&mut self, now_ms: u64, shard: u16, letter: Letter) {
         match letter {
             Letter::Engine { ticket, session, described } => {
+                if ng::is_too_large(&described.sdp) {
+                    let mail = Mail::Engine { ticket, outcome: Err(EngineFailed::Refused) };
+                    return self.output.mail.push((shard, mail));
+                }
                 let until_ms = now_ms + self.wait_ms;
                 let wanted = Wanted { shard, ticket, described, until_ms };
                 self.sessions.entry(session.clone()).or_default().waiting.push_back(wanted);
@@ -164,6 +182,7 @@ impl Client {
     pub fn handle_datagram(&mut self, now_ms: u64, node: usize, datagram: &[u8]) {
         let Some((cookie, reply)) = ng::reply(datagram) else { return };
         let Some(number) = self.number_of(cookie) else { return };
+        self.nodes[node].heard_ms = Some(now_ms);
         if reply == Reply::Pong {
             return self.take_pong(node, number);
         }
@@ -178,9 +197,13 @@ impl Client {
             Reply::Described(sdp) => self.finish(now_ms, request, Ok(sdp.into())),
             Reply::Refused(reason) => {
                 self.tally.refused += 1;
-                let address = self.nodes[node].node.address;
-                let (session, reason) = (&request.session, reason.escape_ascii());
-                tracing::warn!("rtpengine {address} refuses call {session}: {reason}");
+                if self.may_name(now_ms, node) {
+                    let address = self.nodes[node].node.address;
+                    let (session, reason) = (&request.session, reason.escape_ascii());
+                    tracing::warn!("rtpengine {address} refuses call {session}: {reason}");
+                }
+                // It keeps a call whose offer it could read but not rewrite.
+                self.leave(node, &request.session);
                 match is_offer && !is_fault_of_sdp(reply) {
                     true => self.move_on(now_ms, request, node),
                     false => self.finish(now_ms, request, Err(EngineFailed::Refused)),
@@ -220,10 +243,7 @@ impl Client {
             let Some(request) = self.requests.get_mut(&number) else { continue };
             if request.until_ms <= now_ms {
                 if let Some(request) = self.requests.remove(&number) {
-                    let (address, session) = (self.nodes[request.node].node.address, &request.session);
-                    tracing::warn!("rtpengine {address} does not answer about call {session}");
-                    self.set_down(request.node, "it left a request unanswered");
-                    self.time_out(now_ms, request);
+                    self.leave_unanswered(now_ms, request);
                 }
                 continue;
             }
@@ -233,6 +253,8 @@ impl Client {
             let again_ms = AGAIN_MS.get(request.sent - 1).map(|after| now_ms + after);
             request.due_ms = again_ms.map_or(request.until_ms, |again| again.min(request.until_ms));
             self.due.insert((request.due_ms, number));
+            let node = request.node;
+            self.probe(now_ms, node);
         }
     }
 
@@ -285,7 +307,8 @@ impl Client {
         let until_ms = now_ms + if is_shared { (left_ms / 2).max(1) } else { left_ms };
         self.tally.moved += u64::from(!tried.is_empty());
         let (session, wanted) = (session.into(), Some(wanted));
-        let request = Request { session, wanted, node, bytes, sent: 0, due_ms: 0, until_ms, tried };
+        let request =
+            Request { session, wanted, node, bytes, sent: 0, begun_ms: now_ms, due_ms: 0, until_ms, tried };
         self.send(now_ms, number, request);
         true
     }
@@ -304,7 +327,8 @@ impl Client {
         let bytes = ng::request(&self.cookie(number), Command::Delete { session });
         let (session, until_ms) = (session.into(), now_ms + self.wait_ms);
         let (wanted, tried) = (None, Vec::new());
-        let request = Request { session, wanted, node, bytes, sent: 0, due_ms: 0, until_ms, tried };
+        let request =
+            Request { session, wanted, node, bytes, sent: 0, begun_ms: now_ms, due_ms: 0, until_ms, tried };
         self.send(now_ms, number, request);
     }
 
@@ -327,13 +351,32 @@ impl Client {
         Some(request)
     }
 
+    /// A node has had its time. One that says other things lives all the same: whatever is wrong with the
+    /// request is no reason to keep all the others from it.
+    fn leave_unanswered(&mut self, now_ms: u64, request: Request) {
+        let node = request.node;
+        if self.may_name(now_ms, node) {
+            let (address, session) = (self.nodes[node].node.address, &request.session);
+            tracing::warn!("rtpengine {address} does not answer about call {session}");
+        }
+        if request.sent > 1 && self.nodes[node].heard_ms <= Some(request.begun_ms) {
+            self.set_down(node, "it left a request unanswered");
+        }
+        self.time_out(now_ms, request);
+    }
+
     fn time_out(&mut self, now_ms: u64, request: Request) {
         self.tally.timeouts += 1;
         let node = request.node;
-        self.abandon(node, &request.session);
         match request.wanted {
-            None => self.forget(&request.session),
-            Some(_) => self.move_on(now_ms, request, node),
+            None => {
+                self.abandon(node, &request.session);
+                self.forget(&request.session);
+            }
+            Some(_) => {
+                self.leave(node, &request.session);
+                self.move_on(now_ms, request, node);
+            }
         }
     }
 
@@ -356,17 +399,38 @@ impl Client {
 
     fn finish(&mut self, now_ms: u64, request: Request, outcome: Result<Box<[u8]>, EngineFailed>) {
         let Some(wanted) = request.wanted else { return };
+        let mut left = None;
         if let Some(record) = self.sessions.get_mut(&request.session) {
             record.asked = None;
             if outcome.is_ok() {
-                record.node = Some(request.node);
+                left = record.node.replace(request.node);
             }
+        }
+        if let Some(left) = left {
+            self.leave(left, &request.session);
         }
         self.output.mail.push((wanted.shard, Mail::Engine { ticket: wanted.ticket, outcome }));
         self.ask_next(now_ms, &request.session);
     }
 
-    /// A node did not answer about a call, which it may know all the same.
+    /// A call goes on without a node, which may know it all the same; unless it is the call's own.
+    fn leave(&mut self, node: usize, session: &str) {
+        if self.sessions.get(session).is_some_and(|record| record.node == Some(node)) {
+            return;
+        }
+        match self.nodes[node].is_up {
+            true => self.delete_once(node, session),
+            false => self.abandon(node, session),
+        }
+    }
+
+    fn delete_once(&mut self, node: usize, session: &str) {
+        self.next += 1;
+        let bytes = ng::request(&self.cookie(self.next), Command::Delete { session });
+        self.output.datagrams.push((node, bytes));
+    }
+
+    /// A node that is down is to be told later that a call is over.
     fn abandon(&mut self, node: usize, session: &str) {
         let abandoned = &mut self.nodes[node].abandoned;
         if abandoned.len() >= ABANDONED_MAX {
@@ -381,9 +445,7 @@ impl Client {
             if self.sessions.get(&session).is_some_and(|record| record.node == Some(node)) {
                 continue;
             }
-            self.next += 1;
-            let bytes = ng::request(&self.cookie(self.next), Command::Delete { session: &session });
-            self.output.datagrams.push((node, bytes));
+            self.delete_once(node, &session);
         }
     }
 
@@ -422,6 +484,27 @@ impl Client {
         let bytes = ng::request(&self.cookie(self.next), Command::Ping);
         self.output.datagrams.push((node, bytes));
         self.due.insert((now_ms + PING_MS, ping_number(node)));
+    }
+
+    /// A node that leaves a request unanswered is asked whether it lives. That is no ping that may be missed.
+    fn probe(&mut self, now_ms: u64, node: usize) {
+        let record = &mut self.nodes[node];
+        if record.probed_ms.is_none_or(|probed| now_ms >= probed + AGAIN_MS[0]) {
+            record.probed_ms = Some(now_ms);
+            self.next += 1;
+            let bytes = ng::request(&self.cookie(self.next), Command::Ping);
+            self.output.datagrams.push((node, bytes));
+        }
+    }
+
+    /// Whether the log may name a request to this node: one in a second, whatever callers send.
+    fn may_name(&mut self, now_ms: u64, node: usize) -> bool {
+        let record = &mut self.nodes[node];
+        let may = record.named_ms.is_none_or(|named| now_ms >= named + NAMED_MS);
+        if may {
+            record.named_ms = Some(now_ms);
+        }
+        may
     }
 
     fn take_pong(&mut self, node: usize, number: u64) {

@@ -9,6 +9,17 @@ use super::bencode::{Value, read};
 use crate::mail::{Described, Party, Role};
 use std::net::IpAddr;
 
+/// What an answer may be long. Beyond a datagram it never comes, and rtpengine 10.5 ends with an assertion
+/// when a description that it writes has 100,000 bytes.
+const REPLY_BYTES_MAX: usize = 60_000;
+
+/// What it may add to a stream: a line of `a=crypto` for each suite that it knows, and a fingerprint, are
+/// 1,250 bytes.
+const STREAM_BYTES_MAX: usize = 1_400;
+
+/// What it may make of each byte of an `m=` line: ` 0` becomes a line of `a=rtpmap` with 22 bytes.
+const LINE_GROWTH_MAX: usize = 13;
+
 /// What an rtpengine is asked for.
 #[derive(Clone, Copy, Debug)]
 pub enum Command<'a> {
@@ -58,7 +69,9 @@ pub fn request(cookie: &str, command: Command<'_>) -> Vec<u8> {
             let Described { role, party, source, sdp } = described;
             let source = source.to_canonical();
             let address = source.to_string();
-            let mut flags = vec![text("port-latching")];
+            // Once a party's place is learned nobody else is heard there: no phone that was cancelled, and
+            // nobody who finds the port.
+            let mut flags = vec![text("port-latching"), text("strict-source")];
             if is_behind_nat(sdp, source) {
                 flags.push(text("SIP-source-address"));
             }
@@ -101,6 +114,14 @@ pub fn reply(datagram: &[u8]) -> Option<(&str, Reply<'_>)> {
         _ => Reply::Refused(value.bytes_of(b"error-reason").unwrap_or_default()),
     };
     Some((cookie, reply))
+}
+
+/// Whether an answer could be too long: then no rtpengine may be asked, for it could end of it.
+#[must_use]
+pub fn is_too_large(sdp: &[u8]) -> bool {
+    let media = sdp.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"m="));
+    let added: usize = media.map(|line| STREAM_BYTES_MAX + LINE_GROWTH_MAX * line.len()).sum();
+    sdp.len() + added > REPLY_BYTES_MAX
 }
 
 /// Whether a description names addresses that only their own network knows, and comes from beyond it: then
@@ -152,8 +173,9 @@ mod tests {
         let offer = described(Role::Offer, Party::Caller, "v=0\r\n");
         assert_eq!(
             text(Command::Describe { session: "s", described: &offer, is_first: true }),
-            "7_1 d3:ICE6:remove7:call-id1:s7:command5:offer5:flagsl13:port-latchinge8:from-tag1:a\
-             13:received-froml3:IP49:192.0.2.7e7:replacel6:origin18:session-connectione3:sdp5:v=0\r\ne"
+            "7_1 d3:ICE6:remove7:call-id1:s7:command5:offer5:flagsl13:port-latching\
+             13:strict-sourcee8:from-tag1:a13:received-froml3:IP49:192.0.2.7e\
+             7:replacel6:origin18:session-connectione3:sdp5:v=0\r\ne"
         );
     }
 
@@ -184,6 +206,18 @@ mod tests {
         assert!(!is_behind("v=0\r\nc=IN IP4 10.0.0.1\r\nc=IN IP4 198.51.100.1\r\n"));
         assert!(!is_behind("v=0\r\nc=IN IP4 0.0.0.0\r\n"), "held");
         assert!(!is_behind("v=0\r\nc=IN IP4 media.example.com\r\n"));
+    }
+
+    #[test]
+    fn a_description_is_too_large_when_its_answer_could_be() {
+        let sdp = |line: &str, count: usize| format!("v=0\r\n{}", line.repeat(count)).into_bytes();
+        assert!(!is_too_large(&sdp("m=audio 9 RTP/SAVP 0\r\n", 32)));
+        // 1.7 KB: with 80 of them rtpengine 10.5 ended.
+        assert!(is_too_large(&sdp("m=audio 9 RTP/SAVP 0\r\n", 80)));
+        let browser = "m=video 9 UDP/TLS/RTP/SAVPF 96 97 98 99 100 101 102 103 104 105 106 107 108\r\n";
+        assert!(!is_too_large(&[sdp(browser, 8), sdp("a=rtcp-fb:96 nack pli\r\n", 800)].concat()));
+        assert!(is_too_large(&sdp(&format!("m=audio 9 RTP/AVP{}\r\n", " 0".repeat(200)), 12)));
+        assert!(is_too_large(&sdp("a=x\r\n", 12_000)));
     }
 
     #[test]

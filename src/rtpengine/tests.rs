@@ -236,6 +236,7 @@ fn a_description_that_no_node_reads_is_refused_and_a_full_node_is_passed_by() {
     let unread = "d12:error-reason19:Failed to parse SDP6:result5:errore";
     client.handle_datagram(1, node, &answer(&request, unread));
     assert_eq!(mail(&mut client), [(1, Err(EngineFailed::Refused))]);
+    assert_eq!(one(&mut client, "delete").0, node, "it may have made ports of it");
     client.handle_letter(2, 3, offer(2, "other"));
     let (full, request) = one(&mut client, "offer");
     client.handle_datagram(3, full, &answer(&request, "d6:result10:load limite"));
@@ -258,6 +259,69 @@ fn what_is_no_answer_is_ignored() {
     assert_eq!(mail(&mut client), []);
     client.handle_datagram(2, node, &answer(&request, TAKEN));
     assert_eq!(mail(&mut client).len(), 1);
+}
+
+/// What may end a node is not told to any.
+#[test]
+fn a_description_that_is_too_large_is_refused_without_asking() {
+    let mut client = client(2);
+    let source = IpAddr::from([192, 0, 2, 1]);
+    let sdp = [&b"v=0\r\n"[..], &b"m=audio 9 RTP/SAVP 0\r\n".repeat(80)].concat();
+    let described = Described { role: Role::Offer, party: Party::Caller, source, sdp: sdp.into() };
+    client.handle_letter(0, 3, Letter::Engine { ticket: ticket(1), session: "call".into(), described });
+    client.handle_letter(0, 3, Letter::EngineOver { session: "call".into() });
+    assert_eq!(sent(&mut client), []);
+    assert_eq!(mail(&mut client), [(1, Err(EngineFailed::Refused))]);
+    assert!(client.is_idle());
+}
+
+#[test]
+fn a_node_that_answers_others_stays_up_though_it_leaves_one_unanswered() {
+    let mut client = client(2);
+    client.handle_letter(0, 3, offer(1, "poison"));
+    let (first, _) = one(&mut client, "offer");
+    for now in 1..=1_000 {
+        client.handle_timeout(now);
+        for (node, bytes) in std::mem::take(&mut client.output.datagrams) {
+            if bytes.ends_with(b"d7:command4:pinge") {
+                client.handle_datagram(now, node, &answer(&bytes, "d6:result4:ponge"));
+            }
+        }
+    }
+    assert_eq!(mail(&mut client), [(1, Err(EngineFailed::Unavailable))]);
+    assert_eq!((client.nodes_up(), client.tally.timeouts), (2, 2));
+    // Its own call went on to the other, and it is told that it may forget it.
+    client.handle_letter(1_000, 3, offer(2, "poison"));
+    assert_eq!(one(&mut client, "offer").0, first);
+}
+
+#[test]
+fn a_node_that_loses_a_call_to_another_is_told_so() {
+    // It was down meanwhile.
+    let mut client = client(2);
+    client.handle_letter(0, 3, offer(1, "call"));
+    let (gone, request) = one(&mut client, "offer");
+    client.handle_datagram(1, gone, &answer(&request, TAKEN));
+    client.handle_refusal(2, gone);
+    client.handle_letter(3, 3, letter(2, "call", Role::Offer, Party::Callee));
+    let (other, request) = one(&mut client, "offer");
+    client.handle_datagram(4, other, &answer(&request, TAKEN));
+    client.handle_timeout(1_000);
+    let pings = std::mem::take(&mut client.output.datagrams);
+    let (_, ping) = pings.iter().find(|(node, _)| *node == gone).unwrap();
+    client.handle_datagram(1_001, gone, &answer(ping, "d6:result4:ponge"));
+    assert_eq!(one(&mut client, "delete").0, gone);
+    // It sheds load.
+    client.handle_letter(1_002, 3, letter(3, "call", Role::Offer, Party::Caller));
+    let (full, request) = one(&mut client, "offer");
+    assert_eq!(full, other);
+    client.handle_datagram(1_003, full, &answer(&request, "d6:result10:load limite"));
+    let (next, request) = one(&mut client, "offer");
+    assert_eq!(next, gone);
+    client.handle_datagram(1_004, next, &answer(&request, TAKEN));
+    assert_eq!(one(&mut client, "delete").0, full);
+    client.handle_letter(1_005, 3, Letter::EngineOver { session: "call".into() });
+    assert_eq!(one(&mut client, "delete").0, next);
 }
 
 #[test]

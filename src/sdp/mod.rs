@@ -12,7 +12,7 @@ mod read;
 mod rewrite;
 
 pub use lines::Direction;
-pub use multipart::{find, splice};
+pub use multipart::{find, is_description, splice};
 pub use own::{Origin, Unusable, answer_inactive, answer_tone, offer_inactive, offer_tone};
 pub use read::{Description, Stream};
 pub use rewrite::{Told, rewrite};

@@ -53,6 +53,12 @@ pub fn splice(out: &mut Vec<u8>, body: &[u8], place: Range<usize>, write: impl F
     out.extend_from_slice(&body[place.end..]);
 }
 
+/// Whether a Content-Type promises a session description and nothing else.
+#[must_use]
+pub fn is_description(content_type: &[u8]) -> bool {
+    is_sdp(split_params(content_type).0)
+}
+
 fn is_length_name(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"Content-Length") || name.eq_ignore_ascii_case(b"l")
 }
@@ -63,6 +69,7 @@ fn split_params(value: &[u8]) -> (&[u8], &[u8]) {
     (first.trim_ascii(), params)
 }
 
+/// Whether a type, without its parameters, is that of a session description.
 fn is_sdp(kind: &[u8]) -> bool {
     kind.eq_ignore_ascii_case(b"application/sdp")
 }

@@ -2,11 +2,9 @@
 
 use super::Unusable;
 use super::lines::{Attribute, Direction, Kind, Media, lines, number, words};
+use crate::limits::STREAMS_MAX;
 use crate::media::{G711, Law, Remote};
 use std::net::{IpAddr, SocketAddr};
-
-/// Streams that a description may have; one with more cannot be used.
-pub(super) const STREAMS_MAX: usize = 32;
 
 /// The clock where nothing tells it: that of most audio formats.
 const CLOCK_HZ: u32 = 8_000;
@@ -29,7 +27,7 @@ pub struct Description<'a> {
 pub struct Stream {
     /// 0: refused.
     pub port: u16,
-    /// Where it wants to be sent to; `None`: a host name, or none is named.
+    /// Where it wants to be sent to; `None`: a host name, which nobody here looks up, or none is named.
     pub address: Option<IpAddr>,
     /// `a=rtcp` (RFC 3605): the port, and the address where that is another.
     pub rtcp: Option<(u16, Option<IpAddr>)>,
@@ -39,7 +37,8 @@ pub struct Stream {
     pub direction: Direction,
     /// It does not both send and receive, or its address is 0.0.0.0 or `::` (RFC 3264 §8.4).
     pub is_held: bool,
-    /// It goes over UDP, so that it can be relayed.
+    /// It is RTP or T.38 over UDP, which are relayed. Anything else over UDP is not: who wants it, and how
+    /// much of it, could not be told from an attack.
     pub is_udp: bool,
     pub is_rtp: bool,
     pub is_audio: bool,
@@ -47,6 +46,8 @@ pub struct Stream {
     pub clock_hz: u32,
     /// The first of its formats that is G.711. `None` also for SRTP: what could be played there has no key.
     pub g711: Option<G711>,
+    /// The first of its formats that is G.711 by the other law.
+    pub g711_second: Option<G711>,
 }
 
 /// What the session and each stream of it may say, the stream's own going first. Of two lines that say the
@@ -79,7 +80,7 @@ impl<'a> Description<'a> {
             connections: 0,
         };
         let mut session = Section::default();
-        let mut stream: Option<(Builder<'a>, Section)> = None;
+        let mut stream: Option<(Builder, Section)> = None;
         for line in all {
             match (line.kind(), &mut stream) {
                 (Kind::Media(media), _) => {
@@ -109,8 +110,9 @@ impl<'a> Description<'a> {
     }
 
     /// A stream's last line was read.
-    fn push(&mut self, session: Section, stream: Option<(Builder<'_>, Section)>) {
-        let Some((Builder { mut stream, .. }, section)) = stream else { return };
+    fn push(&mut self, session: Section, stream: Option<(Builder, Section)>) {
+        let Some((builder, section)) = stream else { return };
+        let mut stream = builder.build();
         self.connections |= u32::from(section.connection.is_some()) << self.streams.len();
         stream.address = section.connection.or(session.connection).flatten();
         stream.direction = section.direction.or(session.direction).unwrap_or_default();
@@ -139,17 +141,27 @@ impl Section {
 }
 
 /// A stream whose lines are being read.
-struct Builder<'a> {
+struct Builder {
     stream: Stream,
-    formats: &'a [u8],
     /// RTP without a key of its own.
     is_plain: bool,
-    /// Where in the list of formats the G.711 stands that was found.
-    g711_rank: usize,
+    /// The first format, where that is a payload type.
+    first: Option<u16>,
+    /// Where in the list each payload type stands, of those alone: read once, as there may be as many
+    /// `a=rtpmap` lines as formats.
+    ranks: [u8; PAYLOAD_TYPES],
+    /// Where the G.711 stands that was found, by law.
+    found: [Option<(u8, G711)>; 2],
 }
 
-impl<'a> Builder<'a> {
-    fn new(media: &Media<'a>) -> Builder<'a> {
+/// Payload types of RTP (RFC 3550 §5.1).
+const PAYLOAD_TYPES: usize = 128;
+
+/// It is not in the list.
+const NO_RANK: u8 = u8::MAX;
+
+impl Builder {
+    fn new(media: &Media<'_>) -> Builder {
         let (is_udp, is_rtp, is_plain) = transport(media.protocol);
         let first = words(media.formats).next().and_then(number).filter(|_| is_rtp);
         let stream = Stream {
@@ -164,8 +176,18 @@ impl<'a> Builder<'a> {
             is_audio: media.media.eq_ignore_ascii_case(b"audio"),
             clock_hz: first.map_or(CLOCK_HZ, static_clock),
             g711: None,
+            g711_second: None,
         };
-        let mut builder = Builder { stream, formats: media.formats, is_plain, g711_rank: usize::MAX };
+        let mut ranks = [NO_RANK; PAYLOAD_TYPES];
+        let mut count = 0;
+        for format in words(media.formats).filter_map(number) {
+            if let Some(rank) = ranks.get_mut(usize::from(format)).filter(|rank| **rank == NO_RANK) {
+                *rank = count;
+                // One for each payload type at most.
+                count += 1;
+            }
+        }
+        let mut builder = Builder { stream, is_plain, first, ranks, found: [None; 2] };
         // RFC 3551 §6: these need no rtpmap.
         for (payload_type, law) in [(0, Law::Mu), (8, Law::A)] {
             builder.find_g711(payload_type, law);
@@ -189,7 +211,7 @@ impl<'a> Builder<'a> {
         let (name, clock, channels) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
         let clock_hz = clock.and_then(|clock| std::str::from_utf8(clock).ok()?.parse().ok());
         let Some(clock_hz) = clock_hz.filter(|clock_hz| *clock_hz > 0) else { return };
-        if self.rank(payload_type) == Some(0) {
+        if self.first == Some(u16::from(payload_type)) {
             self.stream.clock_hz = clock_hz;
         }
         let law = match name {
@@ -204,32 +226,37 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// A format is G.711: it is taken if it stands before the one that was found until now.
+    /// A format is G.711: it is taken if it stands before the one of its law that was found until now.
     fn find_g711(&mut self, payload_type: u8, law: Law) {
-        let is_fit = self.is_plain && self.stream.is_audio && payload_type < 128;
-        let Some(rank) = self.rank(payload_type).filter(|rank| is_fit && *rank < self.g711_rank) else {
-            return;
-        };
-        self.g711_rank = rank;
-        self.stream.g711 = Some(G711 { payload_type, law });
+        let rank = self.ranks.get(usize::from(payload_type)).copied().filter(|rank| *rank != NO_RANK);
+        let Some(rank) = rank.filter(|_| self.is_plain && self.stream.is_audio) else { return };
+        let found = &mut self.found[usize::from(law == Law::A)];
+        if found.is_none_or(|(before, _)| rank < before) {
+            *found = Some((rank, G711 { payload_type, law }));
+        }
     }
 
-    /// Where in the list of formats one stands.
-    fn rank(&self, payload_type: u8) -> Option<usize> {
-        words(self.formats).position(|format| number(format) == Some(u16::from(payload_type)))
+    /// The stream, as far as it is known without what its session says.
+    fn build(self) -> Stream {
+        let [mut one, mut other] = self.found;
+        if let (Some((here, _)), Some((there, _))) = (one, other)
+            && there < here
+        {
+            std::mem::swap(&mut one, &mut other);
+        }
+        let g711 = one.or(other).map(|(_, g711)| g711);
+        Stream { g711, g711_second: one.and(other).map(|(_, g711)| g711), ..self.stream }
     }
 }
 
-/// Whether a protocol is one over UDP, RTP over UDP, and RTP without keys (RFC 3551, 3711, 4585, 5124, 5764;
-/// `udptl` is T.38's, RFC 3362).
+/// Whether a protocol is one that is relayed, RTP over UDP, and RTP without keys (RFC 3551, 3711, 4585, 5124,
+/// 5764; `udptl` is T.38's, RFC 3362, RFC 7345).
 fn transport(protocol: &[u8]) -> (bool, bool, bool) {
     let is = |name: &&str| protocol.eq_ignore_ascii_case(name.as_bytes());
     let is_plain = ["RTP/AVP", "RTP/AVPF"].iter().any(is);
     let keyed = ["RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"];
     let is_rtp = is_plain || keyed.iter().any(is);
-    // DTLS, SCTP, BFCP and others name what they stand upon (RFC 8841 §4.2, RFC 8856 §4).
-    let is_over_udp = protocol.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"UDP/"));
-    (is_rtp || is_over_udp || ["udptl", "UDP"].iter().any(is), is_rtp, is_plain)
+    (is_rtp || ["udptl", "UDP/TLS/UDPTL"].iter().any(is), is_rtp, is_plain)
 }
 
 /// The clocks of RFC 3551, tables 4 and 5. That of G.722 (9) is 8,000 Hz, though it samples at 16,000.
@@ -256,13 +283,15 @@ impl Stream {
     /// `a=rtcp-mux` that is where it goes as long as the other side has not said so too (RFC 5761 §5.1.1), so
     /// it is named all the same.
     ///
-    /// Nothing is sent to a zero address, to port 0, to a host name, or to many at once (multicast and
-    /// broadcast): that would make the relay an amplifier.
+    /// A party that names a host, or nothing, is where its signalling comes from. Nothing is sent to a zero
+    /// address, to port 0, or to many at once (multicast and broadcast): that would make the relay an
+    /// amplifier.
     #[must_use]
     pub fn remote(&self, host: IpAddr) -> Remote {
-        let rtp = place(self.address, self.port).filter(|_| self.is_udp);
+        let stream = self.address.unwrap_or(host);
+        let rtp = place(stream, self.port).filter(|_| self.is_udp);
         let (port, address) = self.rtcp.unwrap_or((self.port.checked_add(1).unwrap_or(0), None));
-        let rtcp = place(address.or(self.address), port);
+        let rtcp = place(address.unwrap_or(stream), port);
         Remote {
             rtp,
             rtcp: rtcp.filter(|_| self.is_udp && self.is_rtp && self.port != 0),
@@ -275,18 +304,19 @@ impl Stream {
         }
     }
 
-    /// Whether a tone can be played to it: it has G.711 over plain RTP, its party wants to hear, and says
-    /// where.
+    /// Whether a tone can be played to it: it has G.711 over plain RTP, its party wants to hear, and that is
+    /// not where nothing may be sent to.
     #[must_use]
     pub fn is_listening(&self) -> bool {
         let wants_to_hear = matches!(self.direction, Direction::SendReceive | Direction::ReceiveOnly);
-        self.g711.is_some() && wants_to_hear && place(self.address, self.port).is_some()
+        let is_somewhere = self.address.is_none_or(|address| place(address, self.port).is_some());
+        self.g711.is_some() && wants_to_hear && self.port != 0 && is_somewhere
     }
 }
 
 /// Where something can be sent to; `None`: nowhere.
-fn place(address: Option<IpAddr>, port: u16) -> Option<SocketAddr> {
-    let address = address?.to_canonical();
+fn place(address: IpAddr, port: u16) -> Option<SocketAddr> {
+    let address = address.to_canonical();
     let is_somebody = port != 0 && !is_zero(address) && !is_for_many(address);
     is_somebody.then(|| SocketAddr::new(address, port))
 }
@@ -419,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_over_udp_can_be_relayed() {
+    fn rtp_and_t38_over_udp_are_relayed_and_nothing_else() {
         for (protocol, expected) in [
             ("RTP/AVP", (true, true, true)),
             ("rtp/avpf", (true, true, true)),
@@ -428,8 +458,10 @@ mod tests {
             ("UDP/TLS/RTP/SAVP", (true, true, false)),
             ("UDP/TLS/RTP/SAVPF", (true, true, false)),
             ("udptl", (true, false, false)),
-            ("UDP", (true, false, false)),
-            ("UDP/DTLS/SCTP", (true, false, false)),
+            ("UDP/TLS/UDPTL", (true, false, false)),
+            ("UDP", (false, false, false)),
+            ("UDP/DTLS/SCTP", (false, false, false)),
+            ("UDP/BFCP", (false, false, false)),
             ("TCP", (false, false, false)),
             ("TCP/RTP/AVP", (false, false, false)),
             ("TCP/TLS/RTP/SAVPF", (false, false, false)),
@@ -469,6 +501,33 @@ mod tests {
         }
         assert_eq!(told("audio", "8", "a=rtpmap:8 PCMU/8000"), Some((8, Law::A)));
         assert_eq!(told("video", "0", ""), None);
+    }
+
+    #[test]
+    fn of_either_law_the_first_format_is_found() {
+        let told = |formats: &str, maps: &str| {
+            let stream = stream("", &format!("m=audio 1 RTP/AVP {formats}\n{maps}"));
+            [stream.g711, stream.g711_second].map(|g711| g711.map(|g711| g711.payload_type))
+        };
+        assert_eq!(told("0 8", ""), [Some(0), Some(8)]);
+        assert_eq!(told("8 18 0", ""), [Some(8), Some(0)]);
+        assert_eq!(told("18 8", ""), [Some(8), None]);
+        assert_eq!(told("18", ""), [None, None]);
+        let maps = "a=rtpmap:97 PCMA/8000\na=rtpmap:98 PCMU/8000\na=rtpmap:99 PCMA/8000\n";
+        assert_eq!(told("99 8 97 98 0", maps), [Some(99), Some(98)]);
+        assert_eq!(told("200 98 98 8", maps), [Some(98), Some(8)]);
+    }
+
+    #[test]
+    fn many_formats_and_maps_are_read_in_one_pass() {
+        let formats = " 1".repeat(15_000);
+        let maps = "a=rtpmap:9 x/1\n".repeat(2_000);
+        let text = format!("v=0\nm=audio 4000 RTP/AVP{formats} 97\n{maps}a=rtpmap:97 PCMA/8000\n");
+        let started = std::time::Instant::now();
+        let streams = streams(&text);
+        // Looking for each map's format among all of them took seconds.
+        assert!(started.elapsed() < std::time::Duration::from_secs(1), "{:?}", started.elapsed());
+        assert_eq!(streams[0].g711, Some(G711 { payload_type: 97, law: Law::A }));
     }
 
     #[test]
@@ -514,9 +573,16 @@ mod tests {
         assert_eq!(with("a=rtcp:4009 IN IP4 0.0.0.0"), (rtp, None));
         assert_eq!(with("c=IN IP6 2001:db8::1"), (place("[2001:db8::1]:4000"), place("[2001:db8::1]:4001")));
         assert_eq!(with("c=IN IP6 ::ffff:10.0.0.3").0, place("10.0.0.3:4000"));
-        for nowhere in ["0.0.0.0", "::", "phone.example", "224.2.1.1/127", "255.255.255.255", "ff02::1"] {
+        for nowhere in ["0.0.0.0", "::", "224.2.1.1/127", "255.255.255.255", "ff02::1"] {
             assert_eq!(with(&format!("c=IN IP4 {nowhere}")), (None, None), "{nowhere}");
         }
+        // Nobody looks a name up: the party is where its signalling comes from.
+        for named in ["IN IP4 phone.example", "IN IP6 phone.example", "TN RFC2543 +4912", ""] {
+            let here = |port: u16| Some(SocketAddr::new(HOST, port));
+            assert_eq!(with(&format!("c={named}")), (here(4_000), here(4_001)), "{named}");
+            assert_eq!(with(&format!("c={named}\na=rtcp:4009 IN IP4 x")), (here(4_000), here(4_009)));
+        }
+        assert_eq!(stream("", audio).remote(HOST).rtp, Some(SocketAddr::new(HOST, 4_000)));
         assert_eq!(told("m=audio 0 RTP/AVP 0\na=rtcp:4009"), (None, None));
         assert_eq!(told("m=audio 65535 RTP/AVP 0"), (place("10.0.0.2:65535"), None));
         assert_eq!(told("m=image 4000 udptl t38"), (rtp, None));

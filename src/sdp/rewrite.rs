@@ -54,17 +54,20 @@ impl Told {
 ///
 /// - `o=` is `- ID VERSION` and `own`, behind `v=` where there is none. The version is one more than last
 ///   time if anything but the `o=` and `s=` lines is another, else the same (RFC 3264 §8).
-/// - `c=` is `own`, wherever it stands; a zero address is the zero address of `own`'s family, so that an old
-///   hold stays one (RFC 3264 §8.4). A stream that is not refused and has no `c=` line, in a session without,
-///   gets one.
+/// - `c=` is `own`, wherever it stands, and of several in one section the first is left; a zero address is
+///   the zero address of `own`'s family, so that an old hold stays one (RFC 3264 §8.4). A stream that is not
+///   refused and has no `c=` line, in a session without, gets one.
 /// - The port of `m=` is that of the place, without a count of ports; 0 stays 0, and is written where the
 ///   stream does not go over UDP.
 /// - `a=rtcp` names the port behind the place's, and `own` (RFC 3605); it goes where the stream is refused
-///   or before the first one.
+///   or before the first one, and where another one stood before in the stream.
 /// - `a=candidate`, `a=remote-candidates`, `a=end-of-candidates`, `a=ice-…`, `a=bundle-only` and
 ///   `a=group:BUNDLE` go.
 ///
-/// Lines of our own end as the line does in whose place or behind which they stand.
+/// Lines of our own end as the line does in whose place or behind which they stand. All of them together
+/// make the text longer by [`DESCRIPTION_GROWTH_BYTES_MAX`] at most.
+///
+/// [`DESCRIPTION_GROWTH_BYTES_MAX`]: crate::limits::DESCRIPTION_GROWTH_BYTES_MAX
 pub fn rewrite(
     out: &mut Vec<u8>,
     description: &Description<'_>,
@@ -85,6 +88,8 @@ pub fn rewrite(
         hasher: SipHasher13::new(),
         stream: None,
         owed: None,
+        has_connection: false,
+        has_rtcp: false,
         origin: None,
     };
     lines(description.text).for_each(|line| rewriter.line(line));
@@ -125,6 +130,9 @@ struct Rewriter<'r> {
     stream: Option<Current>,
     /// The stream needs a `c=` line, and how that ends.
     owed: Option<&'r [u8]>,
+    /// What the section has already: a second one is void, and would be longer than it was.
+    has_connection: bool,
+    has_rtcp: bool,
     /// Where our `o=` line comes, and how it ends.
     origin: Option<(usize, &'r [u8])>,
 }
@@ -143,6 +151,8 @@ impl<'r> Rewriter<'r> {
             }
             // One is enough, and every other one would name an address.
             Kind::Origin | Kind::Attribute(Attribute::Ice) => {}
+            Kind::Connection(_) if self.has_connection => {}
+            Kind::Attribute(Attribute::Rtcp(_)) if self.has_rtcp => {}
             // A name of its own makes no other version.
             Kind::Name => return write(self.out, &[line.text, line.end]),
             Kind::Version => {
@@ -153,6 +163,7 @@ impl<'r> Rewriter<'r> {
                 }
             }
             Kind::Connection(address) => {
+                self.has_connection = true;
                 let address = self.address(address);
                 write(self.out, &[b"c=", address.as_bytes(), line.end]);
             }
@@ -177,6 +188,7 @@ impl<'r> Rewriter<'r> {
         let is_taken = read.is_some_and(|read| read.port != 0 && read.is_udp);
         let port = place.filter(|_| is_taken).map_or(0, |place| place.port());
         self.stream = Some(Current { number, port });
+        (self.has_connection, self.has_rtcp) = (false, false);
         let digits = port.to_string();
         let (before, behind) = (&line.text[..port_range.start], &line.text[port_range.end..]);
         write(self.out, &[before, digits.as_bytes(), behind, line.end]);
@@ -188,6 +200,7 @@ impl<'r> Rewriter<'r> {
 
     fn rtcp(&mut self, rtcp: Option<(u16, Option<IpAddr>)>, line: Line<'_>) {
         let Some(Current { number, port: port @ 1.. }) = self.stream else { return };
+        self.has_rtcp = true;
         let stream = self.description.streams.get(number).and_then(|stream| stream.address);
         let address = self.address(rtcp.and_then(|(_, address)| address).or(stream));
         let port = port.saturating_add(1).to_string();
@@ -272,11 +285,11 @@ mod tests {
             assert!(text.contains("m=audio  0  RTP/AVP 0 101\r\nc=IN IP4 192.0.2.1\r\na=ptime"), "{text}");
         }
         let text = "v=0\no=\nc=IN IP4 10.0.0.1\na=rtcp:5\nm=audio 0 RTP/AVP 0\na=rtcp:4\nm=x 9 TCP/MSRP *\n\
-                    m=a 9 UDP x";
+                    m=a 9 udptl x";
         assert_eq!(
             told(text, &[30_000, 30_002, 30_004]),
             "v=0\no=- 7 7 IN IP4 192.0.2.1\nc=IN IP4 192.0.2.1\nm=audio 0 RTP/AVP 0\nm=x 0 TCP/MSRP *\n\
-             m=a 30004 UDP x"
+             m=a 30004 udptl x"
         );
     }
 
@@ -302,6 +315,33 @@ mod tests {
         // The last line's end is what a line behind it needs.
         let session = told("v=0\nc=IN IP4 a\nm=audio 4000 RTP/AVP 0", &[30_000]);
         assert_eq!(session, "v=0\no=- 7 7 IN IP4 192.0.2.1\nc=IN IP4 192.0.2.1\nm=audio 30000 RTP/AVP 0");
+    }
+
+    #[test]
+    fn of_several_addresses_of_a_section_the_first_is_left() {
+        let text = "v=0\no=x\nc=IN IP4 0.0.0.0\nc=IN IP4 a\nm=audio 4000 RTP/AVP 0\nc=\nc=IN IP4 0.0.0.0\n\
+                    a=rtcp:1\na=x\na=rtcp\nc=\nm=audio 4000 RTP/AVP 0\na=rtcp:\nc=";
+        assert_eq!(
+            told(text, &[30_000, 30_002]),
+            "v=0\no=- 7 7 IN IP4 192.0.2.1\nc=IN IP4 0.0.0.0\nm=audio 30000 RTP/AVP 0\nc=IN IP4 192.0.2.1\n\
+             a=rtcp:30001 IN IP4 192.0.2.1\na=x\nm=audio 30002 RTP/AVP 0\na=rtcp:30003 IN IP4 192.0.2.1\n\
+             c=IN IP4 192.0.2.1"
+        );
+    }
+
+    #[test]
+    fn a_text_grows_by_little() {
+        // As long as an address can be written, and a line of every section for each that becomes longer.
+        let own = "2001:db8:1111:2222:3333:4444:5555:6666";
+        let stream = "m=a 1 UDP\nc=\na=rtcp\nc=\na=rtcp\n".repeat(32);
+        for text in
+            [format!("v=0\no=\nc=\nc=\n{stream}"), format!("v=0\nm=a 1 UDP{}", "\nm=a 1 UDP".repeat(31))]
+        {
+            let mut session = Told::new(u64::MAX);
+            let told = told_by(own, &mut session, &text, &[65_534; 32]);
+            let growth = told.len() - text.len();
+            assert!(growth <= crate::limits::DESCRIPTION_GROWTH_BYTES_MAX, "{growth}");
+        }
     }
 
     #[test]

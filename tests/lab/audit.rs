@@ -4,7 +4,7 @@ mod acks;
 mod dialogs;
 mod history;
 mod legs;
-mod media;
+pub mod media;
 mod offers;
 mod records;
 mod reliable;

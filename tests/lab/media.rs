@@ -1,11 +1,14 @@
 //! Media through the server's own ports, without sockets: what parties send and where it leaves.
 
 use super::Lab;
+use super::audit::media::is_anchored;
 use super::peer::Peer;
+use super::trace::Way;
 use ringway::clock::{Moment, Now};
 use ringway::mail::{Letter, LiveCall, Mail};
 use ringway::media::{Component, Dropped, Hop, Slot, Verdict};
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// By which port of the server's a packet leaves, and to where; or why it does not.
 pub type Passed = Result<(SocketAddr, SocketAddr), Dropped>;
@@ -71,7 +74,51 @@ fn rtp(ssrc: u32, sequence: u16) -> Vec<u8> {
     packet
 }
 
+/// A host that has nothing to do with any call.
+const STRANGER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 250)), 6_510);
+
 impl Lab {
+    /// Everybody who was told a port sends there from where it has said, and a stranger does: nothing of the
+    /// stranger's leaves, and what leaves goes to a place of the party that the port was told which it leaves
+    /// by. How many packets did.
+    #[track_caller]
+    pub fn probe_media(&mut self) -> usize {
+        let mut told: BTreeMap<SocketAddr, SocketAddr> = BTreeMap::new();
+        let mut said: BTreeMap<SocketAddr, Vec<SocketAddr>> = BTreeMap::new();
+        let mut seen = HashSet::new();
+        for entry in &self.trace {
+            let Some(sip) = entry.sip.as_ref().filter(|sip| sip.body.starts_with("v=0")) else { continue };
+            // What is repeated may be of a port that is somebody else's by now.
+            if !seen.insert(&entry.bytes) {
+                continue;
+            }
+            // On hold the address is another one.
+            let named = places(&sip.body).into_iter();
+            let named = named.filter(|place| place.port() != 0 && !place.ip().is_unspecified());
+            match entry.way {
+                Way::In => said.entry(entry.peer).or_default().extend(named),
+                Way::Out if is_anchored(&sip.body) => named.for_each(|place| {
+                    told.insert(place, entry.peer);
+                }),
+                Way::Out => {}
+            }
+        }
+        let mut passed = 0;
+        for (&port, peer) in &told {
+            assert!(self.rtp(STRANGER, port).is_err(), "a stranger's packet passes at {port}");
+            let Some(own) = said.get(peer).and_then(|places| places.last()) else { continue };
+            if let Ok((by, to)) = self.rtp(*own, port) {
+                assert_ne!(by, port, "it comes back");
+                let is_its =
+                    told.get(&by).and_then(|other| said.get(other)).is_some_and(|its| its.contains(&to));
+                let other = told.get(&by).map(|other| (other, said.get(other)));
+                assert!(is_its, "from {port} it leaves by {by}, told to {other:?}, for {to}");
+                passed += 1;
+            }
+        }
+        passed
+    }
+
     /// An RTP packet comes from somewhere to a port of the server's. One place sends one stream.
     #[track_caller]
     pub fn rtp(&mut self, from: SocketAddr, to: SocketAddr) -> Passed {

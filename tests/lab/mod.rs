@@ -77,9 +77,6 @@ impl Lab {
     /// The same with other settings.
     pub fn with(change: impl FnOnce(&mut Setup)) -> Lab {
         let mut setup = Setup::reference();
-        if std::env::var_os("LAB_ANCHOR").is_some() {
-            setup.anchor();
-        }
         change(&mut setup);
         let is_free = setup.settings.media.mode == MediaMode::Pass;
         let echoes = is_free && std::env::var_os("LAB_ENGINE").is_some();

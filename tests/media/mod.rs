@@ -1,5 +1,6 @@
-//! What anchored media is tested with: the server's own process, phones that speak SIP, and their RTP sockets.
-//! Every server and every phone has an address of 127.0.0.0/8 to itself, so no port is ever somebody else's.
+//! What anchored media is tested with: the server's own process, phones that speak SIP, and their sockets
+//! for RTP. Every server and every phone has an address of 127.0.0.0/8 to itself, so no port is ever
+//! somebody else's.
 
 pub mod call;
 pub mod message;

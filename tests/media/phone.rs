@@ -270,18 +270,33 @@ impl Phone {
         self.write(dialog, "ACK", dialog.cseq.get(), "", body);
     }
 
-    /// Waits for a refusal of the dialog's INVITE. Its ACK would belong to the transaction: the server gives
-    /// up repeating the refusal without it.
+    /// Waits for a refusal of the dialog's INVITE, and acknowledges it.
     #[track_caller]
     pub fn refused(&self, dialog: &Dialog, status: u16) -> Message {
-        self.response(dialog, "INVITE", status)
+        let response = self.final_response(dialog);
+        assert_eq!(response.status(), Some(status), "{}", response.0);
+        response
     }
 
-    /// Hangs up, and waits for the 200.
+    /// The final response to the dialog's INVITE; a refusal is acknowledged.
     #[track_caller]
-    pub fn hang_up(&self, dialog: &Dialog) {
-        self.send_in(dialog, "BYE", "");
-        self.response(dialog, "BYE", 200);
+    pub fn final_response(&self, dialog: &Dialog) -> Message {
+        let response = self.expect("final response", |message| {
+            message.status().is_some_and(|status| status >= 200)
+                && message.field("Call-ID") == Some(&dialog.call_id)
+                && message.cseq() == (dialog.cseq.get(), "INVITE")
+        });
+        if response.status() >= Some(300) {
+            // It belongs to the INVITE's transaction (RFC 3261 §17.1.1.3).
+            let (via, from) = (response.header("Via"), response.header("From"));
+            let (to, number) = (response.header("To"), response.cseq().0);
+            self.send(&format!(
+                "ACK {} SIP/2.0\r\nVia: {via}\r\nMax-Forwards: 70\r\nFrom: {from}\r\nTo: {to}\r\n\
+                 Call-ID: {}\r\nCSeq: {number} ACK\r\nContent-Length: 0\r\n\r\n",
+                dialog.target, dialog.call_id
+            ));
+        }
+        response
     }
 
     /// Is hung up on.

@@ -4,7 +4,7 @@ use super::{PATIENCE, QUIET};
 use std::cell::Cell;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A-law, as phones offer it first.
 pub const PCMA: u8 = 8;
@@ -28,7 +28,7 @@ impl Line {
         for _ in 0..100 {
             let rtp = UdpSocket::bind((host, 0)).expect("a socket");
             let port = rtp.local_addr().expect("bound").port();
-            if port % 2 == 0
+            if port.is_multiple_of(2)
                 && let Ok(rtcp) = UdpSocket::bind((host, port + 1))
             {
                 // Two streams of a call must not look alike.
@@ -132,8 +132,8 @@ pub fn receiver_report(ssrc: u32, of: u32, lost: u32, jitter: u32) -> Vec<u8> {
     report
 }
 
-/// What one sends to the place that it was told comes to the other, byte for byte and in order, from the place
-/// that the other was told.
+/// What one sends to the place that it was told comes to the other, byte for byte and in order, from the
+/// place that the other was told.
 #[track_caller]
 pub fn assert_hears(other: (&Line, SocketAddr), one: (&Line, SocketAddr)) {
     for _ in 0..5 {
@@ -147,14 +147,4 @@ pub fn assert_hears(other: (&Line, SocketAddr), one: (&Line, SocketAddr)) {
 pub fn assert_talk(one: (&Line, SocketAddr), other: (&Line, SocketAddr)) {
     assert_hears(other, one);
     assert_hears(one, other);
-}
-
-/// How many packets come until nothing has come for a while.
-pub fn count_for(socket: &UdpSocket, time: Duration) -> usize {
-    let deadline = Instant::now() + time;
-    let mut count = 0;
-    while Instant::now() < deadline {
-        count += usize::from(receive(socket, Duration::from_millis(10)).is_some());
-    }
-    count
 }

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A server that runs until the test ends.
@@ -88,16 +89,59 @@ impl Server {
         Server { child, address, admin, records }
     }
 
+    /// Asks it to end.
+    pub fn terminate(&self) {
+        let id = self.child.id().try_into().expect("a process id");
+        // SAFETY: the child is ours and was not waited for, so the id is still its own.
+        assert_eq!(unsafe { libc::kill(id, libc::SIGTERM) }, 0);
+    }
+
+    /// Waits for its end; its exit code.
+    #[track_caller]
+    pub fn ended(&mut self, patience: Duration) -> Option<i32> {
+        let mut end = None;
+        wait_until("the server ends", patience, || {
+            end = self.child.try_wait().expect("a child of ours");
+            end.is_some()
+        });
+        end.and_then(|status| status.code())
+    }
+
+    /// How long it has kept a CPU busy.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = read(Path::new(&format!("/proc/{}/stat", self.child.id())));
+        // Fields 14 and 15 (proc(5)), in ticks of 10 ms; the second is the name, in parentheses.
+        let (_, rest) = stat.rsplit_once(") ").expect("a name");
+        let ticks: u64 =
+            rest.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().expect("ticks")).sum();
+        Duration::from_millis(10 * ticks)
+    }
+
     /// Asks the API for a text.
     pub fn get(&self, path: &str) -> String {
+        let answer = self.ask("GET", path);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        answer
+    }
+
+    /// The calls that live, by the names that the API has for them.
+    pub fn calls(&self) -> Vec<String> {
+        let answer = self.get("/v1/calls");
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        let list: Value = serde_json::from_str(body).expect("JSON");
+        let calls = list["calls"].as_array().expect("calls");
+        calls.iter().map(|call| call["id"].as_str().expect("a name").to_owned()).collect()
+    }
+
+    /// Asks the API; the answer as it came.
+    pub fn ask(&self, method: &str, path: &str) -> String {
         let mut stream = TcpStream::connect(self.admin).expect("the API");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let host = self.admin;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("asked");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         answer
     }
 

@@ -360,6 +360,28 @@ fn an_update_whose_asker_was_given_up_joins_nobody() {
 }
 
 #[test]
+fn the_answer_to_an_update_of_one_who_has_gone_is_not_told_it() {
+    let mut lab = anchored(|_| {});
+    let (caller, b) = calling(&mut lab, B, &["Supported: 100rel"]);
+    b.reliable(&mut lab, "183 Session Progress", 1, &described(B, B_PORT));
+    let progress = lab.expect(A, "183 INVITE");
+    let mut a = Party::caller(&caller, &progress);
+    let prack = a.prack(&mut lab, &progress, "");
+    let relayed = lab.expect(B, "PRACK");
+    b.answer(&mut lab, &relayed, "200 OK");
+    a.expect_response(&mut lab, &prack, 200);
+    let mut early = Party::callee(&b);
+    let update = early.update(&mut lab, &described(B, 7_700));
+    let relayed = lab.expect(A, "UPDATE");
+    b.reject(&mut lab, "408 Request Timeout");
+    lab.expect(A, "181 INVITE");
+    let c = Leg::expect(&mut lab, C);
+    a.respond(&mut lab, &relayed, "200 OK", &[], &described(A, A_PORT));
+    assert!(early.expect_response(&mut lab, &update, 481).body.is_empty());
+    refuse_and_finish(lab, &caller, &c);
+}
+
+#[test]
 fn a_prack_whose_answer_cannot_be_read_does_not_hold_the_call_up() {
     let mut lab = anchored(|_| {});
     let (mut caller, c) = calling_with(&mut lab, C, &["Supported: 100rel"], "");

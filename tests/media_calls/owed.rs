@@ -7,7 +7,7 @@ use crate::lab::media::{at, described, place, version};
 use crate::lab::party::{Party, bye_and_finish};
 use crate::lab::peer::{A, B, C};
 use crate::lab::sip::Sip;
-use crate::{A_PORT, C_PORT, End, anchored, assert_heard, calling};
+use crate::{A_PORT, C_PORT, End, anchored, assert_heard, calling, calling_with};
 
 const B_PORT: u16 = 7_000;
 
@@ -91,6 +91,35 @@ fn with_other_codecs_the_caller_gets_an_offer_of_its_own_after_the_ack() {
         assert_heard(&mut lab, a_end, c_end);
         bye_and_finish(lab, a, &Party::callee(&c));
     }
+}
+
+#[test]
+fn an_offer_of_the_targets_is_answered_though_the_caller_has_answered_the_same_one() {
+    let mut lab = anchored(|_| {});
+    let (mut caller, b) = calling_with(&mut lab, B, &["Supported: 100rel"], "");
+    b.reliable(&mut lab, "183 Session Progress", 1, &described(B, B_PORT));
+    let progress = lab.expect(A, "183 INVITE");
+    let mut a = Party::caller(&caller, &progress);
+    let prack = a.prack(&mut lab, &progress, &described(A, A_PORT));
+    let relayed = lab.expect(B, "PRACK");
+    let (a_end, b_end) = (End::new(A, A_PORT, &progress.body), End::new(B, B_PORT, &relayed.body));
+    b.answer(&mut lab, &relayed, "200 OK");
+    a.expect_response(&mut lab, &prack, 200);
+    assert_heard(&mut lab, a_end, b_end);
+    b.reject(&mut lab, "408 Request Timeout");
+    lab.expect(A, "181 INVITE");
+    let c = Leg::expect(&mut lab, C);
+    assert!(c.invite.body.is_empty());
+    c.respond_with(&mut lab, "200 OK", &[], &described(C, C_PORT));
+    caller.cseq = a.cseq;
+    assert!(caller.answered_and_acked(&mut lab).body.is_empty());
+    let offer = lab.expect(A, "INVITE");
+    assert_eq!(offer.body, progress.body, "the same session in the same version");
+    a.respond(&mut lab, &offer, "200 OK", &[], &described(A, A_PORT));
+    lab.expect(A, "ACK");
+    let c_end = End::new(C, C_PORT, &lab.expect(C, "ACK").body);
+    assert_heard(&mut lab, a_end, c_end);
+    bye_and_finish(lab, a, &Party::callee(&c));
 }
 
 #[test]

@@ -48,7 +48,7 @@ impl Phone {
         )
     }
 
-    fn send(&self, text: &str) {
+    pub fn send(&self, text: &str) {
         self.socket.send_to(text.as_bytes(), self.server).expect("sent");
     }
 
@@ -141,6 +141,24 @@ impl Phone {
                 return;
             }
             assert!(begin.elapsed() < PATIENCE, "{} does not hear {} by {to}", other.number, self.number);
+        }
+    }
+
+    /// Speaks to where a message said, after the party that is heard there, until `other` does not hear it.
+    #[track_caller]
+    pub fn is_unheard_by(&self, other: &Phone, (heard, told): (&Phone, &str)) {
+        let begin = Instant::now();
+        loop {
+            heard.is_heard_by(other, told);
+            other.drain();
+            (0u16..5).for_each(|sequence| {
+                self.voice.send_to(&self.packet(sequence), place(told)).expect("sent");
+            });
+            if other.voice.recv(&mut [0; 2_048]).is_err() {
+                return;
+            }
+            assert!(begin.elapsed() < PATIENCE, "{} still hears {}", other.number, self.number);
+            std::thread::sleep(Duration::from_millis(200));
         }
     }
 

@@ -146,7 +146,9 @@ pub fn hold(text: &[u8], own: IpAddr, places: &[Option<SocketAddr>]) -> bool {
     rewrite(&mut out, &before, &mut told, (own, places));
     assert_eq!((told.id, told.version), (9, 9));
     assert_hidden(&out, &told, own);
-    assert_eq!(without_last_end(kept(&out)), without_last_end(kept(text)), "{}", out.escape_ascii());
+    // Between a line that ends with CR and an empty one that is LF alone a line may have gone.
+    let [after, as_before] = [&out[..], text].map(|text| without_last_end(kept(text)).concat());
+    assert_eq!(after, as_before, "{}", out.escape_ascii());
 
     let after = Description::read(&out).expect("what is told can be read");
     assert_eq!(after.streams().len(), before.streams().len(), "{}", out.escape_ascii());

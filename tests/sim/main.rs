@@ -143,6 +143,7 @@ impl Total {
         all.calls += report.calls;
         all.datagrams += report.datagrams;
         all.lost += report.lost;
+        all.relayed += report.relayed;
         all.calls_at_once = all.calls_at_once.max(report.calls_at_once);
         all.metrics.add(&report.metrics);
         all.counts.add(&report.counts);

@@ -13,6 +13,7 @@ mod caller;
 mod fault;
 mod history;
 mod locations;
+mod media;
 mod network;
 mod plan;
 mod rich;

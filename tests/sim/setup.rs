@@ -3,6 +3,7 @@
 use super::callee::Patience;
 use super::fault::Fault;
 use super::locations::{self, Phone, phones_of_world};
+use super::media;
 use super::plan::{Kind, Plan};
 use super::rng::{Odds, Rng};
 use ringway::clock::UnixSeconds;
@@ -60,6 +61,8 @@ pub struct Setup {
     pub outside: [bool; HOPS_MAX + 1],
     /// Milliseconds between two calls at most.
     pub gap_ms: u32,
+    /// Pairs of media ports of each shard, where media is anchored.
+    pub media_pairs: Option<u16>,
 }
 
 /// How a datagram travels.
@@ -140,7 +143,12 @@ impl Setup {
             ..Settings::default()
         };
         let outside: [bool; HOPS_MAX + 1] = std::array::from_fn(|hops| hops > 1 && rng.percent(25));
-        let settings = Settings { forwarding: forwarding(&mut rng, &settings, &outside), ..settings };
+        // In half of the worlds; the others are as they would be without.
+        let mut media_rng = Rng::new(options.seed, u64::MAX - 3);
+        let media_pairs = (options.seed / 4 % 2 == 1).then(|| media::pairs(&mut media_rng, scarce));
+        let anchored = media_pairs.map(|_| media::settings(&mut media_rng)).unwrap_or_default();
+        let settings =
+            Settings { forwarding: forwarding(&mut rng, &settings, &outside), media: anchored, ..settings };
         let (subscribers, plans) = subscribers(&mut rng, &outside);
         let network = Network {
             loss: Odds::new(options.loss),
@@ -166,7 +174,20 @@ impl Setup {
         };
         let directory = Directory::of(subscribers.into_iter().map(with_bindings));
         let (settings, forked) = (Arc::new(settings), options.forked);
-        Setup { settings, directory, shards, secret, scarce, network, forked, phones, plans, outside, gap_ms }
+        Setup {
+            settings,
+            directory,
+            shards,
+            secret,
+            scarce,
+            network,
+            forked,
+            phones,
+            plans,
+            outside,
+            gap_ms,
+            media_pairs,
+        }
     }
 }
 

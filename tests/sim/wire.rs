@@ -3,11 +3,19 @@
 
 use super::call::{CALLER, Call, Kind, Parcel};
 use super::callee::Contact;
-use super::setup::{SERVER_TEXT, hop_of, mark, number, phone_of};
+use super::setup::{CALLERS, SERVER_TEXT, callee_address, hop_of, mark, number, phone_of};
 use ringway::sip::Method;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-const SDP: &[u8] = b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
-    m=audio 6510 RTP/AVP 8 0\r\n";
+/// A description from its beginning to the address, and behind that.
+const SDP: [&[u8]; 2] =
+    [b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 ", b"\r\nt=0 0\r\nm=audio 6510 RTP/AVP 8 0\r\n"];
+
+/// Where a peer has its media.
+pub fn media(who: u8) -> SocketAddr {
+    let signalling = if who == CALLER { CALLERS } else { callee_address(who) };
+    SocketAddr::new(signalling.ip(), 6_510)
+}
 
 /// CSeq of the caller's INVITE and BYE, and of a callee's BYE.
 pub const INVITE_CSEQ: u32 = 39;
@@ -60,14 +68,27 @@ impl Pen<'_> {
         self.put(&[b"CSeq: "]).number(cseq).put(&[b" ", method.name().as_bytes(), b"\r\n"])
     }
 
-    fn body(&mut self, with_sdp: bool) {
+    /// A description of a peer's, if it says one.
+    fn body(&mut self, who: u8, with_sdp: bool) {
         if with_sdp {
-            self.put(&[b"Content-Type: application/sdp\r\nContent-Length: "]).number(SDP.len() as u32);
-            self.put(&[b"\r\n\r\n", SDP]);
+            let IpAddr::V4(host) = media(who).ip() else { return };
+            let length = SDP[0].len() + SDP[1].len() + digits(&host);
+            self.put(&[b"Content-Type: application/sdp\r\nContent-Length: "]).number(length as u32);
+            self.put(&[b"\r\n\r\n", SDP[0]]);
+            for (place, octet) in host.octets().into_iter().enumerate() {
+                self.put(&[if place > 0 { b"." } else { b"" }]).number(octet.into());
+            }
+            self.put(&[SDP[1]]);
         } else {
             self.put(&[b"Content-Length: 0\r\n\r\n"]);
         }
     }
+}
+
+/// How long an address is.
+fn digits(host: &Ipv4Addr) -> usize {
+    let digits = |octet: u8| 1 + usize::from(octet > 9) + usize::from(octet > 99);
+    3 + host.octets().into_iter().map(digits).sum::<usize>()
 }
 
 /// Writes a message of a peer's.
@@ -110,7 +131,10 @@ fn caller_request(pen: &mut Pen<'_>, call: &Call, method: Method) {
         pen.put(&[b"Contact: <sip:c", &id, b"@127.0.0.1:5060>\r\nAllow: INVITE, ACK, CANCEL, BYE\r\n"]);
     }
     let late_offer = caller.script.late_offer;
-    pen.body(method == Method::Invite && !late_offer || method == Method::Ack && in_dialog && late_offer);
+    pen.body(
+        CALLER,
+        method == Method::Invite && !late_offer || method == Method::Ack && in_dialog && late_offer,
+    );
 }
 
 fn caller_response(pen: &mut Pen<'_>, call: &Call, status: u16, method: Method) {
@@ -122,7 +146,7 @@ fn caller_response(pen: &mut Pen<'_>, call: &Call, status: u16, method: Method) 
     pen.put(&[b"\r\nFrom: <sip:", &number(call.hops, 0), b"@", SERVER_TEXT.as_bytes(), b">;tag="]);
     pen.put(&[caller.server.tag.bytes(), b"\r\nTo: <sip:c", &id, b"@127.0.0.1>;tag=t", &id]);
     pen.put(&[b"\r\nCall-ID: ", &id, b"@127.0.0.1\r\n"]);
-    pen.cseq(request.cseq, method).body(false);
+    pen.cseq(request.cseq, method).body(CALLER, false);
 }
 
 fn callee_request(pen: &mut Pen<'_>, call: &Call, hop: u8, method: Method) {
@@ -133,14 +157,14 @@ fn callee_request(pen: &mut Pen<'_>, call: &Call, hop: u8, method: Method) {
     pen.put(&[method.name().as_bytes(), b" "]).put(&caller_uri).put(&[SERVER_TEXT.as_bytes()]);
     pen.put(&[b" SIP/2.0\r\nVia: SIP/2.0/UDP ", &host(hop), b":5060;rport;branch=z9hG4bK", &id, b"k"]);
     pen.put(&[&place, b"\r\nMax-Forwards: 70\r\nFrom: "]);
-    callee_address(pen, call, hop);
+    write_callee_address(pen, call, hop);
     pen.put(&[b";tag=k", &id, &place, b"\r\nTo: <"]).put(&caller_uri);
     pen.put(&[b"127.0.0.1>;tag=", server.tag.bytes(), b"\r\nCall-ID: ", server.call_id.bytes(), b"\r\n"]);
-    pen.cseq(CALLEE_BYE_CSEQ, method).body(false);
+    pen.cseq(CALLEE_BYE_CSEQ, method).body(hop, false);
 }
 
 /// `<sip:120@127.0.1.1:5060>`
-fn callee_address(pen: &mut Pen<'_>, call: &Call, hop: u8) {
+fn write_callee_address(pen: &mut Pen<'_>, call: &Call, hop: u8) {
     pen.put(&[b"<sip:", &number(call.hops, hop_of(hop)), b"@", &host(hop), b":5060>"]);
 }
 
@@ -158,7 +182,7 @@ fn callee_response(pen: &mut Pen<'_>, call: &Call, hop: u8, (status, method): (u
     status_line(pen, status);
     pen.put(&[b"Via: SIP/2.0/UDP ", SERVER_TEXT.as_bytes(), b";branch=", request.branch.bytes()]);
     pen.put(&[b"\r\nFrom: <sip:c", &id, b"@127.0.0.1>;tag=", callee.server.tag.bytes(), b"\r\nTo: "]);
-    callee_address(pen, call, hop);
+    write_callee_address(pen, call, hop);
     if status > 100 {
         pen.put(&[b";tag=k", &id, &[mark(hop)]]);
     }
@@ -169,13 +193,13 @@ fn callee_response(pen: &mut Pen<'_>, call: &Call, hop: u8, (status, method): (u
         deflection(pen, call, hop);
     } else if invite && (101..400).contains(&status) {
         pen.put(&[b"Contact: "]);
-        callee_address(pen, call, hop);
+        write_callee_address(pen, call, hop);
         pen.put(&[b"\r\n"]);
     }
     if invite && status == 480 && callee.script.no_answer_cause {
         pen.put(&[b"Reason: Q.850;cause=19\r\n"]);
     }
-    pen.body(invite && (status == 183 || (200..300).contains(&status)));
+    pen.body(hop, invite && (status == 183 || (200..300).contains(&status)));
 }
 
 /// The Contact of a 302, and one that is preferred less.

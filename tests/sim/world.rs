@@ -3,9 +3,11 @@
 use super::audit::{self, Sent};
 use super::call::{CALLER, Call, Kind, Parcel};
 use super::fault::Saboteur;
+use super::media::{self, Desk, Who};
 use super::network::{Event, Network};
 use super::plan::Tally;
 use super::rich::Counts;
+use super::rng::Rng;
 use super::setup::{CALLERS, Options, STARTED, Setup, callee_address};
 use super::trace::{Fate, summary};
 use super::{callee, caller, wire};
@@ -32,6 +34,8 @@ pub struct Report {
     pub metrics: Metrics,
     /// Calls that lived at once at most.
     pub calls_at_once: usize,
+    /// Packets of media that were relayed.
+    pub relayed: u64,
     /// What richer peers did.
     pub counts: Counts,
 }
@@ -60,6 +64,8 @@ pub struct World {
     touched: Vec<u32>,
     report: Report,
     saboteur: Saboteur,
+    /// Where media is anchored, and what decides who sends when.
+    media: Option<(Desk, Rng)>,
 }
 
 impl World {
@@ -68,7 +74,12 @@ impl World {
         let shard = |number: u16| {
             let secret = setup.secret.wrapping_add(u64::from(number));
             let place = Place { shard: number, shards: setup.shards, owner_seed: 7, secret };
-            Shard::new(Arc::clone(&setup.settings), Arc::clone(&setup.directory), place, STARTED)
+            let mut shard =
+                Shard::new(Arc::clone(&setup.settings), Arc::clone(&setup.directory), place, STARTED);
+            if let Some(pairs) = setup.media_pairs {
+                media::add(shard.media(), number.into(), pairs);
+            }
+            shard
         };
         let shards = (0..setup.shards).map(shard).collect();
         World {
@@ -82,6 +93,7 @@ impl World {
             touched: Vec::new(),
             report: Report::default(),
             saboteur: Saboteur::new(options.fault),
+            media: setup.media_pairs.map(|pairs| (Desk::new(pairs), Rng::new(options.seed, u64::MAX - 4))),
             options,
             setup,
         }
@@ -172,7 +184,26 @@ impl World {
         if must_be_acknowledged && !acknowledged {
             return Err(self.failure(Some(parcel.call), "a final response was not acknowledged"));
         }
-        Ok(())
+        self.speak(parcel.call, now_ms)
+    }
+
+    /// Somebody sends media in a call.
+    fn speak(&mut self, number: u32, now_ms: u64) -> Outcome {
+        let Some((desk, rng)) = &mut self.media else { return Ok(()) };
+        let call = &self.calls[(number - self.first) as usize];
+        let may_be_heard = |place: u8| {
+            let callee = &call.callees[usize::from(place)];
+            let is_cancelled = callee.cancelled_ms > 0 && callee.final_status / 100 != 2;
+            audit::is(!is_cancelled, "one that is cancelled is heard")?;
+            audit::is(callee.server.bye.sent == 0, "one that is hung up is heard")
+        };
+        let shards = &mut self.shards;
+        let mut heard = Ok(());
+        for _ in 0..4 {
+            heard = heard.and_then(|()| desk.packet((&mut shards[..], now_ms), number, rng, may_be_heard));
+        }
+        let verdict = heard.and_then(|()| desk.tones(&mut self.shards, now_ms));
+        verdict.map_err(|wrong| self.failure(Some(number), wrong))
     }
 
     fn offer(&mut self, arrival: usize, parcel: &Parcel, now_ms: u64) -> usize {
@@ -243,6 +274,9 @@ impl World {
             return Err(self.wrong_message(None, "a message of an unknown call", bytes));
         };
         let verdict = audit::check(call, &parcel, &sent);
+        let who = Who { call: parcel.call, place: parcel.who, media: wire::media(parcel.who) };
+        let told = self.media.as_mut().map(|(desk, _)| desk.sent(who, message.body()));
+        let verdict = verdict.and(told.unwrap_or(Ok(())));
         self.network.send_to_peer(call, parcel);
         if self.options.only.is_some() {
             print_message(now_ms, "←", &parcel, bytes);
@@ -262,6 +296,7 @@ impl World {
             self.report.metrics.add(shard.metrics());
         }
         self.report.lost = self.network.datagrams_lost;
+        self.report.relayed = self.media.as_ref().map_or(0, |(desk, _)| desk.relayed);
         let Metrics { impossible_events, calls_started, calls_ended, not_sip, .. } = self.report.metrics;
         let Metrics { bad_requests_answered, bad_messages_dropped, refused_full, .. } = self.report.metrics;
         let was_full = refused_full + self.report.metrics.transactions_not_kept > 0;

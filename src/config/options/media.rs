@@ -36,8 +36,8 @@ pub const ROWS: &[Setting] = &[
         unit: "milliseconds",
         example: "5000",
         topic: MEDIA,
-        help: "How long a pair of ports rests between two calls, so that the last packets of one do not reach \
-               the other; calls a second times three, times their length and this, is what --rtp-ports must have",
+        help: "How long a pair of ports rests between two calls, so that the last packets of one do not \
+               reach the other",
         ..ROW
     },
     Setting {

@@ -59,9 +59,9 @@ fn check_address(address: &RtpAddress, settings: &RtpSettings) -> Result<(), Ser
 const EPHEMERAL: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 const RESERVED: &str = "/proc/sys/net/ipv4/ip_local_reserved_ports";
 
-/// What to say when the system gives ports of ours to whoever asks for any: such a pair is missing here for as
-/// long, and the other way round the machine's own requests run out of ports. Both as the kernel writes them;
-/// what cannot be read is no reason to warn.
+/// What to say when the system gives ports of ours to whoever asks for any: such a pair is missing here for
+/// as long, and the other way round the machine's own requests run out of ports. Both as the kernel writes
+/// them; what cannot be read is no reason to warn.
 fn overlap((first, last): (u16, u16), ephemeral: &str, reserved: &str) -> Option<String> {
     let mut bounds = ephemeral.split_whitespace().map(|bound| bound.parse::<u16>().ok());
     let (low, high) = (bounds.next()??, bounds.next()??);

@@ -18,7 +18,15 @@ pub fn is_same_session(sent: &str, came: &str) -> bool {
 
 /// A description without what belongs to one side of the call.
 fn shape(body: &str) -> Vec<String> {
-    let lines = body.lines().filter(|line| !line.starts_with("o=") && !line.starts_with("a=rtcp:"));
+    // Of several addresses of a section the first is told.
+    let mut has_address = false;
+    let lines = body.lines().filter(|line| {
+        has_address &= !line.starts_with("m=");
+        let is_address = line.starts_with("c=");
+        let is_again = is_address && has_address;
+        has_address |= is_address;
+        !is_again && !line.starts_with("o=") && !line.starts_with("a=rtcp:") && *line != "a=rtcp"
+    });
     lines
         .map(|line| match line.split_once(' ') {
             Some((media, rest)) if line.starts_with("m=") => {
@@ -33,7 +41,7 @@ fn shape(body: &str) -> Vec<String> {
 
 /// Each side is told one session: its version steps by one and only with its text (RFC 3264 §8), and its
 /// ports are its own as long as the stream is not refused.
-pub fn obey(messages: &[Message<'_>]) {
+pub(super) fn obey(messages: &[Message<'_>]) {
     let mut told: HashMap<Side, Told> = HashMap::new();
     let mut ports: HashMap<(Side, usize), Port> = HashMap::new();
     for message in messages {

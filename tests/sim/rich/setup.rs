@@ -1,6 +1,7 @@
 //! One world of richer peers: the server's settings, addresses, numbers.
 
 use super::super::locations::{self, Phone};
+use super::super::media;
 use super::super::plan::{Kind, Plan};
 use super::super::rng::{Odds, Rng};
 use super::super::rounds::{Rounds, Rules};
@@ -108,6 +109,8 @@ pub struct Setup {
     pub weather: Weather,
     pub gap_ms: u32,
     pub habits: Habits,
+    /// Pairs of media ports of each shard and family, where media is anchored.
+    pub media_pairs: Option<u16>,
     /// The phones of each number; empty: one each.
     pub phones: BTreeMap<String, Vec<Phone>>,
     /// What each has set.
@@ -155,7 +158,11 @@ impl Setup {
         // Their 302s name their phones, which is no deflection.
         let own_hosts = service::Settings::own_hosts(&settings.listeners);
         let forwarding = service::Settings { deflection: false, own_hosts, ..service::Settings::default() };
-        let settings = Settings { forwarding, ..settings };
+        // In half of the worlds; the others are as they would be without.
+        let mut media_rng = Rng::new(options.seed, u64::MAX - 3);
+        let media_pairs = (options.seed / 4 % 2 == 1).then(|| media::pairs(&mut media_rng, false));
+        let anchored = media_pairs.map(|_| media::settings(&mut media_rng)).unwrap_or_default();
+        let settings = Settings { forwarding, media: anchored, ..settings };
         let (subscribers, plans) = subscribers(&mut rng);
         let phones = if options.forked { phones_of_world(options.seed) } else { BTreeMap::new() };
         let mut listeners = Rng::new(options.seed, u64::MAX - 2);
@@ -183,7 +190,7 @@ impl Setup {
         let shards = rng.between(1, 3) as u16;
         let (secret, gap_ms) = (rng.draw(), rng.between(5, 100));
         let settings = Arc::new(settings);
-        Setup { settings, directory, shards, secret, weather, gap_ms, habits, phones, plans }
+        Setup { settings, directory, shards, secret, weather, gap_ms, habits, media_pairs, phones, plans }
     }
 
     /// What is known of the locations of a chain's numbers.

@@ -3,6 +3,7 @@
 use super::super::audit::{Verdict, hasher, is};
 use super::super::call::CALLER;
 use super::super::fault::Saboteur;
+use super::super::media::{self, Desk, Who};
 use super::super::rng::Rng;
 use super::super::rounds::Rounds;
 use super::super::setup::{Options, PHONES_MAX, STARTED, place as place_of};
@@ -85,7 +86,8 @@ impl Call {
         net.counts.ipv6 += u64::from(caller_ipv6);
         net.counts.mixed_families += u64::from(caller_ipv6 != (ipv6 & 1 == 1));
         let views = parties.iter().map(|_| View::default()).collect();
-        let (ledger, trace) = (Ledger::default(), Ring::default());
+        let is_anchored = setup.media_pairs.is_some();
+        let (ledger, trace) = (Ledger::new(is_anchored), Ring::default());
         let rounds = (!setup.phones.is_empty()).then(|| Box::new(setup.rounds(hops, ipv6)));
         Call { index, rng, ledger, trace, parties, views, rounds, wrong: None }
     }
@@ -132,6 +134,8 @@ pub struct World {
     saboteur: Saboteur,
     /// Calls that the last input had to do with.
     touched: Vec<u32>,
+    /// Where media is anchored, and what decides who sends when.
+    media: Option<(Desk, Rng)>,
 }
 
 type Outcome<T = ()> = Result<T, Failure>;
@@ -142,7 +146,12 @@ impl World {
         let shard = |number: u16| {
             let secret = setup.secret.wrapping_add(u64::from(number));
             let place = Place { shard: number, shards: setup.shards, owner_seed: 7, secret };
-            Shard::new(Arc::clone(&setup.settings), Arc::clone(&setup.directory), place, STARTED)
+            let mut shard =
+                Shard::new(Arc::clone(&setup.settings), Arc::clone(&setup.directory), place, STARTED);
+            if let Some(pairs) = setup.media_pairs {
+                media::add(shard.media(), number.into(), pairs);
+            }
+            shard
         };
         World {
             shards: (0..setup.shards).map(shard).collect(),
@@ -155,6 +164,7 @@ impl World {
             report: Report::default(),
             saboteur: Saboteur::new(options.fault),
             touched: Vec::new(),
+            media: setup.media_pairs.map(|pairs| (Desk::new(pairs), Rng::new(options.seed, u64::MAX - 4))),
             options,
             setup,
         }
@@ -204,6 +214,7 @@ impl World {
             Event::ToServer(slot) => {
                 let datagram = self.net.take(slot);
                 self.arrive(&datagram, now_ms)?;
+                self.speak(datagram.call, now_ms)?;
                 (datagram.call, datagram.place)
             }
             Event::ToPeer(slot) => {
@@ -227,6 +238,17 @@ impl World {
             }
             None => Ok(()),
         }
+    }
+
+    /// Somebody sends media in a call.
+    fn speak(&mut self, number: u32, now_ms: u64) -> Outcome {
+        let Some((desk, rng)) = &mut self.media else { return Ok(()) };
+        let shards = &mut self.shards;
+        let mut verdict = desk.tones(shards, now_ms);
+        for _ in 0..4 {
+            verdict = verdict.and_then(|()| desk.packet((&mut shards[..], now_ms), number, rng, |_| Ok(())));
+        }
+        verdict.map_err(|wrong| self.failure(Some(number), wrong))
     }
 
     fn begin(&mut self, number: u32, now_ms: u64) {
@@ -360,6 +382,9 @@ impl World {
             self.touched.push(number);
         }
         let verdict = check(call, place, &Seen { message, hash, now_ms }, destination);
+        let who = Who { call: number, place, media: Ledger::media(place) };
+        let told = self.media.as_mut().map(|(desk, _)| desk.sent(who, message.body()));
+        let verdict = verdict.and(told.unwrap_or(Ok(())));
         let datagram = Datagram { call: number, place, address: destination, bytes: bytes.to_vec() };
         let carried = self.net.carry(&mut call.rng, true, datagram);
         let fate = if carried { Fate::Out } else { Fate::OutLost };
@@ -384,6 +409,7 @@ impl World {
             self.report.metrics.add(shard.metrics());
         }
         self.report.lost = self.net.lost;
+        self.report.relayed = self.media.as_ref().map_or(0, |(desk, _)| desk.relayed);
         self.report.counts = self.net.counts;
         let Metrics { impossible_events, calls_started, calls_ended, not_sip, .. } = self.report.metrics;
         let Metrics { bad_requests_answered, bad_messages_dropped, refused_full, .. } = self.report.metrics;
