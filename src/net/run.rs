@@ -13,10 +13,10 @@ use super::nap::Nap;
 use super::post::Post;
 use super::rtp::{Relay, Share};
 use super::shared::{Phase, Shared};
-use super::udp::{self, ReceiveBatch, SendBatch};
+use super::udp::{self, ReceiveBatch, Wire};
 use crate::clock::{Now, UnixMs};
 use crate::mail::{Letter, Mail};
-use crate::outbox::{ListenerId, Outbox};
+use crate::outbox::ListenerId;
 use crate::shard::{Datagram, Owner};
 use glommio::net::UdpSocket;
 use glommio::{Latency, Shares, Task, TaskQueueHandle};
@@ -95,21 +95,6 @@ struct Engine<C> {
     drains: bool,
 }
 
-/// The sending side of the sockets.
-struct Wire {
-    send: SendBatch,
-    refused: u64,
-}
-
-impl Wire {
-    fn send(&mut self, sockets: &[Socket], listener: ListenerId, outbox: &Outbox, picked: &[u16]) -> usize {
-        let Some(socket) = sockets.get(usize::from(listener.0)) else { return 0 };
-        let sent = self.send.send(socket.as_fd(), outbox, picked);
-        self.refused += sent.refused as u64;
-        sent.done
-    }
-}
-
 impl<C: Core> Engine<C> {
     fn new(mut start: Start<C>) -> io::Result<Engine<C>> {
         let calendar = start.shared.clock.started_unix();
@@ -119,7 +104,7 @@ impl<C: Core> Engine<C> {
             shard: start.shard,
             shared: start.shared,
             receive: ReceiveBatch::new(start.batch)?,
-            wire: Wire { send: SendBatch::new(start.batch), refused: 0 },
+            wire: Wire::new(start.batch),
             egress: Egress::new(start.sockets.len()),
             nap: Nap::new(start.sockets.len()),
             relay: start.rtp.as_ref().map(Relay::new).transpose()?,

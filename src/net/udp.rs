@@ -6,11 +6,11 @@
 use super::arena::Arena;
 use super::name::Name;
 use crate::limits::{DATAGRAM_BYTES_MAX, SCAN_PADDING};
-use crate::outbox::Outbox;
+use crate::outbox::{ListenerId, Outbox};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// What the kernel may write of one datagram: one byte more than a datagram can have, so that a longer one
 /// (IPv6 allows 65,527) is noticed.
@@ -311,6 +311,33 @@ impl SendBatch {
             }
         }
         sent
+    }
+}
+
+/// The sending side of the sockets.
+pub(super) struct Wire {
+    send: SendBatch,
+    /// Datagrams that the kernel refused.
+    pub(super) refused: u64,
+}
+
+impl Wire {
+    pub(super) fn new(batch: usize) -> Wire {
+        Wire { send: SendBatch::new(batch), refused: 0 }
+    }
+
+    /// Sends by a listener's socket; returns how many of those picked it has dealt with.
+    pub(super) fn send(
+        &mut self,
+        sockets: &[Socket],
+        listener: ListenerId,
+        outbox: &Outbox,
+        picked: &[u16],
+    ) -> usize {
+        let Some(socket) = sockets.get(usize::from(listener.0)) else { return 0 };
+        let sent = self.send.send(socket.as_fd(), outbox, picked);
+        self.refused += sent.refused as u64;
+        sent.done
     }
 }
 
