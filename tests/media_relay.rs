@@ -364,3 +364,57 @@ fn the_slots_are_numbered_as_they_were_added() {
     assert_eq!(added, Slot(16));
     assert!(slot(&media, handle).0 < 16);
 }
+
+#[test]
+fn what_is_no_rtp_or_rtcp_is_dropped_from_the_right_source_too() {
+    let mut call = Call::new(Learning::Window);
+    let with = |first: u8, second: u8, tail: &[u8]| {
+        let mut packet = rtp(1, 1)[..12].to_vec();
+        (packet[0], packet[1]) = (first, second);
+        packet.extend(tail);
+        packet
+    };
+    let malformed = [
+        vec![],
+        vec![0x80],
+        with(0x80, 0, &[])[..11].to_vec(),
+        // Version 1 and 3, and nearly ZRTP.
+        with(0x40, 0, &[]),
+        with(0xC0, 0, &[]),
+        with(0x10, 0, &[]),
+        // A CSRC, an extension without room.
+        with(0x81, 0, &[0; 3]),
+        with(0x90, 0, &[0; 3]),
+        with(0x90, 0, &[0, 0, 0, 1, 0, 0, 0]),
+        // RTCP's types, and RTCP on a port that it does not share.
+        with(0x80, 72, &[]),
+        with(0x80, 76, &[]),
+        report(200, 1, &[]),
+        // Neither STUN nor anything else.
+        vec![0; 40],
+    ];
+    for packet in &malformed {
+        assert_eq!(call.send(0, call.caller, CALLER, packet), MALFORMED, "{packet:?}");
+    }
+    assert_eq!(call.media.counts().malformed, malformed.len() as u64);
+    let sound = [
+        with(0x80, 0, &[]),
+        with(0x81, 0, &[0; 4]),
+        with(0x90, 0, &[0, 0, 0, 1, 0, 0, 0, 0]),
+        with(0xA0, 0, &[0, 2]),
+        // telephone-event with the marker, and payload types that nobody has described.
+        with(0x80, 0x80 | 101, &[1; 4]),
+        with(0x80, 127, &[]),
+        with(0x80, 71, &[]),
+        with(0x80, 77, &[]),
+    ];
+    for packet in &sound {
+        assert!(is_relayed(call.send(0, call.caller, CALLER, packet)), "{packet:?}");
+    }
+    let rtcp = |call: &mut Call, packet: &[u8]| {
+        call.send_by(0, call.caller, Component::Rtcp, "192.0.2.10:4001", packet)
+    };
+    assert_eq!(rtcp(&mut call, &rtp(1, 1)), MALFORMED);
+    assert_eq!(rtcp(&mut call, &report(201, 1, &[])[..7]), MALFORMED);
+    assert!(is_relayed(rtcp(&mut call, &report(201, 1, &[]))));
+}

@@ -233,6 +233,7 @@ impl Anchor {
                         // Neither had to send before: silence counts from now on.
                         [here, there].into_iter().for_each(|endpoint| context.media.wake(now, endpoint));
                     }
+                    [here, there].into_iter().for_each(|endpoint| context.media.reopen(now, endpoint));
                     context.media.join(here, there);
                 }
                 _ if is_final && offered & bit == 0 => {

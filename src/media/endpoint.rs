@@ -77,12 +77,7 @@ impl Endpoint {
 
     /// What was described last counts. Whether it is a change.
     pub fn settle(&mut self, now: Now) -> bool {
-        let Some(remote) = self.next.take() else {
-            // It is agreed on once more: who has not sent yet may begin now.
-            self.rtp.reopen(now);
-            self.rtcp.reopen(now);
-            return false;
-        };
+        let Some(remote) = self.next.take() else { return false };
         let is_change = self.current != Some(remote);
         // Describing a change is a sign of life: after a hold nothing has come for long.
         if is_change {
@@ -99,6 +94,12 @@ impl Endpoint {
         self.rtp.describe(now, described(remote.rtp), remote.host);
         self.rtcp.describe(now, described(remote.rtcp), remote.host);
         is_change
+    }
+
+    /// As long as nothing has locked, what comes now may.
+    pub fn reopen(&mut self, now: Now) {
+        self.rtp.reopen(now);
+        self.rtcp.reopen(now);
     }
 
     /// Takes a packet that came by one of its sockets, and counts it; or says why not.

@@ -335,6 +335,14 @@ impl Media {
         self.endpoints.get_mut(endpoint).is_some_and(|endpoint| endpoint.settle(now))
     }
 
+    /// Both sides have agreed once more: who has not sent yet may be learned now, though it has said nothing
+    /// new.
+    pub fn reopen(&mut self, now: Now, endpoint: Handle) {
+        if let Some(endpoint) = self.endpoints.get_mut(endpoint) {
+            endpoint.reopen(now);
+        }
+    }
+
     /// Silence counts from now on ([`Media::heard_at`]).
     pub fn wake(&mut self, now: Now, endpoint: Handle) {
         if let Some(endpoint) = self.endpoints.get_mut(endpoint) {

@@ -448,3 +448,23 @@ fn a_200_without_early_media_talks_at_once() {
     c.respond_with(&mut lab, "200 OK", &[], &described(C, C_PORT));
     talk_and_finish(lab, caller, &c);
 }
+
+#[test]
+fn a_caller_that_is_first_heard_after_the_answer_is_learned_though_it_has_said_nothing_new() {
+    let mut lab = anchored(|_| {});
+    let (mut caller, c) = calling(&mut lab, C, &[]);
+    let c_end = End::new(C, C_PORT, &c.invite.body);
+    c.respond_with(&mut lab, "183 Session Progress", &[], &described(C, C_PORT));
+    let a_told = place(&lab.expect(A, "183 INVITE").body);
+    lab.advance(10_000);
+    c.respond_with(&mut lab, "200 OK", &[], &described(C, C_PORT));
+    caller.answered_and_acked(&mut lab);
+    lab.expect(C, "ACK");
+    // It sends from another port than it has described.
+    for _ in 0..30 {
+        let _ = lab.rtp(at(A, 4_444), a_told);
+        lab.advance(20);
+    }
+    assert_heard(&mut lab, End { own: at(A, 4_444), told: a_told }, c_end);
+    crate::lab::scene::hang_up_and_finish(lab, caller, &c);
+}

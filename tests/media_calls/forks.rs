@@ -202,3 +202,18 @@ fn phones_of_a_group_that_forwards_are_cut_when_the_target_is_called() {
     assert_heard(&mut lab, a_end, c_end);
     hang_up_and_finish(lab, caller, &c);
 }
+
+#[test]
+fn no_tone_covers_early_media_that_is_heard_when_another_phone_rings() {
+    let (mut lab, caller, [b1, b2]) = rings([B1, B2], &[]);
+    progress(&mut lab, &b1);
+    let a_end = End::new(A, A_PORT, &lab.expect(A, "183 INVITE").body);
+    b1.respond(&mut lab, "180 Ringing");
+    lab.expect(A, "180 INVITE");
+    b2.respond(&mut lab, "180 Ringing");
+    lab.sent();
+    assert_eq!(lab.played(1_000).len(), 0);
+    assert_heard(&mut lab, a_end, end(&b1));
+    b1.reject(&mut lab, "486 Busy Here");
+    refuse_and_finish(lab, &caller, &b2);
+}

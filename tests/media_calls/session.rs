@@ -2,7 +2,7 @@
 
 use crate::lab::media::{at, described, place, places, version};
 use crate::lab::party::{Party, talk};
-use crate::lab::peer::{A, B, C, MEDIA};
+use crate::lab::peer::{A, B, C, MEDIA, Peer};
 use crate::{A_PORT, C_PORT, End, Talk, anchored, assert_heard};
 use ringway::media::Dropped;
 
@@ -321,4 +321,41 @@ fn after_a_forwarding_the_target_asks_and_is_asked() {
     (talk.a_end.own, talk.c_end.own) = (at(A, 4_400), at(C, 5_500));
     talk.assert_heard();
     talk.finish();
+}
+
+#[test]
+fn a_phone_behind_a_nat_that_moves_is_learned_anew_though_it_describes_the_same_place() {
+    let private = described(A, A_PORT).replace("127.0.0.137", "10.0.0.7");
+    let mut talk = Talk::with(anchored(|_| {}), &private, &described(C, C_PORT));
+    let (a_told, c_end) = (talk.a_end.told, talk.c_end);
+    for _ in 0..3 {
+        assert_eq!(talk.lab.rtp(at(A, 61_000), a_told), Ok((c_end.told, c_end.own)));
+    }
+    assert_eq!(talk.lab.rtp(c_end.own, c_end.told), Ok((a_told, at(A, 61_000))));
+    let roaming = Peer { address: "127.0.0.77:5060".parse().expect("an address"), ..A };
+    talk.a.move_to(roaming);
+    talk.offer(&private, &described(C, C_PORT));
+    assert_eq!(talk.lab.rtp(at(A, 61_000), a_told), Err(Dropped::Source));
+    assert_eq!(talk.lab.rtp(c_end.own, c_end.told), Ok((a_told, at(roaming, A_PORT))));
+    talk.finish();
+}
+
+#[test]
+fn streams_behind_the_eighth_and_what_is_no_media_are_refused() {
+    let eight = described(A, A_PORT) + &VIDEO.repeat(7);
+    for (more, refused) in
+        [(VIDEO, 8), ("m=application 7000 UDP/DTLS/SCTP x\r\n", 1), ("m=x 7000 UDP x\r\n", 1)]
+    {
+        let offer = match refused {
+            8 => eight.clone() + more,
+            _ => described(A, A_PORT) + more,
+        };
+        let mut lab = anchored(|_| {});
+        let (caller, c) = crate::calling_with(&mut lab, C, &[], &offer);
+        let told = places(&c.invite.body);
+        assert_eq!(told[refused].port(), 0, "{}", c.invite.body);
+        assert!(told[..refused].iter().all(|place| place.port() > 0));
+        assert_eq!(lab.media_ports_used(), 2 * refused);
+        crate::lab::scene::refuse_and_finish(lab, &caller, &c);
+    }
 }

@@ -16,6 +16,15 @@ pub fn is_same_session(sent: &str, came: &str) -> bool {
     sent == came || (is_anchored(sent) || engine::is_anchored(sent)) && shape(sent) == shape(came)
 }
 
+/// Streams that get ports of the server's own; those behind them are refused.
+const STREAMS_MAX: usize = 8;
+
+/// RTP and T.38 over UDP are; other streams are refused.
+fn is_relayed(protocol: &str) -> bool {
+    let protocol = protocol.to_ascii_uppercase();
+    ["RTP/", "UDP/TLS/", "UDPTL"].iter().any(|start| protocol.starts_with(start))
+}
+
 /// A description without what belongs to one side of the call.
 fn shape(body: &str) -> Vec<String> {
     // Of several addresses of a section the first is told.
@@ -27,11 +36,14 @@ fn shape(body: &str) -> Vec<String> {
         has_address |= is_address;
         !is_again && !line.starts_with("o=") && !line.starts_with("a=rtcp:") && *line != "a=rtcp"
     });
+    let mut streams = 0;
     lines
         .map(|line| match line.split_once(' ') {
             Some((media, rest)) if line.starts_with("m=") => {
+                streams += 1;
                 let (port, rest) = rest.split_once(' ').unwrap_or((rest, ""));
-                format!("{media} {} {rest}", port == "0")
+                let is_refused = port == "0" || streams > STREAMS_MAX || !is_relayed(rest);
+                format!("{media} {is_refused} {rest}")
             }
             _ if line.starts_with("c=") => String::from("c="),
             _ => line.to_string(),
