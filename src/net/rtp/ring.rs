@@ -410,19 +410,19 @@ mod tests {
     fn sockets_that_are_ready_at_once_share_the_slots_and_the_rest_is_begun_a_batch_at_a_time() {
         // Within the 1,024 open files that a process may have as a rule.
         const PAIRS: usize = 200;
-        const EACH: usize = 8;
+        // So many that a sixth of the sockets takes all slots, and more than a batch find none.
+        const EACH: usize = 32;
         let mut ring = Ring::new(2 * PAIRS as u32).expect("a ring");
         let sockets = pairs(&mut ring, PAIRS);
         let sender = bind();
-        // More than there are slots.
         for _ in 0..EACH {
             for socket in &sockets {
                 sender.send_to(&[7; 20], place(socket)).expect("sent");
             }
         }
-        // Kernels from 6.13 on run a few receives at a time, and may never run out of slots here.
-        run_all(&ring, sockets.len());
-        let (mut come, mut turns) = (0, 0);
+        // Every slot, and the end of at least one receive that found none.
+        run_all(&ring, SLOTS + 1);
+        let (mut come, mut turns, mut most_ended) = (0, 0, 0);
         while come < EACH * sockets.len() {
             let count = ring.receive().expect("a turn");
             let before: Vec<u32> = ring.ended.iter().copied().collect();
@@ -431,9 +431,10 @@ mod tests {
             let begun = before.len() - ring.ended.len();
             assert!(begun <= BATCH, "{begun} at once");
             assert_eq!(before[begun..], *ring.ended.make_contiguous());
-            (come, turns) = (come + count, turns + 1);
+            (come, turns, most_ended) = (come + count, turns + 1, most_ended.max(before.len()));
             assert!(turns < 1_000, "{come} came");
         }
+        assert!(most_ended > 0, "no more had ended than one batch begins");
         assert_eq!(come, EACH * sockets.len());
         // Each goes on.
         for socket in &sockets {
